@@ -1,0 +1,34 @@
+// PM2's view of cartload: one process per core, one port each, so that nginx balances requests. Used by `npm start`, and by
+// itself in a deployment: `pm2 start ecosystem.config.js` with the addresses of MySQL and Redis in the environment or .env.
+import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+
+const dir = import.meta.dirname
+if (existsSync(join(dir, '.env'))) process.loadEnvFile(join(dir, '.env'))
+
+// The pinned Node, where its package exists for this system; else the one that runs PM2.
+const pinned = join(dir, 'node_modules', '.bin', 'node')
+
+export const apps = [
+  {
+    name: 'cartload',
+    script: 'src/main.ts',
+    cwd: dir,
+    interpreter: existsSync(pinned) ? pinned : process.execPath,
+    // Fork mode: cluster mode ignores the interpreter and balances connections instead of requests.
+    exec_mode: 'fork',
+    instances: Number(process.env.CARTLOAD_INSTANCES || Math.max(2, availableParallelism())),
+    // Short-lived garbage dies young: a larger nursery, fewer pauses.
+    node_args: ['--max-semi-space-size=32'],
+    wait_ready: true,
+    listen_timeout: 30_000,
+    // Longer than the drain (src/model/limits.ts, drainMsMax), so that no request is cut off.
+    kill_timeout: 12_000,
+    exp_backoff_restart_delay: 100,
+    max_memory_restart: '1G',
+    treekill: false,
+    merge_logs: false,
+    time: false,
+  },
+]

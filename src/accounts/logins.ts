@@ -1,0 +1,161 @@
+import type { Handover, Merged } from '../cart/handover.ts'
+import { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Session, Sessions } from '../sessions/sessions.ts'
+import type { Throttle } from '../sessions/throttle.ts'
+import type { SessionToken } from '../sessions/token.ts'
+import { DuplicateKeyError } from '../store/database.ts'
+import { idempotencyKeys } from '../store/idempotency.ts'
+import type { Router } from '../store/router.ts'
+import { loginRows, type User, userRows } from '../store/users.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Passwords } from './passwords.ts'
+import { canonicalAddress, type Registrations } from './registration.ts'
+
+/**
+ * Who somebody is: logging in and out, guests, the password. An unknown address and a wrong password get the same answer
+ * after the same work. A password change ends all other sessions twice over: the session epoch in MySQL rises in the same
+ * transaction, and the sessions are deleted from Redis.
+ */
+export type { Session } from '../sessions/sessions.ts'
+export { parseToken, type SessionToken } from '../sessions/token.ts'
+
+export interface LoggedIn {
+  readonly session: Session
+  readonly expiresAtMs: number
+  readonly merged: Merged | undefined
+}
+
+export interface LoginsDeps {
+  readonly router: Router
+  readonly sessions: Sessions
+  readonly throttle: Throttle
+  readonly passwords: Passwords
+  readonly registrations: Registrations
+  readonly handover: Handover
+  readonly metrics: Metrics
+}
+
+export type Logins = ReturnType<typeof createLogins>
+
+export function createLogins(deps: LoginsDeps) {
+  const { router, sessions, throttle, passwords, registrations, handover, metrics } = deps
+
+  async function findByAddress(address: string): Promise<User | undefined> {
+    const entry = await loginRows.find(router.of(address), address, FIXED.reservationAbandonedS)
+    // For an unknown address a user that cannot exist is looked up, so that both take as long.
+    const userId = entry?.userId ?? '0'
+    const user = await userRows.find(router.of(userId), userId)
+    return user?.kind === 'member' ? user : undefined
+  }
+
+  return {
+    /** The session of a token as it came in a cookie or header, or undefined. */
+    async find(token: SessionToken): Promise<Session | undefined> {
+      return sessions.find(token)
+    },
+
+    /**
+     * Logs in; a guest's cart goes over into the user's, the guest's session ends, and the new session has a new token.
+     * @throws AppError `credentials_invalid`, `too_many_attempts`
+     */
+    async logIn(email: string, password: string, from: { address: string; current: Session | undefined }): Promise<LoggedIn> {
+      const account = canonicalAddress(email)
+      try {
+        await throttle.check(account, from.address)
+      } catch (error) {
+        metrics.logins.inc({ result: 'throttled' })
+        throw error
+      }
+      const user = await findByAddress(account)
+      if (!(await passwords.verify(user?.passwordHash, password)) || !user) {
+        await throttle.failed(account, from.address)
+        metrics.logins.inc({ result: 'wrong' })
+        throw new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
+      }
+      if (passwords.isOutdated(user.passwordHash)) {
+        await userRows.rehash(router.of(user.id), user.id, user.passwordHash, await passwords.hash(password))
+      }
+      await throttle.succeeded(account)
+      const guest = from.current?.kind === 'guest' ? from.current : undefined
+      const merged = guest && (await handover.handOver(guest.userId, user.id))
+      const session = await sessions.create(user.id, 'member', user.sessionEpoch)
+      if (from.current) await sessions.end(from.current.token)
+      metrics.logins.inc({ result: 'ok' })
+      return { session, expiresAtMs: sessions.expiresAtMs(session), merged }
+    },
+
+    logOut: (session: Session) => sessions.end(session.token),
+
+    async logOutEverywhere(session: Session): Promise<void> {
+      await router.write(session.userId, tx => userRows.endSessions(tx, session.userId))
+      await sessions.endAll(session.userId)
+    },
+
+    /** @throws AppError `too_many_attempts` */
+    async newGuest(address: string): Promise<Session> {
+      await throttle.countGuest(address)
+      return sessions.create(await registrations.newGuest(), 'guest', 1)
+    },
+
+    async whoAmI(session: Session) {
+      const user = await userRows.find(router.of(session.userId), session.userId)
+      if (!user) throw new AppError('session_ended', 'The account of this session is gone.')
+      const { id, kind, email, name, createdAt } = user
+      const expiresAt = new Date(sessions.expiresAtMs(session)).toISOString()
+      return kind === 'guest' ? { id, guest: true, expiresAt } : { id, guest: false, email, name, createdAt, expiresAt }
+    },
+
+    /**
+     * Changes the password and ends all other sessions; this one goes on.
+     * @throws AppError `credentials_invalid` when the current one is wrong, `session_ended` when this session was ended elsewhere
+     */
+    async changePassword(
+      session: Session,
+      change: { current: string; next: string; address: string },
+      idempotency?: { key: string; fingerprint: string },
+    ): Promise<{ replayed: boolean }> {
+      const { userId } = session
+      if (idempotency) {
+        const stored = await idempotencyKeys.find(router.of(userId), userId, idempotency.key)
+        if (stored) return replayed(stored.fingerprint === idempotency.fingerprint)
+      }
+      const user = await userRows.find(router.of(userId), userId)
+      if (!user || user.sessionEpoch !== session.epoch) {
+        throw new AppError('session_ended', 'This session was ended elsewhere. Log in again.')
+      }
+      const account = user.email
+      await throttle.check(account, change.address)
+      if (!(await passwords.verify(user.passwordHash, change.current))) {
+        await throttle.failed(account, change.address)
+        const detail = 'The current password is wrong.'
+        throw new AppError('credentials_invalid', detail, { errors: [{ in: 'body', pointer: '#/current', detail }] })
+      }
+      const passwordHash = await passwords.hash(change.next)
+      try {
+        await router.write(userId, async (tx, { slot }) => {
+          if (idempotency) {
+            const stored = { fingerprint: idempotency.fingerprint, status: 204, version: 0, body: '' }
+            await idempotencyKeys.claim(tx, userId, slot, idempotency.key, stored)
+          }
+          if (!(await userRows.changePassword(tx, userId, passwordHash, user.sessionEpoch))) {
+            throw new AppError('session_ended', 'The password was changed elsewhere at the same time. Log in again.')
+          }
+        })
+      } catch (error) {
+        if (error instanceof DuplicateKeyError) return replayed(true)
+        throw error
+      }
+      await sessions.endAll(userId, session.token)
+      await sessions.setEpoch(session, user.sessionEpoch + 1)
+      return { replayed: false }
+    },
+
+    expiresAtMs: sessions.expiresAtMs,
+  }
+}
+
+function replayed(sameRequest: boolean): { replayed: boolean } {
+  if (sameRequest) return { replayed: true }
+  throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request.')
+}

@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import { join } from 'node:path'
+import { createLogins } from './accounts/logins.ts'
+import { createPasswords } from './accounts/passwords.ts'
+import { createRegistrations } from './accounts/registration.ts'
+import { createCartCache } from './cache/cart-cache.ts'
+import { createPageCache } from './cache/page-cache.ts'
+import { watchCacheModes } from './cart/cache-mode.ts'
+import { createCarts } from './cart/carts.ts'
+import { createFunnel } from './cart/funnel.ts'
+import { createHandover } from './cart/handover.ts'
+import { watchCatalog } from './catalog/catalog-watch.ts'
+import { createProducts } from './catalog/products.ts'
+import type { Config, ServerAddresses } from './config/config.ts'
+import { createOpsServer } from './http/ops-server.ts'
+import { createServer } from './http/server.ts'
+import { createClosers } from './lib/closers.ts'
+import { connectRedis, type RedisConnection } from './lib/redis.ts'
+import { FIXED } from './model/limits.ts'
+import { createDrain } from './ops/drain.ts'
+import { createHealth } from './ops/health.ts'
+import { startHousekeeping } from './ops/housekeeping.ts'
+import { createPricing } from './pricing/pool.ts'
+import { createSessions } from './sessions/sessions.ts'
+import { createThrottle } from './sessions/throttle.ts'
+import { openDatabase } from './store/database.ts'
+import { createIds } from './store/ids.ts'
+import { shardName } from './store/migrate.ts'
+import { createSingleRouter, createSlotRouter } from './store/router.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+
+/** The composition root: the only place that opens and wires things. What it opens, `close` undoes, last first. */
+export type App = Awaited<ReturnType<typeof createApp>>
+
+export async function createApp(config: Config, servers: ServerAddresses, log: Log) {
+  const closers = createClosers()
+  try {
+    const { limits, currency } = config
+    const metrics = createMetrics()
+    const version = packageVersion(config.projectDir)
+    const drain = createDrain()
+
+    const redisTo = (name: string, url: string, commandMsMax: number): RedisConnection => {
+      const redis = connectRedis(
+        {
+          name,
+          url,
+          commandMsMax,
+          connectMsMax: FIXED.redisConnectMsMax,
+          failuresToOpen: FIXED.breakerFailures,
+          openMs: FIXED.breakerOpenMs,
+        },
+        error => log.debug({ redis: name, err: error }, 'Redis connection'),
+      )
+      closers.push(redis.close)
+      return redis
+    }
+    const sessionsRedis = redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax)
+    const cacheRedis = redisTo('cache', servers.cacheRedis, FIXED.redisCacheMsMax)
+
+    const databaseAt = (name: string, url: string) => {
+      const database = openDatabase({ name, url, limits }, metrics, log)
+      closers.push(database.close)
+      return database
+    }
+    const global = databaseAt('global', servers.global)
+    const shards = servers.shards.map((url, index) => databaseAt(shardName(index), url))
+    const [firstShard] = shards
+    if (!firstShard) throw new Error('no shard is configured')
+    const router = config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
+
+    const pricing = createPricing({ threads: config.pricingThreads, queueMax: limits.pricingQueueMax }, metrics)
+    closers.push(pricing.close)
+    const watch = await watchCatalog(global, pricing, log)
+    closers.push(watch.stop)
+    const modes = await watchCacheModes({ router, redis: cacheRedis, metrics, log })
+    closers.push(modes.stop)
+    closers.push(startHousekeeping(shards, log).stop)
+
+    const cache = createCartCache(cacheRedis)
+    const funnel = createFunnel({ router, cache, modes, pricing, limits, currency, metrics })
+    const handover = createHandover({ router, cache, funnel, limits, rule: config.mergeRule })
+    const carts = createCarts({ router, cache, modes, pricing, funnel, handover, limits, currency, metrics })
+    const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
+    const passwords = createPasswords(limits.loginsWaitingMax, metrics)
+    const ids = createIds(global, 'user', FIXED.userIdBlock)
+    const registrations = createRegistrations({ router, ids, passwords })
+    const sessions = createSessions(sessionsRedis, {
+      idleMs: config.sessionIdleMs,
+      guestIdleMs: config.guestIdleMs,
+      maxMs: config.sessionMaxMs,
+    })
+    const throttle = createThrottle(sessionsRedis)
+    const logins = createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics })
+    const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })
+
+    const server = createServer(
+      { carts, products, logins, registrations, drain, metrics, log },
+      { limits, version, publicUrl: config.publicUrl, secureCookies: config.secureCookies, trustedProxies: config.trustedProxies },
+    )
+    const opsServer = createOpsServer({ health, metrics, version, startedAt: new Date() })
+
+    return {
+      server,
+      opsServer,
+      drain,
+      carts,
+      registrations,
+      passwords,
+      global,
+      router,
+      pricing,
+      metrics,
+      limits,
+      async listen() {
+        await listen(server, config.instancePort + config.instanceIndex, config.bind)
+        closers.push(() => closeNow(server))
+        await listen(opsServer, config.opsPort + config.instanceIndex, config.opsBind)
+        closers.push(() => closeNow(opsServer))
+      },
+      close: closers.closeAll,
+    }
+  } catch (error) {
+    await closers.closeAll().catch(() => undefined)
+    throw error
+  }
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port, host, backlog: 4096 }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function closeNow(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+function packageVersion(projectDir: string): string {
+  const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string }
+  return version
+}

@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RedisConnection } from '../lib/redis.ts'
+import { FIXED } from '../model/limits.ts'
+
+/**
+ * THE CART CACHE PROTOCOL: fence before commit, fill under a share lock. A hit is linearizable: a read that starts after
+ * a write was acknowledged sees it, on every instance, whoever dies when.
+ *
+ * Truth is the row `carts(user_id, version)`; every change raises the version by one. One key per cart, four states,
+ * changed only by the short atomic functions of cart-functions.lua:
+ *
+ *   EMPTY            nothing known
+ *   VALUE(v, body)   a hit
+ *   LEASE(token)     one reader is filling
+ *   FENCE(min, token) a writer is between its lock and its publish; nothing below version `min` may be shown
+ *
+ * Writer (cart/funnel.ts)                           Reader (cart/carts.ts)
+ *   lock the row (compare-and-set on the version)     VALUE          → hit
+ *   FENCE(v+1, T), acknowledged, or roll back         EMPTY → LEASE  → read under share lock, FILL(token)
+ *   COMMIT                                            LEASE of other → wait once, then read without filling
+ *   answer the client                                 FENCE          → plain read, FILL if version ≥ min
+ *   PUBLISH(T, v+1, body), fire and forget            FENCE too old  → read under share lock, RESOLVE(that token)
+ *
+ * Invariant: while VALUE(v) is cached, no transaction with a higher version has committed. VALUE(v) comes (a) from
+ * PUBLISH with the token of a fence set under the row lock for that very version; (b) from FILL with a LEASE under the
+ * share lock: no writer is between lock and commit then, and a later one overwrites the LEASE first; (c) from FILL over
+ * FENCE(min) with v ≥ min: the fence's writer has committed, and a later one would have raised min; (d) from RESOLVE of
+ * one particular fence under the share lock, as (b). And a writer commits only after its FENCE has replaced VALUE(v).
+ *
+ * Races, each refused by a token or a version:
+ *   R1 slow fill against a newer write: LEASE(t) · reader loads v5 · writer FENCE(6) COMMIT PUBLISH · FILL(t) → refused.
+ *   R2 writer dies between COMMIT and PUBLISH: its fence stands; the first reader sees v6 ≥ 6 and fills.
+ *   R3 writer dies between FENCE and COMMIT: readers see v5 < 6 and do not fill; when the fence is older than any
+ *      transaction may idle, one reads under the share lock and resolves it.
+ *   R4 a fence left by a dead writer and a live writer of the same version: FENCE takes over at equal `min`. Keeping the
+ *      old one would let a late RESOLVE of its token bring v5 back after v6 was acknowledged.
+ *   R5 the key is evicted, or Redis restarts empty, between FENCE and COMMIT: a reader leases, but its share lock waits
+ *      for the writer, so it can only fill what is committed.
+ *
+ * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
+ * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
+ */
+
+const LIBRARY = { source: readFileSync(join(import.meta.dirname, 'cart-functions.lua'), 'utf8') }
+
+/** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
+export interface CachedCart {
+  readonly version: number
+  readonly catalogVersion: number
+  readonly lines: number
+  readonly head: Buffer | string
+  readonly chunks: readonly (Buffer | string)[]
+}
+
+/** A hit holds only the chunks that were asked for. */
+export type CartHit = CachedCart & { readonly firstChunk: number }
+
+export type LeaseResult =
+  | { readonly kind: 'leased'; readonly token: string }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'value' }
+  | { readonly kind: 'fenced'; readonly minVersion: number; readonly token: string; readonly ageMs: number }
+
+export interface CartKey {
+  readonly userId: string
+  readonly epoch: number
+}
+
+export type CartCache = ReturnType<typeof createCartCache>
+
+export function createCartCache(redis: RedisConnection) {
+  const call = (name: string, key: CartKey, args: readonly (string | number)[]) =>
+    redis.call(LIBRARY, `cartload_${name}`, [keyOf(key)], args)
+
+  return {
+    newToken: () => randomBytes(12).toString('base64url'),
+
+    /** One plain HMGET: undefined unless the state is VALUE. */
+    async read(key: CartKey, firstChunk: number, lastChunk: number): Promise<CartHit | undefined> {
+      const fields = ['s', 'v', 'c', 'n', 'h']
+      for (let chunk = firstChunk; chunk <= lastChunk; chunk++) fields.push(String(chunk))
+      const [state, version, catalogVersion, lines, head, ...chunks] = await redis.run(client =>
+        client.hmgetBuffer(keyOf(key), ...fields),
+      )
+      if (state?.[0] !== 0x56 || !version || !catalogVersion || !lines || !head) return undefined
+      return {
+        version: numberOf(version),
+        catalogVersion: numberOf(catalogVersion),
+        lines: numberOf(lines),
+        head,
+        firstChunk,
+        chunks: chunks.filter(chunk => chunk !== null),
+      }
+    },
+
+    /** @throws AppError `unavailable` when the fence is not known to stand: the writer must not commit then */
+    async fence(key: CartKey, minVersion: number, token: string): Promise<void> {
+      await call('fence', key, [minVersion, token, FIXED.fenceMs])
+    },
+
+    async publish(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+      return (await call('publish', key, body(token, cart))) === 1
+    },
+
+    async lease(key: CartKey, token: string): Promise<LeaseResult> {
+      const [state, minVersion, fenceToken, ageMs] = (await call('lease', key, [token, FIXED.leaseMs])) as string[]
+      switch (state) {
+        case 'L':
+          return { kind: 'leased', token }
+        case 'F':
+          return { kind: 'fenced', minVersion: Number(minVersion), token: fenceToken ?? '', ageMs: Number(ageMs) }
+        case 'V':
+          return { kind: 'value' }
+        default:
+          return { kind: 'busy' }
+      }
+    },
+
+    /** Turns a VALUE with old totals into a LEASE for one reader. */
+    async renew(key: CartKey, token: string, old: CartHit): Promise<LeaseResult> {
+      const args = [token, FIXED.leaseMs, old.version, old.catalogVersion]
+      const [state] = (await call('renew', key, args)) as string[]
+      return state === 'L' ? { kind: 'leased', token } : { kind: 'busy' }
+    },
+
+    async fill(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+      return (await call('fill', key, body(token, cart))) === 1
+    },
+
+    async fillOverFence(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+      return (await call('fill_fence', key, body(token, cart))) === 1
+    },
+
+    async resolve(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+      return (await call('resolve', key, body(token, cart))) === 1
+    },
+  }
+}
+
+export function keyOf(key: CartKey): string {
+  return `{u:${key.userId}}:cart:${key.epoch}`
+}
+
+function body(token: string, cart: CachedCart): (string | number)[] {
+  const args: (string | number)[] = [token, cart.version, FIXED.cartValueMs]
+  args.push('c', cart.catalogVersion, 'n', cart.lines, 'h', cart.head.toString())
+  for (const [index, chunk] of cart.chunks.entries()) args.push(index, chunk.toString())
+  return args
+}
+
+/** Reads an ASCII decimal without making a string of it. */
+function numberOf(digits: Buffer): number {
+  let value = 0
+  for (const digit of digits) value = value * 10 + (digit - 48)
+  return value
+}

@@ -1,0 +1,92 @@
+#!lua name=cartload_cart_1
+
+-- The four atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
+-- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
+-- at: when a fence was set, in ms; c: catalogue version; n: number of lines; h: head; 0..: chunks of lines.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- args: version, ttl ms, then field, value, ... of the body
+local function put_value(key, version, ttl, args, first)
+  local fields = { 's', 'V', 'v', version }
+  for i = first, #args do fields[#fields + 1] = args[i] end
+  redis.call('DEL', key)
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIRE', key, ttl)
+  return 1
+end
+
+-- FENCE key | minVersion token ttl -> 1 set, 0 something newer is there
+local function fence(keys, args)
+  local key, min = keys[1], tonumber(args[1])
+  local s, v = unpack(redis.call('HMGET', key, 's', 'v'))
+  if s == 'V' and tonumber(v) >= min then return 0 end
+  if s == 'F' and tonumber(v) > min then return 0 end
+  redis.call('DEL', key)
+  redis.call('HSET', key, 's', 'F', 'v', args[1], 't', args[2], 'at', now_ms())
+  redis.call('PEXPIRE', key, args[3])
+  return 1
+end
+
+-- PUBLISH key | token version ttl field value ... -> 1 published, 0 the fence is not ours any more
+local function publish(keys, args)
+  local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
+  if s ~= 'F' or t ~= args[1] then return 0 end
+  return put_value(keys[1], args[2], args[3], args, 4)
+end
+
+-- LEASE key | token ttl -> {'L'} ours, {'B'} another fills, {'V'} filled meanwhile, {'F', min, token, age ms}
+local function lease(keys, args)
+  local key = keys[1]
+  local s, v, t, at = unpack(redis.call('HMGET', key, 's', 'v', 't', 'at'))
+  if not s then
+    redis.call('HSET', key, 's', 'L', 't', args[1])
+    redis.call('PEXPIRE', key, args[2])
+    return { 'L' }
+  end
+  if s == 'F' then return { 'F', v, t, tostring(now_ms() - tonumber(at)) } end
+  if s == 'L' then return { 'B' } end
+  return { 'V' }
+end
+
+-- RENEW key | token ttl version catalogVersion -> {'L'} ours, {'B'} somebody else was first. Takes over a VALUE whose
+-- totals are old, so that one reader calculates it anew.
+local function renew(keys, args)
+  local key = keys[1]
+  local s, v, c = unpack(redis.call('HMGET', key, 's', 'v', 'c'))
+  if s ~= 'V' or v ~= args[3] or c ~= args[4] then return { 'B' } end
+  redis.call('DEL', key)
+  redis.call('HSET', key, 's', 'L', 't', args[1])
+  redis.call('PEXPIRE', key, args[2])
+  return { 'L' }
+end
+
+-- FILL key | token version ttl field value ... -> 1 filled, 0 the lease is not ours any more
+local function fill(keys, args)
+  local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
+  if s ~= 'L' or t ~= args[1] then return 0 end
+  return put_value(keys[1], args[2], args[3], args, 4)
+end
+
+-- FILL over a fence: key | token version ttl field value ... -> 1 when the version is at least the fence's
+local function fill_fence(keys, args)
+  local s, v, t = unpack(redis.call('HMGET', keys[1], 's', 'v', 't'))
+  if s ~= 'F' or t ~= args[1] or tonumber(args[2]) < tonumber(v) then return 0 end
+  return put_value(keys[1], args[2], args[3], args, 4)
+end
+
+-- RESOLVE key | token version ttl field value ... -> 1 when that very fence still stands
+local function resolve(keys, args)
+  return publish(keys, args)
+end
+
+redis.register_function('cartload_fence', fence)
+redis.register_function('cartload_publish', publish)
+redis.register_function('cartload_lease', lease)
+redis.register_function('cartload_renew', renew)
+redis.register_function('cartload_fill', fill)
+redis.register_function('cartload_fill_fence', fill_fence)
+redis.register_function('cartload_resolve', resolve)

@@ -1,0 +1,127 @@
+import type { RedisConnection } from '../lib/redis.ts'
+import { FIXED } from '../model/limits.ts'
+import { cacheModes } from '../store/cache-modes.ts'
+import { type Database, LockWaitError } from '../store/database.ts'
+import type { CacheModeRow, Router } from '../store/router.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+
+/**
+ * Whether carts of a shard may be read from the cache: the way on when the cache cannot be reached.
+ *
+ * Each shard has one row (epoch, on | draining | off). An instance reads carts from the cache only while it holds a lease:
+ * it saw `on` at most 1.5 s ago, counted on its monotonic clock from before it asked, and asks twice a second. A writer
+ * reads the row share-locked in its transaction:
+ *
+ *   on        it must fence the cache before it commits
+ *   draining  it must not commit yet: somebody could not fence, and others may still be reading the cache
+ *   off       it commits without the cache; everybody reads the database
+ *
+ *   on → draining   a writer that could not fence twice
+ *   draining → off  anybody who has watched it for a whole lease: by then every lease has run out
+ *   off → on        anybody who can reach the cache again, after a pause, with epoch + 1: all keys are new then
+ *
+ * The row's share lock is held until the writer's commit, so a change of mode waits for the writers before it, and no
+ * writer can commit under a mode that is over.
+ */
+export interface CacheModes {
+  /** The epoch to read with, or undefined when this instance may not read the cache of that shard now. */
+  lease(shard: Database): number | undefined
+  /** Turns the cache off after a writer could not fence; returns when writes may go on. */
+  suspend(shard: Database, epoch: number): Promise<void>
+  /** Waits until a draining shard is off; returns when writes may go on. */
+  settle(shard: Database, epoch: number): Promise<void>
+  stop(): void
+}
+
+export interface CacheModeDeps {
+  readonly router: Router
+  readonly redis: RedisConnection
+  readonly metrics: Metrics
+  readonly log: Log
+}
+
+export async function watchCacheModes({ router, redis, metrics, log }: CacheModeDeps): Promise<CacheModes> {
+  const leases = new Map<string, { epoch: number; until: number }>()
+  const settling = new Map<string, Promise<void>>()
+  const offSince = new Map<string, number>()
+  const timers = new Map<string, NodeJS.Timeout>()
+  let stopped = false
+
+  async function poll(shard: Database): Promise<void> {
+    const asked = performance.now()
+    const mode = await cacheModes.read(shard)
+    metrics.cacheMode.set({ shard: shard.name }, mode.state === 'on' ? 1 : 0)
+    if (mode.state === 'on') leases.set(shard.name, { epoch: mode.epoch, until: asked + FIXED.cacheModeLeaseMs })
+    else leases.delete(shard.name)
+    if (mode.state === 'draining') settle(shard, mode.epoch).catch(() => undefined)
+    if (mode.state === 'off') await considerSwitchingOn(shard, mode)
+    else offSince.delete(shard.name)
+  }
+
+  async function considerSwitchingOn(shard: Database, mode: CacheModeRow): Promise<void> {
+    const since = offSince.get(shard.name) ?? performance.now()
+    offSince.set(shard.name, since)
+    if (performance.now() - since < FIXED.cacheModeOffMsMin) return
+    await redis.ping() // throws while it is away: the next poll tries again
+    if ((await cacheModes.switchOn(shard, mode.epoch)) === 1) {
+      log.info({ shard: shard.name, epoch: mode.epoch + 1 }, 'the cart cache is on again')
+    }
+  }
+
+  function settle(shard: Database, epoch: number): Promise<void> {
+    const key = `${shard.name}/${epoch}`
+    const running = settling.get(key)
+    if (running) return running
+    leases.delete(shard.name)
+    const settled = new Promise(resolve => setTimeout(resolve, FIXED.cacheModeLeaseMs))
+      .then(() => patiently(() => cacheModes.switchOff(shard, epoch)))
+      .then(() => undefined)
+      .finally(() => settling.delete(key))
+    settling.set(key, settled)
+    return settled
+  }
+
+  function again(shard: Database): void {
+    if (stopped) return
+    const timer = setTimeout(() => {
+      poll(shard)
+        .catch((error: unknown) => log.debug({ shard: shard.name, err: error }, 'the cache mode could not be checked'))
+        .finally(() => again(shard))
+    }, FIXED.cacheModePollMs)
+    timers.set(shard.name, timer.unref())
+  }
+
+  await Promise.all(router.shards.map(poll))
+  for (const shard of router.shards) again(shard)
+
+  return {
+    lease(shard) {
+      const lease = leases.get(shard.name)
+      return lease && performance.now() < lease.until ? lease.epoch : undefined
+    },
+    async suspend(shard, epoch) {
+      leases.delete(shard.name)
+      if ((await patiently(() => cacheModes.drain(shard, epoch))) === 1) {
+        log.warn({ shard: shard.name, epoch }, 'the cart cache cannot be reached: turning it off')
+      }
+      await settle(shard, epoch)
+    },
+    settle,
+    stop() {
+      stopped = true
+      for (const timer of timers.values()) clearTimeout(timer)
+    },
+  }
+}
+
+/** A change of mode waits for the writers before it; when they take longer than a lock wait, it waits again. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof LockWaitError) || attempt >= FIXED.transactionAttemptsMax) throw error
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
+import { AppError, isAppError } from '../lib/errors.ts'
+import { createKeyedQueue } from '../lib/keyed-queue.ts'
+import { addLines, clearLines, type Edit, type LineChange, removeLine, setLine, type Wanted } from '../model/cart.ts'
+import { FIXED, type Limits } from '../model/limits.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import { cartRows, type StoredCart } from '../store/carts.ts'
+import { LockWaitError } from '../store/database.ts'
+import type { Router } from '../store/router.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { CacheModes } from './cache-mode.ts'
+import { type CartView, chunksOf, type PageOfCart, pageOf, type RenderedCart, renderCart } from './cart-view.ts'
+import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './funnel.ts'
+import type { Handover } from './handover.ts'
+
+/**
+ * What shoppers do with a cart. Every change is one line over the funnel; viewing is a hit in the cache, or one of the
+ * ways to read the database that the cache protocol allows (cache/cart-cache.ts).
+ */
+export type Carts = ReturnType<typeof createCarts>
+
+export interface CartsDeps {
+  readonly router: Router
+  readonly cache: CartCache
+  readonly modes: CacheModes
+  readonly pricing: Pricing
+  readonly funnel: Funnel
+  readonly handover: Handover
+  readonly limits: Limits
+  readonly currency: string
+  readonly metrics: Metrics
+}
+
+/** What the cache said before anything else was known; see `peek`. */
+export type Peeked = CartHit | undefined
+
+const READ_ATTEMPTS_MAX = 3
+
+export function createCarts(deps: CartsDeps) {
+  const { router, cache, modes, pricing, funnel, handover, limits, currency, metrics } = deps
+  const fills = createKeyedQueue()
+
+  /** Asks the cache for a page. Safe to do before the session is known to be good: nothing is shown or changed by it. */
+  async function peek(userId: string, page: PageOfCart): Promise<Peeked> {
+    const key = readableKey(userId)
+    if (!key) return undefined
+    const { first, last } = chunksOf(page)
+    try {
+      const hit = await cache.read(key, first, last)
+      return hit && hit.catalogVersion >= pricing.catalogVersion() ? hit : undefined
+    } catch (error) {
+      if (isAppError(error, 'unavailable')) return undefined
+      throw error
+    }
+  }
+
+  /** @throws AppError `cursor_stale`, `session_ended`; `unavailable`, `overloaded` of the dependencies */
+  async function view(userId: string, page: PageOfCart, peeked: Peeked): Promise<CartView> {
+    if (peeked) {
+      metrics.cartReads.inc({ result: 'hit' })
+      return pageOf(peeked, page)
+    }
+    // Readers of one cart queue up here: the first fills the cache, the others find it filled when their turn comes.
+    return fills.run(userId, async () => {
+      for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
+        const hit = await peek(userId, page)
+        if (hit) {
+          metrics.cartReads.inc({ result: 'hit' })
+          return pageOf(hit, page)
+        }
+        const cart = await readThrough(userId)
+        if (cart) return pageOf(cart, page)
+      }
+      return pageOf(await readPlain(userId, 'unfilled'), page)
+    })
+  }
+
+  /** Reads the database in the way the cache's state allows; undefined means: look at the cache again. */
+  async function readThrough(userId: string): Promise<RenderedCart | undefined> {
+    const key = readableKey(userId)
+    if (!key) return readPlain(userId, 'degraded')
+    try {
+      const stale = await cache.read(key, 0, 0)
+      const token = cache.newToken()
+      const lease = stale ? await cache.renew(key, token, stale) : await cache.lease(key, token)
+      switch (lease.kind) {
+        case 'leased':
+          return await readShared(userId, 'filled', cart => cache.fill(key, lease.token, cart))
+        case 'value':
+          return undefined
+        case 'busy':
+          await sleep(FIXED.busyWaitMs)
+          return (await cache.read(key, 0, 0)) ? undefined : await readPlain(userId, 'unfilled')
+        case 'fenced': {
+          if (lease.ageMs > FIXED.fenceAbandonedMs) {
+            return await readShared(userId, 'resolved', cart => cache.resolve(key, lease.token, cart))
+          }
+          const cart = await readPlain(userId, 'unfilled')
+          if (cart.version >= lease.minVersion) await cache.fillOverFence(key, lease.token, cart)
+          return cart
+        }
+      }
+    } catch (error) {
+      if (isAppError(error, 'unavailable') && error.extra['dependency'] === 'cache') return readPlain(userId, 'degraded')
+      throw error
+    }
+  }
+
+  /** Reads and fills while no writer is between its lock and its commit. */
+  async function readShared(
+    userId: string,
+    result: 'filled' | 'resolved',
+    fill: (cart: RenderedCart) => Promise<boolean>,
+  ): Promise<RenderedCart> {
+    try {
+      const cart = await router.of(userId).transaction(async tx => {
+        const rendered = await render(await cartRows.loadShared(tx, userId))
+        if (rendered.outdated) return undefined
+        // The cache may go away here: the reader has its answer all the same.
+        await fill(rendered.cart).catch(() => false)
+        return rendered.cart
+      })
+      if (!cart) return await reprice(userId)
+      metrics.cartReads.inc({ result })
+      return cart
+    } catch (error) {
+      if (error instanceof LockWaitError) return readPlain(userId, 'unfilled')
+      throw error
+    }
+  }
+
+  async function readPlain(userId: string, result: 'unfilled' | 'degraded'): Promise<RenderedCart> {
+    const rendered = await render(await cartRows.load(router.of(userId), userId))
+    if (rendered.outdated) return reprice(userId)
+    metrics.cartReads.inc({ result })
+    return rendered.cart
+  }
+
+  async function render(stored: StoredCart | undefined): Promise<{ cart: RenderedCart; outdated: boolean }> {
+    if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
+    const cart = renderCart(stored.version, currency, stored.lines, await pricing.price(stored.lines))
+    return { cart, outdated: stored.digest !== '' && stored.mergedInto === undefined && stored.digest !== cart.digest }
+  }
+
+  /** The catalogue moved under the cart: what it shows changes, so its version does, through the funnel as every change. */
+  async function reprice(userId: string): Promise<RenderedCart> {
+    await funnel.change({ userId }, lines => ({ lines }))
+    const stored = await cartRows.load(router.of(userId), userId)
+    return (await render(stored)).cart
+  }
+
+  function readableKey(userId: string): CartKey | undefined {
+    const epoch = modes.lease(router.of(userId))
+    return epoch === undefined ? undefined : { userId, epoch }
+  }
+
+  async function change(request: ChangeRequest, edit: Edit, mustExist?: Plan['mustExist']): Promise<Changed> {
+    try {
+      return await funnel.change(request, lines => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
+    } catch (error) {
+      if (!(error instanceof HandedOver)) throw error
+      await handover.finish(request.userId, error.userId)
+      throw new AppError('session_ended', 'This cart was merged into an account; log in to see it.', { cause: error })
+    }
+  }
+
+  return {
+    peek,
+    view,
+    addLines: (request: ChangeRequest, wanted: readonly Wanted[], pointers: readonly string[]) =>
+      change(request, addLines(wanted, limits), wanted.map(({ sku }, at) => ({ sku, pointer: pointers[at] ?? '#' }))),
+    setLine: (request: ChangeRequest, sku: string, line: LineChange) =>
+      change(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
+    removeLine: (request: ChangeRequest, sku: string) => change(request, removeLine(sku)),
+    clear: (request: ChangeRequest) => change(request, clearLines),
+    undoMerge: (request: ChangeRequest) => handover.undo(request),
+    /** What somebody without a session sees. */
+    empty: async (page: PageOfCart): Promise<CartView> => pageOf(renderCart(0, currency, [], await pricing.price([])), page),
+  }
+}

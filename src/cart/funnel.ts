@@ -1,0 +1,251 @@
+import type { CartCache } from '../cache/cart-cache.ts'
+import { AppError } from '../lib/errors.ts'
+import { createKeyedQueue } from '../lib/keyed-queue.ts'
+import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
+import { FIXED, type Limits } from '../model/limits.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import { cartRows, type StoredCart } from '../store/carts.ts'
+import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
+import { idempotencyKeys } from '../store/idempotency.ts'
+import type { Fence, Router } from '../store/router.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { CacheModes } from './cache-mode.ts'
+import { pageOf, type RenderedCart, renderCart } from './cart-view.ts'
+
+/**
+ * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
+ * transaction in the owner's shard: claim the idempotency key, compare-and-set the version (which takes the row's lock),
+ * fence the cache, write the lines, COMMIT. Then answer, and publish to the cache beside the answer.
+ *
+ * All branching and retrying of writes lives here. A lost compare-and-set loads and plans again on top of what happened
+ * meanwhile, so edits of two tabs are both kept; after a few losses the row is locked first, so that everybody gets
+ * through. Why the fence stands before the commit: cache/cart-cache.ts.
+ */
+export interface ChangeRequest {
+  readonly userId: string
+  /** The version that the client has seen, when it insists on it. */
+  readonly ifMatch?: number | undefined
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
+}
+
+export interface Plan {
+  readonly lines: Lines
+  /** Products that must be on sale for the plan to be accepted, with the place in the request that names each. */
+  readonly mustExist?: readonly { readonly sku: string; readonly pointer: string }[]
+  /** Rows to write in the same transaction. */
+  readonly record?: (tx: Transaction, fence: Fence) => Promise<void>
+}
+
+export interface Changed {
+  readonly version: number
+  /** The first page of the cart after the change: JSON, ready to send. */
+  readonly body: Buffer | string
+  /** True when this is the stored answer of an earlier request with the same key. */
+  readonly replayed: boolean
+}
+
+/** Thrown when a guest's cart has been handed to a user: it changes no more. */
+export class HandedOver extends Error {
+  override readonly name = 'HandedOver'
+  readonly userId: string
+
+  constructor(userId: string) {
+    super('the cart has been handed over')
+    this.userId = userId
+  }
+}
+
+export interface FunnelDeps {
+  readonly router: Router
+  readonly cache: CartCache
+  readonly modes: CacheModes
+  readonly pricing: Pricing
+  readonly limits: Limits
+  readonly currency: string
+  readonly metrics: Metrics
+}
+
+/** What one attempt wants to write on top of one stored version. */
+interface Prepared {
+  readonly rendered: RenderedCart
+  readonly difference: LineDifference
+  readonly changed: boolean
+  readonly record: Plan['record']
+  readonly answer: string
+}
+
+class LostRace extends Error {}
+class CannotFence extends Error {}
+class Draining extends Error {}
+
+const OPTIMISTIC_ATTEMPTS = 3
+
+export type Funnel = ReturnType<typeof createFunnel>
+
+export function createFunnel({ router, cache, modes, pricing, limits, currency, metrics }: FunnelDeps) {
+  const queue = createKeyedQueue()
+
+  /**
+   * @throws AppError `version_mismatch`, `idempotency_mismatch`, `idempotency_in_flight`, `product_unknown`, whatever the
+   * plan throws, and `unavailable`, `overloaded`, `outcome_unknown` of the dependencies
+   */
+  async function change(request: ChangeRequest, plan: (lines: Lines) => Plan | Promise<Plan>): Promise<Changed> {
+    return queue.run(request.userId, async () => {
+      const stored = await findAnswer(request)
+      if (stored) return stored
+      let fenceFailures = 0
+      for (let attempt = 1; attempt <= FIXED.writeAttemptsMax; attempt++) {
+        let mode: Fence | undefined
+        try {
+          return await attemptChange(request, plan, attempt > OPTIMISTIC_ATTEMPTS, fence => {
+            mode = fence
+          })
+        } catch (error) {
+          const shard = router.of(request.userId)
+          if (error instanceof LostRace) metrics.cartWrites.inc({ result: 'conflict' })
+          else if (error instanceof Draining && mode) await modes.settle(shard, mode.cache.epoch)
+          else if (error instanceof CannotFence && mode) {
+            if (++fenceFailures > 1) await modes.suspend(shard, mode.cache.epoch)
+          } else if (error instanceof DuplicateKeyError && request.idempotency) {
+            const first = await findAnswer(request)
+            if (first) return first
+            throw error
+          } else if (!(error instanceof LockWaitError)) throw error
+        }
+      }
+      throw new AppError('overloaded', 'Too many changes at once to this cart.', { retryAfterS: 1 })
+    })
+  }
+
+  async function attemptChange(
+    request: ChangeRequest,
+    plan: (lines: Lines) => Plan | Promise<Plan>,
+    lockFirst: boolean,
+    onFence: (fence: Fence) => void,
+  ): Promise<Changed> {
+    const { userId } = request
+    let seen: { current: StoredCart; prepared: Prepared } | undefined
+    if (!lockFirst) {
+      const current = requireCart(await cartRows.load(router.of(userId), userId))
+      const prepared = await prepare(request, current, plan)
+      if (!prepared.changed && !prepared.record && !request.idempotency) return answered(prepared, 'unchanged')
+      seen = { current, prepared }
+    }
+    const token = cache.newToken()
+    const { prepared, fence } = await router.write(userId, async (tx, passed) => {
+      onFence(passed)
+      if (passed.cache.state === 'draining') throw new Draining()
+      const current = seen?.current ?? requireCart(await cartRows.loadLocked(tx, userId))
+      const ready = seen?.prepared ?? (await prepare(request, current, plan))
+      await commitRows({ tx, fence: passed, request, current, prepared: ready, token })
+      return { prepared: ready, fence: passed }
+    })
+    if (prepared.changed && fence.cache.state === 'on') {
+      // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
+      cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.rendered).catch(() => undefined)
+    }
+    const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
+    return answered(prepared, prepared.changed ? result : 'unchanged')
+  }
+
+  async function prepare(
+    request: ChangeRequest,
+    current: StoredCart,
+    plan: (lines: Lines) => Plan | Promise<Plan>,
+  ): Promise<Prepared> {
+    if (current.mergedInto !== undefined) throw new HandedOver(current.mergedInto)
+    if (request.ifMatch !== undefined && request.ifMatch !== current.version) {
+      throw new AppError('version_mismatch', `The cart is at version ${current.version} by now.`, {
+        extra: { version: current.version },
+      })
+    }
+    const planned = await plan(current.lines)
+    const priced = await pricing.price(planned.lines)
+    refuseUnknown(planned, priced.lines)
+    // A price that moved changes what the cart shows, and what it shows must change with the version.
+    const edited = planned.lines !== current.lines
+    const shown = renderCart(current.version, currency, planned.lines, priced)
+    const changed = edited || (current.digest !== '' && shown.digest !== current.digest)
+    const rendered = changed ? renderCart(current.version + 1, currency, planned.lines, priced) : shown
+    const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }).body.toString()
+    return { rendered, difference: differenceOf(current.lines, planned.lines), changed, record: planned.record, answer }
+  }
+
+  async function commitRows(work: {
+    tx: Transaction
+    fence: Fence
+    request: ChangeRequest
+    current: StoredCart
+    prepared: Prepared
+    token: string
+  }): Promise<void> {
+    const { tx, fence, request, current, prepared, token } = work
+    const { userId, idempotency } = request
+    const { rendered } = prepared
+    if (idempotency) {
+      try {
+        await idempotencyKeys.claim(tx, userId, fence.slot, idempotency.key, {
+          fingerprint: idempotency.fingerprint,
+          status: 200,
+          version: rendered.version,
+          body: prepared.answer,
+        })
+      } catch (error) {
+        throw error instanceof LockWaitError ? inFlight(error) : error
+      }
+    }
+    if (prepared.changed) {
+      if (!(await cartRows.advance(tx, userId, current.version, rendered))) throw new LostRace()
+      const fencing =
+        fence.cache.state === 'on'
+          ? cache.fence({ userId, epoch: fence.cache.epoch }, rendered.version, token)
+          : Promise.resolve()
+      const [fenced, written] = await Promise.allSettled([fencing, cartRows.writeLines(tx, userId, fence.slot, prepared.difference)])
+      if (written.status === 'rejected') throw written.reason
+      if (fenced.status === 'rejected') throw new CannotFence('the cache did not acknowledge the fence', { cause: fenced.reason })
+    }
+    await prepared.record?.(tx, fence)
+  }
+
+  async function findAnswer({ userId, idempotency }: ChangeRequest): Promise<Changed | undefined> {
+    if (!idempotency) return undefined
+    const stored = await idempotencyKeys.find(router.of(userId), userId, idempotency.key)
+    if (!stored) return undefined
+    if (stored.fingerprint !== idempotency.fingerprint) {
+      const detail = 'This Idempotency-Key was used for another request.'
+      throw new AppError('idempotency_mismatch', detail, {
+        errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
+      })
+    }
+    metrics.cartWrites.inc({ result: 'replayed' })
+    return { version: stored.version, body: stored.body, replayed: true }
+  }
+
+  function answered(prepared: Prepared, result: 'saved' | 'unchanged' | 'degraded'): Changed {
+    metrics.cartWrites.inc({ result })
+    return { version: prepared.rendered.version, body: prepared.answer, replayed: false }
+  }
+
+  return { change }
+}
+
+function requireCart(cart: StoredCart | undefined): StoredCart {
+  if (!cart) throw new AppError('session_ended', 'The account of this session is gone.')
+  return cart
+}
+
+function refuseUnknown(plan: Plan, priced: readonly { readonly available: boolean }[]): void {
+  if (!plan.mustExist) return
+  const missing = new Set(plan.lines.filter((_, at) => priced[at]?.available === false).map(line => line.sku))
+  const errors = plan.mustExist
+    .filter(({ sku }) => missing.has(sku))
+    .map(({ sku, pointer }) => ({ in: 'body' as const, pointer, detail: `There is no product '${sku}'.` }))
+  if (errors.length > 0) throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+}
+
+function inFlight(cause: unknown): AppError {
+  return new AppError('idempotency_in_flight', 'A request with this Idempotency-Key is still under way.', {
+    retryAfterS: 1,
+    cause,
+  })
+}

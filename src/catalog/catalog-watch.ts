@@ -1,0 +1,49 @@
+import { FIXED } from '../model/limits.ts'
+import type { Product } from '../model/product.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import { catalogRows } from '../store/catalog.ts'
+import type { Database } from '../store/database.ts'
+import type { Log } from '../telemetry/log.ts'
+
+/**
+ * Keeps an instance on the newest catalogue: asks for its version once a second and loads the products when it moved.
+ * Until the global database answers again, the instance goes on with what it has.
+ */
+export interface CatalogWatch {
+  version(): number
+  stop(): void
+}
+
+export async function watchCatalog(global: Database, pricing: Pricing, log: Log): Promise<CatalogWatch> {
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+
+  async function load(): Promise<void> {
+    const version = await catalogRows.version(global)
+    if (version === pricing.catalogVersion()) return
+    const products: Product[] = []
+    for await (const page of catalogRows.all(global, FIXED.catalogLoadRows)) products.push(...page)
+    pricing.useCatalog(version, products)
+    log.info({ version, products: products.length }, 'catalogue loaded')
+  }
+
+  function again(): void {
+    if (stopped) return
+    timer = setTimeout(() => {
+      load()
+        .catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be checked'))
+        .finally(again)
+    }, FIXED.catalogPollMs)
+    timer.unref()
+  }
+
+  await load()
+  again()
+  return {
+    version: pricing.catalogVersion,
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { loadConfig } from '../config/config.ts'
+import { findOrInstall, MissingPrograms } from '../stack/programs.ts'
+import type { Command } from './command.ts'
+import { exitOf } from './load.ts'
+import { step } from './terminal.ts'
+
+/** What a contributor runs is what CI runs. */
+export function testCommand(projectDir: string): Command {
+  return {
+    name: 'test',
+    summary: 'Runs the tests against real servers, with coverage (npm test)',
+    usage: '[mocha options and files]',
+    passesOn: true,
+    async run({ words }) {
+      const { config } = loadConfig(projectDir, {})
+      await step('find nginx, Redis and MariaDB', say => findOrInstall(['nginx', 'redis', 'mariadb'], config.dataDir, say))
+      await step('find Chromium (for the page tests)', say => findOrInstall(['chromium'], config.dataDir, say)).catch(
+        (error: unknown) => {
+          if (!(error instanceof MissingPrograms)) throw error
+          console.log('  the page tests will be skipped: there is no Chromium')
+        },
+      )
+      const bin = (name: string) => join(projectDir, 'node_modules', '.bin', name)
+      const run = spawn(bin('c8'), [bin('mocha'), ...words], { cwd: projectDir, stdio: 'inherit' })
+      process.exitCode = await exitOf(run)
+    },
+  }
+}
+
+const STEPS = [
+  { what: 'format', script: 'format:check' },
+  { what: 'lint', script: 'lint' },
+  { what: 'types', script: 'types' },
+  { what: 'tests', script: 'test' },
+] as const
+
+export function checkCommand(projectDir: string): Command {
+  return {
+    name: 'check',
+    summary: 'Format, lint, types, tests: what CI runs',
+    async run() {
+      for (const { what, script } of STEPS) {
+        console.log(`\n=== ${what}: npm run ${script}`)
+        const code = await exitOf(spawn('npm', ['run', '--silent', script], { cwd: projectDir, stdio: 'inherit' }))
+        if (code === 0) continue
+        console.log(`\n=== ${what} failed`)
+        process.exitCode = code
+        return
+      }
+      console.log('\n=== all checks passed')
+    },
+  }
+}

@@ -1,0 +1,147 @@
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type Config, loadConfig, type Secrets } from '../config/config.ts'
+import { envExample } from '../config/settings.ts'
+import { SLOTS } from '../sharding/slots.ts'
+import { renderNginx } from '../stack/nginx.ts'
+import { createStack } from '../stack/stack.ts'
+import { openDatabase } from '../store/database.ts'
+import { migrateGlobal, migrateShard, migrationStatus, shardName } from '../store/migrate.ts'
+import { createSlotRouter } from '../store/router.ts'
+import { createLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { type Command, CommandError, UsageError } from './command.ts'
+import { step, table } from './terminal.ts'
+
+/** Commands for an installation with servers of its own: settings, migrations, the slot map, nginx. */
+export function environmentCommand(projectDir: string): Command {
+  return {
+    name: 'env',
+    summary: 'Checks the settings and shows them, without secrets',
+    options: { example: { type: 'boolean', doc: 'print .env.example instead' } },
+    async run(args) {
+      if (args.flag('example')) {
+        process.stdout.write(envExample())
+        return
+      }
+      const { config, secrets } = loadConfig(projectDir)
+      console.log(JSON.stringify({ ...config, servers: secrets.servers ? 'configured' : 'none yet' }, undefined, 2))
+    },
+  }
+}
+
+export function migrateCommand(projectDir: string): Command {
+  return {
+    name: 'migrate',
+    summary: 'Brings the databases to the newest schema, forward only; safe to run from several machines at once',
+    options: {
+      status: { type: 'boolean', doc: 'show what is applied and what is pending, change nothing' },
+      user: { type: 'string', value: 'USER:PASSWORD', doc: 'an account that may create tables, in place of the one in the addresses' },
+    },
+    async run(args) {
+      const { config, secrets } = loadConfig(projectDir)
+      const { servers } = secrets
+      if (!servers) throw new CommandError('there are no servers yet: npm start')
+      if (config.embedded && !args.flag('status')) {
+        await createStack(config).migrate(step)
+        return
+      }
+      const as = (url: string) => withAccount(url, args.text('user'))
+      const targets = [
+        { name: 'global', url: as(servers.global), list: 'global' as const },
+        ...servers.shards.map((url, index) => ({ name: shardName(index), url: as(url), list: 'shard' as const })),
+      ]
+      if (args.flag('status')) {
+        const rows = await Promise.all(
+          targets.map(async ({ name, url, list }) => {
+            const { applied, pending } = await migrationStatus(url, list)
+            return [name, String(applied.length), pending.join(', ') || 'none']
+          }),
+        )
+        console.log(table(['database', 'applied', 'pending'], rows))
+        return
+      }
+      await step('migrate global', async say => void (await migrateGlobal(as(servers.global))).applied.forEach(say))
+      for (const [index, url] of servers.shards.entries()) {
+        await step(`migrate ${shardName(index)}`, async say => {
+          const { applied } = await migrateShard(as(url), index, servers.shards.length)
+          for (const file of applied) say(file)
+        })
+      }
+    },
+  }
+}
+
+export function shardsCommand(projectDir: string): Command {
+  return {
+    name: 'shards',
+    summary: 'Shows which shard owns which slots, and how many each',
+    async run() {
+      const { config, secrets } = loadConfig(projectDir)
+      const rows = await slotRanges(config, secrets)
+      console.log(table(['shard', 'slots', 'first', 'last'], rows))
+    },
+  }
+}
+
+export function nginxCommand(projectDir: string): Command {
+  return {
+    name: 'nginx',
+    summary: 'Writes an nginx configuration for instances on other machines',
+    usage: '--instances HOST:PORT,… --out DIR',
+    options: {
+      instances: { type: 'string', value: 'LIST', doc: 'address of every instance, comma-separated' },
+      out: { type: 'string', value: 'DIR', doc: 'folder for the files' },
+      listen: { type: 'string', value: 'ADDRESS', doc: 'what nginx listens on (default 80)' },
+    },
+    async run(args) {
+      const { config } = loadConfig(projectDir)
+      const out = args.text('out')
+      const instances = args.text('instances')?.split(',').filter(Boolean)
+      if (!out || !instances || instances.length === 0) throw new UsageError('say --instances and --out')
+      const wrong = instances.find(address => !/^[\w.[\]:-]+:\d+$/.test(address))
+      if (wrong) throw new UsageError(`'${wrong}' is not HOST:PORT`)
+      const dir = resolve(out)
+      mkdirSync(dir, { recursive: true })
+      renderNginx({
+        templates: join(config.projectDir, 'nginx'),
+        confDir: dir,
+        runDir: '/var/lib/nginx',
+        logDir: '/var/log/nginx',
+        listen: args.text('listen') ?? '80',
+        instances,
+        bodyBytesMax: config.limits.bodyBytesMax,
+        requestsPerAddress: config.requestsPerAddress,
+        user: '',
+        makeFolders: false,
+      })
+      console.log(`Written to ${dir}. Check and start with: nginx -t -c ${dir}/nginx.conf && nginx -c ${dir}/nginx.conf`)
+    },
+  }
+}
+
+async function slotRanges(config: Config, secrets: Secrets): Promise<string[][]> {
+  if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
+  if (config.router === 'single') throw new CommandError('the single router has no slot map: the endpoint shards by itself')
+  const metrics = createMetrics()
+  const log = createLog('warn')
+  const shards = secrets.servers.shards.map((url, index) => openDatabase({ name: shardName(index), url, limits: config.limits }, metrics, log))
+  try {
+    const router = await createSlotRouter(shards)
+    return shards.map(shard => {
+      const slots = Array.from({ length: SLOTS }, (_, slot) => slot).filter(slot => router.ownerName(slot) === shard.name)
+      return [shard.name, String(slots.length), String(slots[0] ?? '-'), String(slots.at(-1) ?? '-')]
+    })
+  } finally {
+    await Promise.all(shards.map(shard => shard.close()))
+  }
+}
+
+function withAccount(url: string, account: string | undefined): string {
+  if (!account) return url
+  const [user = '', ...password] = account.split(':')
+  const changed = new URL(url)
+  changed.username = encodeURIComponent(user)
+  changed.password = encodeURIComponent(password.join(':'))
+  return changed.href
+}

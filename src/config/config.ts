@@ -1,0 +1,213 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import { checkLimits, DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
+import type { MergeRule } from '../model/merge.ts'
+import { defaultInstances, SETTINGS, type SettingKey, type SettingValues } from './settings.ts'
+
+/**
+ * The only reader of the environment. Three sources, first one wins: the environment, `.env` in the project folder, and
+ * (for the addresses of servers, when none are given) what the embedded stack wrote when it was set up.
+ * Every mistake is found before anything starts, and all are told at once.
+ */
+export interface Config {
+  readonly projectDir: string
+  readonly dataDir: string
+  readonly port: number
+  readonly bind: string
+  readonly publicUrl: string
+  readonly secureCookies: boolean
+  readonly instances: number
+  readonly instanceIndex: number
+  readonly instancePort: number
+  readonly opsPort: number
+  readonly opsBind: string
+  readonly trustedProxies: readonly string[]
+  /** True when the servers are the private ones under dataDir. */
+  readonly embedded: boolean
+  readonly embeddedShards: number
+  readonly shardPort: number
+  readonly redisPort: number
+  readonly shardMemoryMb: number
+  readonly sessionsMemoryMb: number
+  readonly cacheMemoryMb: number
+  readonly requestsPerAddress: number
+  readonly router: 'slots' | 'single'
+  readonly currency: string
+  readonly pricingThreads: number
+  readonly mergeRule: MergeRule
+  readonly sessionIdleMs: number
+  readonly sessionMaxMs: number
+  readonly guestIdleMs: number
+  readonly logLevel: string
+  readonly limits: Limits
+}
+
+/** Passwords apart, so that Config can be logged. Undefined where the embedded stack has not been set up yet. */
+export interface Secrets {
+  readonly servers: ServerAddresses | undefined
+  readonly seedPassword: string
+}
+
+export interface ServerAddresses {
+  readonly shards: readonly string[]
+  readonly global: string
+  readonly sessionsRedis: string
+  readonly cacheRedis: string
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly mistakes: readonly string[]
+
+  constructor(mistakes: readonly string[]) {
+    super(`The settings have ${mistakes.length === 1 ? 'a mistake' : 'mistakes'}:\n${mistakes.map(m => `  - ${m}`).join('\n')}`)
+    this.mistakes = mistakes
+  }
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+const SERVER_KEYS = ['shards', 'global', 'sessionsRedis', 'cacheRedis'] as const
+
+/** Name of the file, under the data folder, in which the embedded stack keeps the addresses of its servers. */
+export const EMBEDDED_ENV = 'embedded.env'
+
+/** @throws ConfigError listing every mistake */
+export function loadConfig(
+  projectDir: string,
+  environment: Environment = process.env,
+): { config: Config; secrets: Secrets } {
+  const mistakes: string[] = []
+  const envFile = readEnvFile(join(projectDir, '.env'))
+  const given = { ...envFile, ...withoutEmpty(environment) }
+  const ours = SERVER_KEYS.filter(key => given[SETTINGS[key].name] || given[`${SETTINGS[key].name}_FILE`])
+  const dataDir = resolve(projectDir, given[SETTINGS.dataDir.name] ?? SETTINGS.dataDir.shown)
+  if (ours.length > 0 && ours.length < SERVER_KEYS.length) {
+    const missing = SERVER_KEYS.filter(key => !ours.includes(key)).map(key => SETTINGS[key].name)
+    mistakes.push(`${ours.map(key => SETTINGS[key].name).join(', ')} set without ${missing.join(', ')}: give all or none`)
+  }
+  const embedded = ours.length === 0
+  const values = parse(embedded ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...given } : given, mistakes)
+  for (const name of Object.keys(given)) {
+    if (name.startsWith('CARTLOAD_') && !isKnown(name)) mistakes.push(`${name} is not a setting (see .env.example)`)
+  }
+
+  const port = values.port ?? 8080
+  const servers: ServerAddresses | undefined =
+    values.shards && values.global && values.sessionsRedis && values.cacheRedis
+      ? { shards: values.shards, global: values.global, sessionsRedis: values.sessionsRedis, cacheRedis: values.cacheRedis }
+      : undefined
+  if (values.router === 'single' && servers && servers.shards.length !== 1) {
+    mistakes.push(`${SETTINGS.router.name}=single takes exactly one address in ${SETTINGS.shards.name}`)
+  }
+  const publicUrl = values.publicUrl ?? `http://localhost:${port}`
+  const instances = values.instances ?? defaultInstances()
+  const config: Config = {
+    projectDir,
+    dataDir,
+    port,
+    bind: values.bind ?? '127.0.0.1',
+    publicUrl,
+    secureCookies: publicUrl.startsWith('https:'),
+    instances,
+    instanceIndex: Number(environment['NODE_APP_INSTANCE'] ?? 0),
+    instancePort: values.instancePort ?? port + 100,
+    opsPort: values.opsPort ?? port + 200,
+    opsBind: values.opsBind ?? '127.0.0.1',
+    trustedProxies: values.trustedProxies ?? ['loopback'],
+    embedded,
+    embeddedShards: values.embeddedShards ?? 2,
+    shardPort: values.shardPort ?? port + 300,
+    redisPort: values.redisPort ?? port + 400,
+    shardMemoryMb: values.shardMemoryMb ?? 256,
+    sessionsMemoryMb: values.sessionsMemoryMb ?? 256,
+    cacheMemoryMb: values.cacheMemoryMb ?? 256,
+    requestsPerAddress: values.requestsPerAddress ?? 10_000,
+    router: values.router ?? 'slots',
+    currency: values.currency ?? 'GBP',
+    pricingThreads: values.pricingThreads ?? 1,
+    mergeRule: values.mergeRule ?? 'larger',
+    sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
+    sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,
+    guestIdleMs: (values.guestIdleMinutes ?? 43_200) * 60_000,
+    logLevel: values.logLevel ?? 'info',
+    limits: limitsOf(values, mistakes),
+  }
+  checkPorts(config, mistakes)
+  if (mistakes.length > 0) throw new ConfigError(mistakes)
+  return { config: Object.freeze(config), secrets: { servers, seedPassword: values.seedPassword ?? 'cartload-demo' } }
+}
+
+/** Every port that the embedded stack takes, with the setting that moves it. */
+export function portsOf(config: Config): Array<{ port: number; what: string; setting: string }> {
+  const row = (first: number, count: number, what: string, setting: string) =>
+    Array.from({ length: count }, (_, n) => ({ port: first + n, what: count > 1 ? `${what} ${n}` : what, setting }))
+  return [
+    ...row(config.port, 1, 'nginx', SETTINGS.port.name),
+    ...row(config.instancePort, config.instances, 'instance', SETTINGS.instancePort.name),
+    ...row(config.opsPort, config.instances, 'operations of instance', SETTINGS.opsPort.name),
+    ...row(config.shardPort, config.embeddedShards, 'shard', SETTINGS.shardPort.name),
+    ...row(config.redisPort, 1, 'sessions Redis', SETTINGS.redisPort.name),
+    ...row(config.redisPort + 1, 1, 'cache Redis', SETTINGS.redisPort.name),
+  ]
+}
+
+function parse(source: Environment, mistakes: string[]): SettingValues {
+  const values: Record<string, unknown> = {}
+  for (const key of Object.keys(SETTINGS) as SettingKey[]) {
+    const setting = SETTINGS[key]
+    const raw = setting.secret ? readSecret(setting.name, source, mistakes) : source[setting.name]
+    if (raw === undefined) continue
+    const result = setting.schema.safeParse(raw)
+    if (result.success) values[key] = result.data
+    else mistakes.push(`${setting.name} ${result.error.issues[0]?.message ?? 'is wrong'}${setting.secret ? '' : ` (it is '${raw}')`}`)
+  }
+  return values as SettingValues
+}
+
+function readSecret(name: string, source: Environment, mistakes: string[]): string | undefined {
+  const file = source[`${name}_FILE`]
+  if (file === undefined) return source[name]
+  if (source[name] !== undefined) mistakes.push(`${name} and ${name}_FILE are both set: give one`)
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    mistakes.push(`${name}_FILE names a file that cannot be read: ${file}`)
+    return undefined
+  }
+}
+
+function limitsOf(values: SettingValues, mistakes: string[]): Limits {
+  const limits: Record<string, unknown> = { ...DEFAULT_LIMITS }
+  for (const key of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) limits[key] = values[key] ?? DEFAULT_LIMITS[key]
+  try {
+    return checkLimits(limits as unknown as Limits)
+  } catch (error) {
+    mistakes.push(`the limits do not fit each other: ${(error as Error).message}`)
+    return DEFAULT_LIMITS
+  }
+}
+
+function checkPorts(config: Config, mistakes: string[]): void {
+  const taken = new Map<number, string>()
+  for (const { port, what, setting } of config.embedded ? portsOf(config) : []) {
+    const other = taken.get(port)
+    if (other) mistakes.push(`port ${port} is wanted by ${other} and by ${what} (${setting})`)
+    if (port > 65_535) mistakes.push(`port ${port} of ${what} is above 65535 (${setting})`)
+    taken.set(port, what)
+  }
+}
+
+function isKnown(name: string): boolean {
+  return Object.values(SETTINGS).some(s => s.name === name || (s.secret && `${s.name}_FILE` === name))
+}
+
+
+function readEnvFile(path: string): Environment {
+  return existsSync(path) ? withoutEmpty(parseEnv(readFileSync(path, 'utf8'))) : {}
+}
+
+function withoutEmpty(environment: Environment): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+}

@@ -1,0 +1,116 @@
+import type { Logins } from '../accounts/logins.ts'
+import type { Registrations } from '../accounts/registration.ts'
+import { type Answer, idempotencyOf, json, type Route, route } from './route.ts'
+import type { Schemas } from './schemas.ts'
+
+/** Accounts and sessions. */
+export function accountRoutes(registrations: Registrations, logins: Logins, schemas: Schemas): Route[] {
+  const replayHeader = (replayed: boolean) => (replayed ? { 'Idempotency-Replayed': 'true' } : {})
+  const ended: Answer = { status: 204, cookie: 'clear' }
+
+  return [
+    route({
+      method: 'post',
+      path: '/v1/accounts',
+      name: 'register',
+      summary: 'Makes an account',
+      tag: 'Accounts',
+      session: 'none',
+      body: schemas.register,
+      query: schemas.noQuery,
+      answer: { status: 201, description: 'The account', schema: schemas.registered },
+      problems: [400, 409, 415, 422, 503],
+      async handle({ body }, call) {
+        // Without the password: see accounts/registration.ts.
+        const idempotency = idempotencyOf(call, { email: body.email, name: body.name })
+        const { replayed, ...account } = await registrations.register(body, idempotency)
+        return json(201, account, replayHeader(replayed))
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/sessions',
+      name: 'logIn',
+      summary: "Logs in; the cart of a guest's session goes over into the user's",
+      tag: 'Sessions',
+      session: 'optional',
+      body: schemas.logIn,
+      query: schemas.noQuery,
+      answer: { status: 201, description: 'The session; the token is also set as a cookie', schema: schemas.loggedIn },
+      problems: [400, 401, 415, 429, 503],
+      async handle({ body }, call) {
+        // A session that is over must not keep anybody from logging in.
+        const current = await call.session().catch(() => undefined)
+        const { session, expiresAtMs, merged } = await logins.logIn(body.email, body.password, { address: call.address, current })
+        const token = session.token.text
+        const answer = {
+          token,
+          userId: session.userId,
+          expiresAt: new Date(expiresAtMs).toISOString(),
+          merged: merged ? { lines: merged.lines, leftOut: merged.leftOut } : null,
+        }
+        return { ...json(201, answer), cookie: { token, expiresAtMs } }
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/sessions/current',
+      name: 'logOut',
+      summary: 'Logs out',
+      tag: 'Sessions',
+      session: 'required',
+      query: schemas.noQuery,
+      answer: { status: 204, description: 'Logged out' },
+      problems: [401, 503],
+      async handle(_, call) {
+        await logins.logOut(await call.requireSession())
+        return ended
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/sessions',
+      name: 'logOutEverywhere',
+      summary: 'Ends all sessions of this user',
+      tag: 'Sessions',
+      session: 'required',
+      query: schemas.noQuery,
+      answer: { status: 204, description: 'Logged out everywhere' },
+      problems: [401, 503],
+      async handle(_, call) {
+        await logins.logOutEverywhere(await call.requireSession())
+        return ended
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/me',
+      name: 'whoAmI',
+      summary: 'Who this session belongs to',
+      tag: 'Accounts',
+      session: 'required',
+      query: schemas.noQuery,
+      answer: { status: 200, description: 'The user or guest', schema: schemas.me },
+      problems: [401, 503],
+      handle: async (_, call) => json(200, await logins.whoAmI(await call.requireSession())),
+    }),
+    route({
+      method: 'put',
+      path: '/v1/me/password',
+      name: 'changePassword',
+      summary: 'Changes the password and ends all other sessions',
+      tag: 'Accounts',
+      session: 'required',
+      body: schemas.changePassword,
+      query: schemas.noQuery,
+      answer: { status: 204, description: 'Changed' },
+      problems: [400, 401, 415, 422, 429, 503],
+      async handle({ body }, call) {
+        const session = await call.requireSession()
+        const change = { ...body, address: call.address }
+        const { replayed } = await logins.changePassword(session, change, idempotencyOf(call, 'password'))
+        return { status: 204, headers: replayHeader(replayed) }
+      },
+    }),
+  ]
+}

@@ -1,0 +1,133 @@
+import type { Logins } from '../accounts/logins.ts'
+import { readCartCursor } from '../cart/cart-view.ts'
+import type { Carts } from '../cart/carts.ts'
+import type { Changed, ChangeRequest } from '../cart/funnel.ts'
+import { AppError } from '../lib/errors.ts'
+import type { LineChange } from '../model/cart.ts'
+import { type Answer, type Call, idempotencyOf, type Route, route } from './route.ts'
+import type { Schemas } from './schemas.ts'
+
+/** The cart. Each write answers with the cart as GET gives it. */
+const PROBLEMS = [400, 401, 412, 415, 422, 503]
+
+export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas): Route[] {
+  const answer = { status: 200, description: 'The cart', schema: schemas.cart }
+  const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
+
+  /** A change by whoever calls: a first write without a session makes a guest. */
+  async function change(call: Call, body: unknown, work: (request: ChangeRequest) => Promise<Changed>): Promise<Answer> {
+    const known = await call.session()
+    const session = known ?? (await logins.newGuest(call.address))
+    const done = await work({ userId: session.userId, ifMatch: call.ifMatch, idempotency: idempotencyOf(call, body) })
+    const headers: Record<string, string> = { ETag: etagOf(done.version) }
+    if (done.replayed) headers['Idempotency-Replayed'] = 'true'
+    if (known) return { status: 200, body: done.body, headers }
+    const token = session.token.text
+    headers['X-Session-Token'] = token
+    return { status: 200, body: done.body, headers, cookie: { token, expiresAtMs: logins.expiresAtMs(session) } }
+  }
+
+  return [
+    route({
+      ...common,
+      method: 'get',
+      path: '/v1/cart',
+      name: 'viewCart',
+      summary: 'A page of the cart, with the totals of the whole cart',
+      query: schemas.cartQuery,
+      problems: [400, 401, 409, 503],
+      conditional: false,
+      async handle({ query: { limit, cursor } }, call) {
+        const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
+        // Asked for together: the token says whose cart it would be, so neither waits for the other.
+        const [session, peeked] = await Promise.all([
+          call.session(),
+          call.token ? carts.peek(call.token.userId, page) : undefined,
+        ])
+        const view = session ? await carts.view(session.userId, page, peeked) : await carts.empty(page)
+        const headers = { ETag: etagOf(view.version) }
+        if (matches(call.ifNoneMatch, headers.ETag)) return { status: 304, headers }
+        return { status: 200, body: view.body, headers }
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/cart/lines',
+      name: 'addLines',
+      summary: 'Adds one product or several, all or none, on top of what is there',
+      body: schemas.addLines,
+      query: schemas.noQuery,
+      handle: ({ body }, call) => {
+        const wanted = 'lines' in body ? body.lines : [body]
+        const pointers = wanted.map((_, at) => ('lines' in body ? `#/lines/${at}/sku` : '#/sku'))
+        return change(call, body, request => carts.addLines(request, wanted, pointers))
+      },
+    }),
+    route({
+      ...common,
+      method: 'put',
+      path: '/v1/cart/lines/:sku',
+      name: 'setLine',
+      summary: 'Sets quantity, selection or note of one line; with a quantity the line is made where it is missing',
+      body: schemas.setLine,
+      query: schemas.noQuery,
+      params: schemas.skuParams,
+      problems: [...PROBLEMS, 404],
+      handle: ({ body, params }, call) =>
+        change(call, body, request => carts.setLine(request, params.sku, body as LineChange)),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart/lines/:sku',
+      name: 'removeLine',
+      summary: 'Removes a line; removing it again changes nothing',
+      query: schemas.noQuery,
+      params: schemas.skuParams,
+      handle: ({ params }, call) => change(call, undefined, request => carts.removeLine(request, params.sku)),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart',
+      name: 'clearCart',
+      summary: 'Removes all lines',
+      query: schemas.noQuery,
+      handle: (_, call) => change(call, undefined, carts.clear),
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/cart/merge/undo',
+      name: 'undoMerge',
+      summary: 'Takes back what the last login merged into the cart, except lines changed since',
+      query: schemas.noQuery,
+      session: 'required',
+      problems: [...PROBLEMS, 404],
+      handle: async (_, call) => {
+        await call.requireSession()
+        return change(call, undefined, carts.undoMerge)
+      },
+    }),
+  ]
+}
+
+export function etagOf(version: number): string {
+  return `"${version}"`
+}
+
+/** If-None-Match compares weakly (RFC 9110, 13.1.2). */
+export function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false
+  return ifNoneMatch === '*' || ifNoneMatch.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag)
+}
+
+/** The version in If-Match; `*` is no condition, since every cart exists. @throws AppError `invalid_request` */
+export function readIfMatch(header: string | undefined): number | undefined {
+  if (header === undefined || header.trim() === '*') return undefined
+  const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1]
+  if (version !== undefined) return Number(version)
+  const detail = 'must be the ETag of a cart, such as "7"'
+  throw new AppError('invalid_request', `If-Match ${detail}`, { errors: [{ in: 'header', pointer: '#/If-Match', detail }] })
+}

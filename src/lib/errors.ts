@@ -1,0 +1,83 @@
+/**
+ * The one error type that crosses folders. A code says what happened in our own words; http/errors.ts is the only
+ * place that knows what status that is. Anything else that is thrown is a bug or a foreign error and becomes `internal`.
+ */
+
+export type ErrorCode =
+  | 'invalid_request'
+  | 'malformed_body'
+  | 'session_required'
+  | 'session_ended'
+  | 'credentials_invalid'
+  | 'forbidden_origin'
+  | 'route_not_found'
+  | 'product_not_found'
+  | 'line_not_found'
+  | 'merge_not_found'
+  | 'method_not_allowed'
+  | 'email_taken'
+  | 'cursor_stale'
+  | 'idempotency_in_flight'
+  | 'idempotency_mismatch'
+  | 'version_mismatch'
+  | 'body_too_large'
+  | 'unsupported_media_type'
+  | 'product_unknown'
+  | 'cart_lines_max'
+  | 'line_quantity_max'
+  | 'too_many_attempts'
+  | 'internal'
+  | 'draining'
+  | 'overloaded'
+  | 'unavailable'
+  | 'outcome_unknown'
+
+/** One wrong part of a request: `pointer` is a JSON pointer in URI fragment form (RFC 6901, section 6). */
+export interface FieldError {
+  readonly in: 'body' | 'query' | 'path' | 'header'
+  readonly pointer: string
+  readonly detail: string
+}
+
+export interface AppErrorOptions {
+  readonly errors?: readonly FieldError[]
+  /** Seconds after which a retry makes sense; becomes `Retry-After`. */
+  readonly retryAfterS?: number
+  /** Further members of the problem document, such as the version a cart really has. */
+  readonly extra?: Readonly<Record<string, string | number>>
+  readonly cause?: unknown
+}
+
+export class AppError extends Error {
+  override readonly name = 'AppError'
+  readonly code: ErrorCode
+  readonly errors: readonly FieldError[]
+  readonly retryAfterS: number | undefined
+  readonly extra: Readonly<Record<string, string | number>>
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.errors = options.errors ?? []
+    this.retryAfterS = options.retryAfterS
+    this.extra = options.extra ?? {}
+  }
+}
+
+/** A dependency did not answer or answered nonsense. `dependency` is named to the client: `sessions`, `cache`, `shard-0`. */
+export function unavailable(dependency: string, cause: unknown, retryAfterS = 1): AppError {
+  return new AppError('unavailable', `The dependency '${dependency}' is not available right now.`, {
+    retryAfterS,
+    cause,
+    extra: { dependency },
+  })
+}
+
+export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+  return error instanceof AppError && (code === undefined || error.code === code)
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

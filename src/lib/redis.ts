@@ -1,0 +1,93 @@
+import { Redis } from 'ioredis'
+import { type Breaker, createBreaker } from './breaker.ts'
+import { isAppError, unavailable } from './errors.ts'
+
+/**
+ * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a
+ * command whose reply was lost, and gives up on a command after `commandMsMax`: a slow Redis must look like a missing one.
+ */
+export interface RedisOptions {
+  readonly name: string
+  readonly url: string
+  readonly commandMsMax: number
+  readonly connectMsMax: number
+  readonly failuresToOpen: number
+  readonly openMs: number
+}
+
+export interface RedisConnection {
+  readonly name: string
+  readonly client: Redis
+  readonly breaker: Breaker
+  /** Runs a command behind the breaker. @throws AppError `unavailable` when the server cannot be reached or is slow */
+  run<T>(command: (client: Redis) => Promise<T>): Promise<T>
+  /** Calls a function of `library`, loading the library first where the server does not have it (a fresh or restarted one). */
+  call(library: RedisLibrary, name: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+/** A Redis Functions library: `source` starts with `#!lua name=<name>`. */
+export interface RedisLibrary {
+  readonly source: string
+}
+
+export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
+  const client = new Redis(options.url, {
+    connectionName: `cartload-${options.name}`,
+    commandTimeout: options.commandMsMax,
+    connectTimeout: options.connectMsMax,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: attempt => Math.min(50 * 2 ** attempt, 1000),
+    lazyConnect: true,
+  })
+  client.on('error', onError)
+  client.connect().catch(() => undefined) // the error event has told; it goes on trying
+  const breaker = createBreaker({ ...options, isFailure: isServerFailure })
+
+  async function run<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+    try {
+      return await breaker.run(() => command(client))
+    } catch (error) {
+      if (!isAppError(error) && isServerFailure(error)) throw unavailable(options.name, error)
+      throw error
+    }
+  }
+
+  async function call(
+    library: RedisLibrary,
+    name: string,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const invoke = (): Promise<unknown> => run(redis => redis.fcall(name, keys.length, ...keys, ...args))
+    try {
+      return await invoke()
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes('Function not found')) throw error
+      // The server refused before doing anything, so asking again is safe.
+      await run(redis => redis.function('LOAD', 'REPLACE', library.source))
+      return invoke()
+    }
+  }
+
+  return {
+    name: options.name,
+    client,
+    breaker,
+    run,
+    call,
+    ping: async () => void (await run(redis => redis.ping())),
+    async close() {
+      client.disconnect()
+    },
+  }
+}
+
+/** True for lost connections and time-outs; false for answers such as a wrong argument, which say nothing of health. */
+function isServerFailure(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return error.name !== 'ReplyError' || /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|BUSY|CLUSTERDOWN|NOREPLICAS)/.test(error.message)
+}

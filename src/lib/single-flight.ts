@@ -1,0 +1,17 @@
+/** Calls for one key that overlap share one execution and its result, error included. */
+export interface SingleFlight<T> {
+  run(key: string, work: () => Promise<T>): Promise<T>
+}
+
+export function createSingleFlight<T>(): SingleFlight<T> {
+  const flights = new Map<string, Promise<T>>()
+  return {
+    run(key, work) {
+      const flying = flights.get(key)
+      if (flying) return flying
+      const flight = work().finally(() => flights.delete(key))
+      flights.set(key, flight)
+      return flight
+    },
+  }
+}

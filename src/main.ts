@@ -1,0 +1,36 @@
+import { join } from 'node:path'
+import { createApp } from './app.ts'
+import { loadConfig } from './config/config.ts'
+import { createLog } from './telemetry/log.ts'
+
+/** Entry of one instance: start, tell PM2, and on a signal leave without losing a request. */
+const { config, secrets } = loadConfig(join(import.meta.dirname, '..'))
+const log = createLog(config.logLevel, { instance: config.instanceIndex, pid: process.pid })
+
+process.on('unhandledRejection', error => {
+  log.fatal({ err: error }, 'unhandled rejection')
+  process.exit(1)
+})
+
+if (!secrets.servers) {
+  log.fatal('no servers are configured: run `npm start` once for the embedded ones, or set CARTLOAD_SHARDS and its companions')
+  process.exit(1)
+}
+
+const app = await createApp(config, secrets.servers, log)
+await app.listen()
+log.info({ port: config.instancePort + config.instanceIndex }, 'serving')
+process.send?.('ready')
+
+let leaving = false
+async function leave(signal: string): Promise<void> {
+  if (leaving) process.exit(1) // asked twice: at once
+  leaving = true
+  log.info({ signal }, 'draining')
+  await app.drain.run(app.server)
+  await app.close()
+  log.info('bye')
+  process.exit(0)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void leave(signal))

@@ -1,0 +1,123 @@
+import { AppError } from '../lib/errors.ts'
+import type { Limits } from './limits.ts'
+
+/**
+ * A cart and every way in which it changes, as pure functions from lines to lines. An edit knows nothing of prices,
+ * versions or storage: cart/funnel.ts applies it to whatever the cart is by then, so edits of two tabs never conflict.
+ */
+
+export interface CartLine {
+  readonly sku: string
+  readonly quantity: number
+  readonly selected: boolean
+  readonly note: string
+  /** Place in the cart; grows with each new line, so the order of lines never changes. */
+  readonly position: number
+}
+
+export type Lines = readonly CartLine[]
+export type Edit = (lines: Lines) => Lines
+
+export interface Wanted {
+  readonly sku: string
+  readonly quantity: number
+}
+
+export interface LineChange {
+  readonly quantity?: number
+  readonly selected?: boolean
+  readonly note?: string
+}
+
+/**
+ * Adds quantities on top of what is there; new products become new lines at the end, all or nothing.
+ * @throws AppError `line_quantity_max`, `cart_lines_max`
+ */
+export function addLines(wanted: readonly Wanted[], limits: Limits): Edit {
+  return lines => {
+    const bySku = new Map(lines.map(line => [line.sku, line]))
+    let position = nextPosition(lines)
+    for (const [index, { sku, quantity }] of wanted.entries()) {
+      const present = bySku.get(sku)
+      const sum = (present?.quantity ?? 0) + quantity
+      if (sum > limits.lineQuantityMax) throw quantityTooLarge(sku, sum, limits, wanted.length === 1 ? undefined : index)
+      bySku.set(sku, present ? { ...present, quantity: sum } : newLine(sku, quantity, position++))
+    }
+    return checkCount([...bySku.values()], limits)
+  }
+}
+
+/**
+ * Sets what is given of one line. With a quantity the line is made where it is missing, and 0 removes it, so that
+ * doing it twice is the same as doing it once.
+ * @throws AppError `line_not_found` when there is no such line and no quantity; `line_quantity_max`, `cart_lines_max`
+ */
+export function setLine(sku: string, change: LineChange, limits: Limits): Edit {
+  return lines => {
+    if (change.quantity === 0) return removeLine(sku)(lines)
+    if (change.quantity !== undefined && change.quantity > limits.lineQuantityMax) {
+      throw quantityTooLarge(sku, change.quantity, limits)
+    }
+    const present = lines.find(line => line.sku === sku)
+    if (!present && change.quantity === undefined) {
+      throw new AppError('line_not_found', `The cart has no line for '${sku}'.`, { extra: { sku } })
+    }
+    const before = present ?? newLine(sku, change.quantity ?? 1, nextPosition(lines))
+    const after = { ...before, ...change }
+    if (!present) return checkCount([...lines, after], limits)
+    return sameLine(present, after) ? lines : lines.map(line => (line === present ? after : line))
+  }
+}
+
+/** Takes a line away; nothing happens where there is none. */
+export function removeLine(sku: string): Edit {
+  return lines => (lines.some(line => line.sku === sku) ? lines.filter(line => line.sku !== sku) : lines)
+}
+
+export const clearLines: Edit = lines => (lines.length === 0 ? lines : [])
+
+/** What one line becomes between two states of a cart, for the rows that must be written. */
+export interface LineDifference {
+  readonly upserts: Lines
+  readonly removals: readonly string[]
+}
+
+export function differenceOf(before: Lines, after: Lines): LineDifference {
+  const old = new Map(before.map(line => [line.sku, line]))
+  const upserts = after.filter(line => {
+    const was = old.get(line.sku)
+    old.delete(line.sku)
+    return !was || !sameLine(was, line)
+  })
+  return { upserts, removals: [...old.keys()] }
+}
+
+export function nextPosition(lines: Lines): number {
+  return lines.reduce((highest, line) => Math.max(highest, line.position), 0) + 1
+}
+
+export function newLine(sku: string, quantity: number, position: number): CartLine {
+  return { sku, quantity, selected: true, note: '', position }
+}
+
+function sameLine(a: CartLine, b: CartLine): boolean {
+  return a.quantity === b.quantity && a.selected === b.selected && a.note === b.note && a.position === b.position
+}
+
+function checkCount(lines: Lines, limits: Limits): Lines {
+  if (lines.length > limits.cartLinesMax) {
+    throw new AppError('cart_lines_max', `A cart holds at most ${limits.cartLinesMax} lines.`, {
+      extra: { max: limits.cartLinesMax },
+    })
+  }
+  return lines
+}
+
+function quantityTooLarge(sku: string, asked: number, limits: Limits, index?: number): AppError {
+  const detail = `A line holds at most ${limits.lineQuantityMax} of a product; '${sku}' would have ${asked}.`
+  const pointer = index === undefined ? '#/quantity' : `#/lines/${index}/quantity`
+  return new AppError('line_quantity_max', detail, {
+    errors: [{ in: 'body', pointer, detail }],
+    extra: { sku, max: limits.lineQuantityMax },
+  })
+}

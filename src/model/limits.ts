@@ -1,0 +1,112 @@
+import { strict as assert } from 'node:assert'
+
+/**
+ * Every limit of the system, units last. What an operator may change comes from the environment (config/env.ts names the
+ * variable); the rest is fixed here. Relations that must hold between limits are asserted when the process starts.
+ */
+export interface Limits {
+  readonly cartLinesMax: number
+  readonly lineQuantityMax: number
+  readonly pageLinesDefault: number
+  readonly pageLinesMax: number
+  readonly bodyBytesMax: number
+  readonly mysqlConnectionsMax: number
+  readonly mysqlQueueMax: number
+  readonly mysqlWaitMsMax: number
+  readonly statementMsMax: number
+  readonly loginsWaitingMax: number
+  readonly pricingQueueMax: number
+  readonly inFlightMax: number
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  cartLinesMax: 500,
+  lineQuantityMax: 999,
+  pageLinesDefault: 20,
+  pageLinesMax: 100,
+  bodyBytesMax: 64 * 1024,
+  mysqlConnectionsMax: 8,
+  mysqlQueueMax: 512,
+  mysqlWaitMsMax: 1500,
+  statementMsMax: 3000,
+  loginsWaitingMax: 200,
+  pricingQueueMax: 512,
+  inFlightMax: 2000,
+}
+
+export const FIXED = {
+  skuCharsMax: 64,
+  productNameCharsMax: 200,
+  categoryCharsMax: 100,
+  noteCharsMax: 200,
+  emailCharsMax: 254,
+  personNameCharsMax: 100,
+  passwordCharsMin: 8,
+  passwordCharsMax: 256,
+  searchCharsMax: 64,
+  cursorCharsMax: 300,
+  idempotencyKeyCharsMax: 255,
+  idempotencyKeepHours: 48,
+  mergeUndoHours: 24,
+  sessionsPerUserMax: 100,
+  priceMinorMax: 100_000_000,
+
+  /** Lines of one chunk of a cached cart; the default page is exactly one chunk. */
+  chunkLines: 20,
+  /** How long a cached cart lives; a safety net, not part of the protocol. */
+  cartValueMs: 15 * 60_000,
+  fenceMs: 10_000,
+  leaseMs: 3_000,
+  /** A fence this old has lost its writer; a reader may resolve it under a share lock. */
+  fenceAbandonedMs: 2_500,
+  busyWaitMs: 8,
+
+  /** The lease an instance holds on "the cache of this shard is on" (reliability protocol, step 9). */
+  cacheModeLeaseMs: 1_500,
+  cacheModePollMs: 500,
+  cacheModeOffMsMin: 3_000,
+
+  catalogPollMs: 1_000,
+  catalogPageMs: 60_000,
+  catalogLoadRows: 5_000,
+
+  fenceWaitMsMax: 300,
+  redisCacheMsMax: 200,
+  redisSessionsMsMax: 500,
+  redisConnectMsMax: 1_000,
+  breakerFailures: 5,
+  breakerOpenMs: 500,
+  mysqlConnectMsMax: 2_000,
+  lockWaitS: 1,
+  idleTransactionS: 2,
+  preparedStatementsMax: 100,
+
+  writeAttemptsMax: 12,
+  transactionAttemptsMax: 4,
+  userIdBlock: 1_000,
+  reservationAbandonedS: 10,
+
+  passwordHashConcurrency: 2,
+  passwordWaitMsMax: 5_000,
+  loginFreeFailures: 5,
+  loginFreeFailuresPerAddress: 100,
+  loginDelayMsMax: 15 * 60_000,
+  loginWindowS: 60 * 60,
+  guestsPerAddressPerMinute: 6_000,
+
+  pricingMsMax: 1_000,
+  touchEveryMs: 60_000,
+  drainMsMax: 8_000,
+  keepAliveMs: 75_000,
+} as const
+
+export function checkLimits(limits: Limits): Limits {
+  assert(limits.pageLinesDefault <= limits.pageLinesMax, 'the default page is larger than the largest page')
+  assert(limits.pageLinesMax <= 1000, 'a page must stay small')
+  assert(limits.cartLinesMax <= 5000, 'a cart must fit one cached value')
+  assert(FIXED.cacheModePollMs * 2 < FIXED.cacheModeLeaseMs, 'a lease must survive one lost renewal')
+  assert(FIXED.fenceAbandonedMs > FIXED.idleTransactionS * 1000, 'a fence is given up only after its transaction is')
+  assert(FIXED.fenceMs > FIXED.fenceAbandonedMs, 'a fence must outlive the wait for its writer')
+  assert(limits.statementMsMax > FIXED.lockWaitS * 1000, 'a lock wait must end in the server, not in the client')
+  return Object.freeze(limits)
+}

@@ -1,0 +1,67 @@
+import { type CartLine, type Lines, nextPosition } from './cart.ts'
+import type { Limits } from './limits.ts'
+
+/** How a line that stands in both carts is merged when a guest logs in. */
+export const MERGE_RULES = ['larger', 'sum', 'guest', 'user'] as const
+export type MergeRule = (typeof MERGE_RULES)[number]
+
+/** What a merge did to one line: enough to take it back. */
+export interface MergedLine {
+  readonly sku: string
+  /** The quantity the user's cart had; 0 when it had no such line. */
+  readonly before: number
+  readonly after: number
+}
+
+export interface Merge {
+  readonly lines: Lines
+  readonly changes: readonly MergedLine[]
+  /** Guest lines that found no room (the cart was full). They stay in the record of the merge: nothing is lost. */
+  readonly leftOut: readonly CartLine[]
+}
+
+/** Merges a guest's lines into a user's. Quantities stop at the line limit, lines at the cart limit. */
+export function mergeLines(user: Lines, guest: Lines, rule: MergeRule, limits: Limits): Merge {
+  const merged = new Map(user.map(line => [line.sku, line]))
+  const changes: MergedLine[] = []
+  const leftOut: CartLine[] = []
+  let position = nextPosition(user)
+  for (const line of guest) {
+    const mine = merged.get(line.sku)
+    if (!mine && merged.size >= limits.cartLinesMax) {
+      leftOut.push(line)
+      continue
+    }
+    const before = mine?.quantity ?? 0
+    const after = Math.min(mine ? combine(rule, mine.quantity, line.quantity) : line.quantity, limits.lineQuantityMax)
+    if (after === before) continue
+    changes.push({ sku: line.sku, before, after })
+    merged.set(line.sku, mine ? { ...mine, quantity: after } : { ...line, quantity: after, position: position++ })
+  }
+  return { lines: changes.length === 0 ? user : [...merged.values()], changes, leftOut }
+}
+
+/** Takes a merge back line by line, but leaves alone what the user has changed since. */
+export function undoMerge(lines: Lines, changes: readonly MergedLine[]): Lines {
+  const bySku = new Map(changes.map(change => [change.sku, change]))
+  const isUndone = (line: CartLine): boolean => bySku.get(line.sku)?.after === line.quantity
+  if (!lines.some(isUndone)) return lines
+  return lines.flatMap(line => {
+    if (!isUndone(line)) return [line]
+    const before = bySku.get(line.sku)?.before ?? 0
+    return before === 0 ? [] : [{ ...line, quantity: before }]
+  })
+}
+
+function combine(rule: MergeRule, user: number, guest: number): number {
+  switch (rule) {
+    case 'larger':
+      return Math.max(user, guest)
+    case 'sum':
+      return user + guest
+    case 'guest':
+      return guest
+    case 'user':
+      return user
+  }
+}

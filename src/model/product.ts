@@ -1,0 +1,14 @@
+import type { Minor } from './money.ts'
+
+/** A thing that is sold. `price` is in minor units of the shop's one currency. */
+export interface Product {
+  readonly sku: string
+  readonly name: string
+  readonly price: Minor
+  readonly category: string
+}
+
+/** The form in which names are searched: Unicode-folded, lower case, single spaces. */
+export function searchForm(text: string): string {
+  return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim()
+}

@@ -1,0 +1,51 @@
+import type { Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FIXED } from '../model/limits.ts'
+
+/**
+ * Leaving without losing a request. nginx keeps connections to an instance open and may send on any of them at any
+ * moment, so closing them first would hit requests on their way; a POST that was sent is never retried. In this order:
+ *
+ *   1. Every answer says `Connection: close`: nginx retires each connection after a good exchange. Readiness says no.
+ *   2. Reads are refused with 502, untouched. nginx gives them to the next instance and, because that counts as a
+ *      failure, asks this one no more (max_fails=1 for fail_timeout). POSTs that still come are served.
+ *   3. When nothing has come for a moment, the listener closes, what is under way finishes, and idle connections go.
+ */
+export interface Drain {
+  isDraining(): boolean
+  /** True when a request with this method should be sent to another instance. */
+  refuses(method: string): boolean
+  /** Returns when the server has closed and nothing is under way. */
+  run(server: Server): Promise<void>
+}
+
+const CLOSE_HEADERS_MS = 300
+const QUIET_MS = 250
+const REFUSABLE = new Set(['GET', 'HEAD'])
+
+export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
+  let phase: 'open' | 'closing' | 'refusing' = 'open'
+
+  return {
+    isDraining: () => phase !== 'open',
+    refuses: method => phase === 'refusing' && REFUSABLE.has(method),
+    async run(server) {
+      const deadline = performance.now() + msMax
+      let lastRequest = performance.now()
+      server.on('request', () => {
+        lastRequest = performance.now()
+      })
+      phase = 'closing'
+      await sleep(CLOSE_HEADERS_MS)
+      phase = 'refusing'
+      while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline) await sleep(20)
+      const closed = new Promise<void>(resolve => {
+        server.close(() => resolve())
+      })
+      server.closeIdleConnections()
+      const timer = setTimeout(() => server.closeAllConnections(), Math.max(0, deadline - performance.now()))
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RedisConnection } from '../lib/redis.ts'
+import { FIXED } from '../model/limits.ts'
+import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
+
+/**
+ * Who is logged in. One GET per request; the idle limit is moved along at most once a minute, beside the request.
+ * Ending a session is final at once on every instance, because every request asks the one Redis. That Redis may lose the
+ * last second in a crash: the user's session epoch in MySQL, carried by every session, is what a route that matters
+ * (changing the password, checkout) compares.
+ */
+export interface Session {
+  readonly token: SessionToken
+  readonly userId: string
+  readonly kind: 'member' | 'guest'
+  readonly epoch: number
+  readonly createdAtMs: number
+  readonly endsAtMs: number
+}
+
+export interface SessionOptions {
+  readonly idleMs: number
+  readonly guestIdleMs: number
+  readonly maxMs: number
+}
+
+export type Sessions = ReturnType<typeof createSessions>
+
+export const SESSION_LIBRARY = { source: readFileSync(join(import.meta.dirname, 'session-functions.lua'), 'utf8') }
+
+export function createSessions(redis: RedisConnection, options: SessionOptions, now: () => number = Date.now) {
+  const idleMs = (kind: Session['kind']) => (kind === 'guest' ? options.guestIdleMs : options.idleMs)
+
+  return {
+    /** @throws AppError `unavailable` */
+    async create(userId: string, kind: Session['kind'], epoch: number): Promise<Session> {
+      const token = newToken(userId)
+      const at = now()
+      const endsAtMs = at + (kind === 'guest' ? options.guestIdleMs * 3 : options.maxMs)
+      const session: Session = { token, userId, kind, epoch, createdAtMs: at, endsAtMs }
+      const ttl = Math.min(idleMs(kind), endsAtMs - at)
+      const keys = [sessionKey(token), indexKey(userId)]
+      await redis.call(SESSION_LIBRARY, 'cartload_session_create', keys, [
+        encode(session, at),
+        ttl,
+        endsAtMs,
+        at,
+        FIXED.sessionsPerUserMax,
+      ])
+      return session
+    },
+
+    /** The session of a token, or undefined when there is none (any more). @throws AppError `unavailable` */
+    async find(token: SessionToken): Promise<Session | undefined> {
+      const key = sessionKey(token)
+      const value = await redis.run(client => client.get(key))
+      if (value === null) return undefined
+      const at = now()
+      const { session, touchedAtMs } = decode(token, value)
+      if (at >= session.endsAtMs) return undefined
+      if (at - touchedAtMs >= Math.min(FIXED.touchEveryMs, idleMs(session.kind) / 2)) {
+        const ttl = Math.min(idleMs(session.kind), session.endsAtMs - at)
+        // Beside the request: if it fails, the next request does it.
+        redis
+          .call(SESSION_LIBRARY, 'cartload_session_touch', [key], [value, encode(session, at), Math.ceil(ttl)])
+          .catch(() => undefined)
+      }
+      return session
+    },
+
+    async end(token: SessionToken): Promise<void> {
+      await redis.call(SESSION_LIBRARY, 'cartload_session_end', [sessionKey(token), indexKey(token.userId)], [])
+    },
+
+    /** Ends all sessions of a user, except `keep`. Returns how many. */
+    async endAll(userId: string, keep?: SessionToken): Promise<number> {
+      const kept = keep ? sessionKey(keep) : ''
+      return Number(await redis.call(SESSION_LIBRARY, 'cartload_session_end_all', [indexKey(userId)], [kept]))
+    },
+
+    /** Carries a session over to a new epoch; does nothing when it has ended meanwhile. */
+    async setEpoch(session: Session, epoch: number): Promise<void> {
+      const value = encode({ ...session, epoch }, now())
+      await redis.run(client => client.call('SET', sessionKey(session.token), value, 'XX', 'KEEPTTL'))
+    },
+
+    expiresAtMs: (session: Session) => Math.min(session.endsAtMs, now() + idleMs(session.kind)),
+  }
+}
+
+function encode(session: Session, touchedAtMs: number): string {
+  return [session.kind, session.epoch, session.createdAtMs, session.endsAtMs, touchedAtMs].join('|')
+}
+
+function decode(token: SessionToken, value: string): { session: Session; touchedAtMs: number } {
+  const [kind, epoch, createdAtMs, endsAtMs, touchedAtMs] = value.split('|')
+  return {
+    session: {
+      token,
+      userId: token.userId,
+      kind: kind === 'guest' ? 'guest' : 'member',
+      epoch: Number(epoch),
+      createdAtMs: Number(createdAtMs),
+      endsAtMs: Number(endsAtMs),
+    },
+    touchedAtMs: Number(touchedAtMs),
+  }
+}

@@ -1,0 +1,26 @@
+import { xxhash64 } from './xxhash64.ts'
+
+/** Everything that is sharded has a slot; each shard owns one contiguous range of slots. */
+export const SLOTS = 1024
+
+/**
+ * The slot of a user id (its decimal text) or of a login address: the first 10 bits of the key's Vitess keyspace id,
+ * which is XXH64 written little-endian. So slots 0-255 are Vitess shard `-40`, 256-511 are `40-80`, and so on.
+ */
+export function slotOf(key: string): number {
+  const hash = xxhash64(key)
+  return Number((hash & 0xffn) << 2n) | Number((hash >> 14n) & 0x3n)
+}
+
+export interface SlotRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** Splits all slots evenly over `shards` owners, in order. */
+export function evenRanges(shards: number): SlotRange[] {
+  return Array.from({ length: shards }, (_, index) => ({
+    first: Math.ceil((SLOTS * index) / shards),
+    last: Math.ceil((SLOTS * (index + 1)) / shards) - 1,
+  }))
+}

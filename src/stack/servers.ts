@@ -1,0 +1,199 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { companionOf, environmentOf, type Program } from './programs.ts'
+import { type StackSecrets, writePrivate } from './secrets.ts'
+
+/**
+ * How each private server is run, as data: the same description is given to PM2 by `npm start` and started directly by
+ * the tests. Everything binds loopback, and everything a server writes stays in its own folder.
+ */
+export interface ServerSpec {
+  readonly name: string
+  readonly program: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly port: number
+  readonly pidFile: string
+  /** How long it may take to stop by itself. */
+  readonly stopMsMax: number
+}
+
+export interface RedisSpecOptions {
+  readonly program: Program
+  readonly role: 'sessions' | 'cache'
+  readonly dir: string
+  readonly port: number
+  readonly memoryMb: number
+  readonly secrets: StackSecrets
+}
+
+const LOOPBACK = '127.0.0.1'
+
+/** Sessions must survive a restart; the cache must not (cache/cart-cache.ts says why). */
+export function redisServer(options: RedisSpecOptions): ServerSpec {
+  const { program, role, dir, port, memoryMb, secrets } = options
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const pidFile = join(dir, 'redis.pid')
+  const keeping =
+    role === 'sessions'
+      ? ['appendonly yes', 'appendfsync everysec', 'maxmemory-policy noeviction']
+      : ['appendonly no', 'maxmemory-policy allkeys-lfu']
+  const config = [
+    `bind ${LOOPBACK}`,
+    `port ${port}`,
+    'protected-mode yes',
+    'daemonize no',
+    `dir ${dir}`,
+    `pidfile ${pidFile}`,
+    'save ""',
+    ...keeping,
+    `maxmemory ${memoryMb}mb`,
+    'tcp-backlog 2048',
+    'maxclients 10000',
+    'busy-reply-threshold 200',
+    'user default off',
+    // The application reads, writes, and loads and calls its functions; nothing that could empty or reconfigure the server.
+    `user cartload on >${secrets.redisApp} ~* &* +@read +@write +@connection +@fast +fcall +function|load +info -@dangerous +info -swapdb -flushall -flushdb`,
+    `user admin on >${secrets.redisAdmin} ~* &* +@all`,
+  ]
+  const file = join(dir, 'redis.conf')
+  writePrivate(file, `${config.join('\n')}\n`)
+  return { name: `redis-${role}`, program: program.path, args: [file], env: environmentOf(program), port, pidFile, stopMsMax: 10_000 }
+}
+
+export function redisUrl(port: number, secrets: StackSecrets): string {
+  return `redis://cartload:${secrets.redisApp}@${LOOPBACK}:${port}/0`
+}
+
+export function redisAdminUrl(port: number, secrets: StackSecrets): string {
+  return `redis://admin:${secrets.redisAdmin}@${LOOPBACK}:${port}/0`
+}
+
+export interface MysqlSpecOptions {
+  readonly program: Program
+  readonly name: string
+  readonly dir: string
+  readonly port: number
+  readonly memoryMb: number
+  readonly databases: readonly string[]
+  readonly secrets: StackSecrets
+  /** Faster and unsafe on power loss: for tests that do not ask about durability. */
+  readonly relaxedFlush?: boolean
+}
+
+export function mysqlServer(options: MysqlSpecOptions): ServerSpec {
+  const { program, name, dir, port, memoryMb, databases, secrets } = options
+  const pidFile = join(dir, 'server.pid')
+  const initFile = join(dir, 'init.sql')
+  writePrivate(initFile, `${accountStatements(databases, secrets).join('\n')}\n`)
+  const args = [
+    '--no-defaults',
+    ...baseArguments(program),
+    `--datadir=${join(dir, 'data')}`,
+    `--socket=${join(dir, 's.sock')}`,
+    `--pid-file=${pidFile}`,
+    `--bind-address=${LOOPBACK}`,
+    `--port=${port}`,
+    `--init-file=${initFile}`,
+    '--skip-log-bin', // nothing replicates the embedded servers; a production server has its own settings
+    '--character-set-server=utf8mb4',
+    '--collation-server=utf8mb4_bin',
+    `--innodb-buffer-pool-size=${memoryMb}M`,
+    `--innodb-flush-log-at-trx-commit=${options.relaxedFlush ? 0 : 1}`,
+    '--innodb-flush-method=O_DIRECT',
+    '--innodb-lock-wait-timeout=2',
+    '--max-connections=400',
+    '--skip-name-resolve',
+    '--performance-schema=OFF',
+    '--loose-innodb-snapshot-isolation=ON', // MariaDB loses updates at REPEATABLE READ without it
+    '--loose-mysqlx=OFF',
+    '--loose-innodb-log-file-size=96M',
+  ]
+  return { name, program: program.path, args, env: environmentOf(program), port, pidFile, stopMsMax: 30_000 }
+}
+
+/** Makes the data folder of a database server, once; a half-made one is thrown away. */
+export async function createDataFolder(program: Program, dir: string): Promise<void> {
+  const data = join(dir, 'data')
+  if (existsSync(data)) return
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const making = join(dir, 'data.making')
+  rmSync(making, { recursive: true, force: true })
+  const environment = { ...process.env, ...environmentOf(program) }
+  const installer = companionOf(program, ['mariadb-install-db', 'mysql_install_db'])
+  if (installer && !(await isOracleMysql(program))) {
+    const args = ['--no-defaults', ...baseArguments(program), `--datadir=${making}`, '--skip-test-db', '--auth-root-authentication-method=normal']
+    await promisify(execFile)(installer, args, { env: environment, maxBuffer: 16 * 1024 * 1024 })
+  } else {
+    const args = ['--no-defaults', ...baseArguments(program), `--datadir=${making}`, '--initialize-insecure']
+    await promisify(execFile)(program.path, args, { env: environment, maxBuffer: 16 * 1024 * 1024 })
+  }
+  renameSync(making, data)
+}
+
+export function mysqlUrl(port: number, database: string, secrets: StackSecrets, role: 'app' | 'migrations' | 'root' = 'app'): string {
+  const [user, password] = {
+    app: ['cartload', secrets.mysqlApp],
+    migrations: ['cartload_migrations', secrets.mysqlMigrations],
+    root: ['root', secrets.mysqlRoot],
+  }[role] as [string, string]
+  return `mysql://${user}:${password}@${LOOPBACK}:${port}/${database}`
+}
+
+/** Waits until a port accepts a connection. @throws Error after `msMax` */
+export async function waitForPort(port: number, msMax: number): Promise<void> {
+  const deadline = performance.now() + msMax
+  while (!(await isListening(port))) {
+    if (performance.now() > deadline) throw new Error(`nothing listens on port ${port} after ${msMax / 1000} s`)
+    await sleep(30)
+  }
+}
+
+export function isListening(port: number, host = LOOPBACK): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect({ port, host })
+    socket.setTimeout(1000)
+    const done = (answer: boolean) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', () => done(true))
+    socket.once('error', () => done(false))
+    socket.once('timeout', () => done(false))
+  })
+}
+
+/** Run by the server at every start: idempotent, one statement a line. The application cannot change tables, migrations can. */
+function accountStatements(databases: readonly string[], secrets: StackSecrets): string[] {
+  const accounts = [
+    { user: 'cartload', password: secrets.mysqlApp, rights: 'SELECT, INSERT, UPDATE, DELETE' },
+    { user: 'cartload_migrations', password: secrets.mysqlMigrations, rights: 'ALL PRIVILEGES' },
+  ]
+  return [
+    `ALTER USER 'root'@'localhost' IDENTIFIED BY '${secrets.mysqlRoot}';`,
+    `CREATE USER IF NOT EXISTS 'root'@'${LOOPBACK}' IDENTIFIED BY '${secrets.mysqlRoot}';`,
+    `GRANT ALL PRIVILEGES ON *.* TO 'root'@'${LOOPBACK}';`,
+    ...databases.map(database => `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`),
+    ...accounts.flatMap(({ user, password, rights }) => [
+      `CREATE USER IF NOT EXISTS '${user}'@'${LOOPBACK}' IDENTIFIED BY '${password}';`,
+      ...databases.map(database => `GRANT ${rights} ON ${database}.* TO '${user}'@'${LOOPBACK}';`),
+    ]),
+  ]
+}
+
+function baseArguments(program: Program): string[] {
+  const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
+  if (program.root === undefined) return asRoot
+  return [...asRoot, `--basedir=${join(program.root, 'usr')}`, `--lc-messages-dir=${join(program.root, 'usr/share/mysql')}`]
+}
+
+async function isOracleMysql(program: Program): Promise<boolean> {
+  const { stdout } = await promisify(execFile)(program.path, ['--no-defaults', '--version'], {
+    env: { ...process.env, ...environmentOf(program) },
+  })
+  return !/mariadb/i.test(stdout)
+}

@@ -1,0 +1,320 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
+import { migrateGlobal, migrateShard } from '../store/migrate.ts'
+import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
+import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
+import { findOrInstall, type Program, type ProgramName } from './programs.ts'
+import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
+import { createDataFolder, isListening, mysqlServer, mysqlUrl, redisServer, redisUrl, type ServerSpec, waitForPort } from './servers.ts'
+
+/**
+ * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
+ * folder. Started in the order in which they need each other, each step idempotent, so that starting twice, or after
+ * everything was killed, does only what is missing.
+ */
+export interface Stack {
+  readonly servers: Pm2
+  readonly instances: Pm2
+  readonly addresses: ServerAddresses
+  prepare(step: Step): Promise<void>
+  startServers(step: Step): Promise<void>
+  migrate(step: Step): Promise<void>
+  startInstances(step: Step): Promise<void>
+  startNginx(step: Step): Promise<void>
+  stop(step: Step): Promise<void>
+  processes(): Promise<ProcessReport[]>
+}
+
+/** Runs one named step and shows how long it took. */
+export type Step = <T>(what: string, work: (say: (text: string) => void) => Promise<T>) => Promise<T>
+
+export interface ProcessReport extends Pm2Process {
+  readonly address: string
+  readonly healthy: boolean
+}
+
+/** Something that a person has to change before it can work; shown without a stack trace. */
+export class StackError extends Error {
+  override readonly name = 'StackError'
+}
+
+const GLOBAL_DATABASE = 'cartload_global'
+const SHARD_DATABASE = 'cartload'
+const SOCKET_PATH_CHARS_MAX = 90
+const PROGRAMS: readonly ProgramName[] = ['nginx', 'redis', 'mariadb']
+
+export function createStack(config: Config): Stack {
+  const { dataDir } = config
+  const at = (...parts: string[]) => join(dataDir, ...parts)
+  const logDir = at('logs')
+  const servers = createPm2(at('pm2-servers'), 'SIGTERM')
+  const instances = createPm2(at('pm2'), 'SIGINT')
+  const shardCount = config.embeddedShards
+  let programs: Map<ProgramName, Program> | undefined
+  let secrets: StackSecrets | undefined
+
+  const mine = (): StackSecrets => (secrets ??= loadSecrets(dataDir))
+  const shardPort = (index: number) => config.shardPort + index
+  const shardUrls = (role: 'app' | 'migrations') =>
+    Array.from({ length: shardCount }, (_, index) => mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role))
+
+  const nginx: NginxOptions = {
+    templates: join(config.projectDir, 'nginx'),
+    confDir: at('nginx', 'conf'),
+    runDir: at('nginx', 'run'),
+    logDir,
+    listen: `127.0.0.1:${config.port}`,
+    instances: Array.from({ length: config.instances }, (_, index) => `127.0.0.1:${config.instancePort + index}`),
+    bodyBytesMax: config.limits.bodyBytesMax,
+    requestsPerAddress: config.requestsPerAddress,
+  }
+
+  function program(name: ProgramName): Program {
+    const found = programs?.get(name)
+    if (!found) throw new Error(`'${name}' was not looked for`)
+    return found
+  }
+
+  function backends(): ServerSpec[] {
+    const redis = (role: 'sessions' | 'cache', port: number, memoryMb: number) =>
+      redisServer({ program: program('redis'), role, dir: at(`redis-${role}`), port, memoryMb, secrets: mine() })
+    return [
+      ...Array.from({ length: shardCount }, (_, index) =>
+        mysqlServer({
+          program: program('mariadb'),
+          name: `shard-${index}`,
+          dir: at(`shard-${index}`),
+          port: shardPort(index),
+          memoryMb: config.shardMemoryMb,
+          databases: index === 0 ? [SHARD_DATABASE, GLOBAL_DATABASE] : [SHARD_DATABASE],
+          secrets: mine(),
+        }),
+      ),
+      redis('sessions', config.redisPort, config.sessionsMemoryMb),
+      redis('cache', config.redisPort + 1, config.cacheMemoryMb),
+    ]
+  }
+
+  async function prepare(step: Step): Promise<void> {
+    if (dataDir.length > SOCKET_PATH_CHARS_MAX) {
+      throw new StackError(
+        `The data folder's path is too long for Unix sockets (${dataDir.length} characters, at most ${SOCKET_PATH_CHARS_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
+      )
+    }
+    programs = await step('find nginx, Redis and MariaDB', say => findOrInstall(PROGRAMS, dataDir, say))
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    if (!existsSync(at('shard-count'))) writePrivate(at('shard-count'), String(shardCount))
+    const first = Number(readFileSync(at('shard-count'), 'utf8'))
+    if (first !== shardCount) {
+      throw new StackError(
+        `CARTLOAD_EMBEDDED_SHARDS is ${shardCount}, but the data under ${dataDir} was laid out for ${first}. Set it back, or use another CARTLOAD_DATA_DIR.`,
+      )
+    }
+    await stopOrphans()
+    await refuseTakenPorts()
+    writePrivate(at(EMBEDDED_ENV), embeddedEnv())
+  }
+
+  function addresses(): ServerAddresses {
+    return {
+      shards: shardUrls('app'),
+      global: mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine()),
+      sessionsRedis: redisUrl(config.redisPort, mine()),
+      cacheRedis: redisUrl(config.redisPort + 1, mine()),
+    }
+  }
+
+  /** What config/config.ts reads when no outside servers are named. */
+  function embeddedEnv(): string {
+    const { shards, global, sessionsRedis, cacheRedis } = addresses()
+    return [
+      `CARTLOAD_SHARDS=${shards.join(',')}`,
+      `CARTLOAD_GLOBAL=${global}`,
+      `CARTLOAD_SESSIONS_REDIS=${sessionsRedis}`,
+      `CARTLOAD_CACHE_REDIS=${cacheRedis}`,
+      '',
+    ].join('\n')
+  }
+
+  /** Servers whose PM2 was killed go on alone; they are stopped properly, so that a new PM2 can watch them again. */
+  async function stopOrphans(): Promise<void> {
+    const pids: number[] = []
+    if (!servers.isAlive()) pids.push(...pidFiles([at('nginx', 'run'), ...backendDirs()]))
+    if (!instances.isAlive()) pids.push(...pidFiles([at('pm2', 'pids')]))
+    await Promise.all(pids.filter(pid => isRunning(pid, dataDir) || isRunning(pid, config.projectDir)).map(stopProcess))
+    if (!servers.isAlive()) await Promise.all(nginxOrphans(logDir).map(stopProcess))
+  }
+
+  function backendDirs(): string[] {
+    return [...Array.from({ length: shardCount }, (_, index) => at(`shard-${index}`)), at('redis-sessions'), at('redis-cache')]
+  }
+
+  async function refuseTakenPorts(): Promise<void> {
+    const ours = new Set([...(await servers.list()), ...(await instances.list())].filter(p => p.pid > 0).map(p => p.name))
+    const taken: string[] = []
+    for (const { port, what, setting } of portsOf(config)) {
+      const running = what === 'nginx' ? ours.has('nginx') : what.includes('instance') ? ours.has('cartload') : ours.has('shard-0')
+      if (!running && (await isListening(port))) taken.push(`port ${port} (${what}) is taken by another program: set ${setting}`)
+    }
+    if (taken.length > 0) throw new StackError(taken.join('\n'))
+  }
+
+  async function startServers(step: Step): Promise<void> {
+    const mariadb = program('mariadb')
+    await Promise.all(
+      Array.from({ length: shardCount }, async (_, index) => {
+        if (existsSync(at(`shard-${index}`, 'data'))) return
+        await step(`create the data folder of shard-${index}`, () => createDataFolder(mariadb, at(`shard-${index}`)))
+      }),
+    )
+    const specs = backends()
+    await step(`start ${specs.map(spec => spec.name).join(', ')}`, async () => {
+      await startMissing(servers, specs)
+      await Promise.all(specs.map(spec => waitForPort(spec.port, 60_000).catch(failed(spec))))
+    })
+  }
+
+  async function startMissing(pm2: Pm2, specs: readonly ServerSpec[]): Promise<void> {
+    const running = new Set((await pm2.list()).filter(p => p.status === 'online').map(p => p.name))
+    const missing = specs.filter(spec => !running.has(spec.name))
+    if (missing.length === 0) return
+    const file = at(`servers-${missing[0]?.name ?? 'none'}.json`)
+    writeServersFile(file, missing, logDir)
+    await pm2.start(file)
+  }
+
+  function failed(spec: ServerSpec): (error: unknown) => never {
+    return error => {
+      const log = join(logDir, `${spec.name}.log`)
+      const tail = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').slice(-8).join('\n') : ''
+      throw new StackError(`${spec.name} did not start (its log: ${log})\n${tail}`, { cause: error })
+    }
+  }
+
+  async function migrate(step: Step): Promise<void> {
+    await step('migrate the databases', async say => {
+      const reports = [
+        await migrateGlobal(mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'migrations')),
+        ...(await Promise.all(shardUrls('migrations').map((url, index) => migrateShard(url, index, shardCount)))),
+      ]
+      for (const { database, applied } of reports) if (applied.length > 0) say(`${database}: ${applied.join(', ')}`)
+    })
+  }
+
+  async function startInstances(step: Step): Promise<void> {
+    await step(`start ${config.instances} instances`, async () => {
+      const running = (await instances.list()).filter(p => p.name === 'cartload')
+      if (running.length === config.instances && running.every(p => p.status === 'online')) return
+      if (running.length > 0) await instances.run('delete', 'cartload', '--silent')
+      await instances.start(join(config.projectDir, 'ecosystem.config.js'), { CARTLOAD_INSTANCES: String(config.instances) })
+      for (let index = 0; index < config.instances; index++) {
+        await waitForPort(config.instancePort + index, 30_000).catch((error: unknown) => {
+          throw new StackError(`instance ${index} did not start: see ${at('pm2', 'logs')}`, { cause: error })
+        })
+      }
+    })
+  }
+
+  async function startNginx(step: Step): Promise<void> {
+    renderNginx(nginx)
+    await checkNginx(program('nginx'), nginx)
+    const spec = nginxServer(program('nginx'), nginx, config.port)
+    await step('start nginx', async () => {
+      await startMissing(servers, [spec])
+      await waitForPort(config.port, 10_000).catch(failed(spec))
+    })
+  }
+
+  /** In the order in which they need each other: nobody loses what it is working on. */
+  async function stop(step: Step): Promise<void> {
+    if (servers.isAlive()) await step('stop nginx', async () => void (await servers.run('delete', 'nginx', '--silent').catch(() => '')))
+    if (instances.isAlive()) await step('stop the instances', () => instances.kill())
+    if (servers.isAlive()) await step('stop Redis and MariaDB', () => servers.kill())
+    await stopOrphans()
+  }
+
+  async function processes(): Promise<ProcessReport[]> {
+    const ports = new Map<string, number>([
+      ['nginx', config.port],
+      ['redis-sessions', config.redisPort],
+      ['redis-cache', config.redisPort + 1],
+      ...Array.from({ length: shardCount }, (_, index): [string, number] => [`shard-${index}`, shardPort(index)]),
+    ])
+    const rows = [...(await servers.list()), ...(await instances.list())]
+    return Promise.all(
+      rows.map(async row => {
+        const instance = row.name === 'cartload'
+        const port = instance ? config.instancePort + row.index : (ports.get(row.name) ?? 0)
+        const healthy = instance ? await isReady(config.opsPort + row.index) : await isListening(port)
+        return { ...row, address: `127.0.0.1:${port}`, healthy: row.status === 'online' && healthy }
+      }),
+    )
+  }
+
+  return {
+    servers,
+    instances,
+    get addresses() {
+      return addresses()
+    },
+    prepare,
+    startServers,
+    migrate,
+    startInstances,
+    startNginx,
+    stop,
+    processes,
+  }
+}
+
+export async function isReady(opsPort: number): Promise<boolean> {
+  try {
+    const answer = await fetch(`http://127.0.0.1:${opsPort}/health/ready`, { signal: AbortSignal.timeout(2000) })
+    return answer.ok
+  } catch {
+    return false
+  }
+}
+
+function pidFiles(dirs: readonly string[]): number[] {
+  return dirs.flatMap(dir => {
+    if (!existsSync(dir)) return []
+    const files = readdirSync(dir).filter(name => name.endsWith('.pid'))
+    return files.map(name => Number.parseInt(readFileSync(join(dir, name), 'utf8'), 10))
+  })
+}
+
+/** Workers of an nginx whose master was killed have no pid file; they are found by the log files that they hold open. */
+function nginxOrphans(logDir: string): number[] {
+  if (!existsSync('/proc/self')) return []
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(pid => {
+      try {
+        if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('nginx:')) return false
+        return readdirSync(`/proc/${pid}/fd`).some(fd => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(logDir))
+      } catch {
+        return false // gone, or somebody else's
+      }
+    })
+}
+
+async function stopProcess(pid: number): Promise<void> {
+  const signal = (name: NodeJS.Signals | 0): boolean => {
+    try {
+      process.kill(pid, name)
+      return true
+    } catch {
+      return false
+    }
+  }
+  signal('SIGTERM')
+  for (let waited = 0; waited < 15_000; waited += 50) {
+    if (!signal(0)) return
+    await sleep(50)
+  }
+  signal('SIGKILL')
+}

@@ -1,0 +1,156 @@
+import type { CartLine, LineDifference, Lines } from '../model/cart.ts'
+import type { MergedLine } from '../model/merge.ts'
+import type { Database, Transaction } from './database.ts'
+import { statement } from './statement.ts'
+
+/** The rows of carts. A cart's row exists from the moment its owner does, so there is always something to lock. */
+
+export interface StoredCart {
+  readonly version: number
+  /** The catalogue version that the cart's totals were last calculated with. */
+  readonly catalogVersion: number
+  /** Digest of what the cart showed at this version; a different one at the same version would break the ETag. */
+  readonly digest: string
+  /** Set when a guest's cart has been handed to a user at login; such a cart changes no more. */
+  readonly mergedInto: string | undefined
+  readonly lines: Lines
+}
+
+interface CartRow {
+  version: string
+  catalog_version: string
+  digest: string
+  merged_into: string | null
+  sku: string | null
+  position: number
+  quantity: number
+  selected: number
+  note: string
+}
+
+const CART_COLUMNS = `c.version, c.catalog_version, c.digest, c.merged_into, l.sku, l.position, l.quantity, l.selected, l.note
+  FROM carts c LEFT JOIN cart_lines l ON l.user_id = c.user_id WHERE c.user_id = ?`
+const SELECT_CART = statement(`SELECT ${CART_COLUMNS}`)
+const SELECT_CART_SHARED = statement(`SELECT ${CART_COLUMNS} LOCK IN SHARE MODE`)
+const SELECT_CART_LOCKED = statement(`SELECT ${CART_COLUMNS} FOR UPDATE`)
+
+const INSERT_CART = statement(`
+  INSERT INTO carts (user_id, slot, version, catalog_version, digest, merged_into, changed_at)
+  VALUES (?, ?, 0, 0, '', NULL, UTC_TIMESTAMP(3))`)
+
+const UPDATE_CART = statement(`
+  UPDATE carts SET version = ?, catalog_version = ?, digest = ?, changed_at = UTC_TIMESTAMP(3)
+  WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
+
+const HAND_OVER_CART = statement(`
+  UPDATE carts SET merged_into = ?, version = version + 1, changed_at = UTC_TIMESTAMP(3)
+  WHERE user_id = ? AND merged_into IS NULL`)
+
+const UPSERT_LINE = statement(`
+  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note) VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected), note = VALUES(note)`)
+
+const UPSERT_LINES = statement(`
+  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note) VALUES ?
+  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected), note = VALUES(note)`)
+
+const DELETE_LINES = statement('DELETE FROM cart_lines WHERE user_id = ? AND sku IN (?)')
+
+const INSERT_MERGE = statement(`
+  INSERT INTO cart_merges (user_id, guest_id, slot, changes, left_out, merged_at, undone_at)
+  VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), NULL)`)
+
+const SELECT_MERGE = statement('SELECT guest_id FROM cart_merges WHERE user_id = ? AND guest_id = ?')
+
+const SELECT_LATEST_MERGE = statement(`
+  SELECT guest_id, changes FROM cart_merges
+  WHERE user_id = ? AND undone_at IS NULL AND merged_at > UTC_TIMESTAMP(3) - INTERVAL ? HOUR
+  ORDER BY merged_at DESC LIMIT 1`)
+
+const MARK_MERGE_UNDONE = statement(
+  'UPDATE cart_merges SET undone_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND guest_id = ? AND undone_at IS NULL',
+)
+
+export const cartRows = {
+  /** The cart as last committed, or undefined when there is no such owner. One statement, so never half a change. */
+  async load(database: Database, userId: string): Promise<StoredCart | undefined> {
+    return cartOf(await database.rows<CartRow>(SELECT_CART, [userId]))
+  },
+
+  /** The same under a share lock: no writer is between its lock and its commit while the transaction is open. */
+  async loadShared(tx: Transaction, userId: string): Promise<StoredCart | undefined> {
+    return cartOf(await tx.rows<CartRow>(SELECT_CART_SHARED, [userId]))
+  },
+
+  async loadLocked(tx: Transaction, userId: string): Promise<StoredCart | undefined> {
+    return cartOf(await tx.rows<CartRow>(SELECT_CART_LOCKED, [userId]))
+  },
+
+  async insert(tx: Transaction, userId: string, slot: number): Promise<void> {
+    await tx.run(INSERT_CART, [userId, slot])
+  },
+
+  /** Compare-and-set on the version; takes the row's lock. False when the cart has moved on. */
+  async advance(
+    tx: Transaction,
+    userId: string,
+    fromVersion: number,
+    to: { version: number; catalogVersion: number; digest: string },
+  ): Promise<boolean> {
+    return (await tx.run(UPDATE_CART, [to.version, to.catalogVersion, to.digest, userId, fromVersion])) === 1
+  },
+
+  async writeLines(tx: Transaction, userId: string, slot: number, change: LineDifference): Promise<void> {
+    const rows = change.upserts.map(l => [userId, l.sku, slot, l.position, l.quantity, l.selected ? 1 : 0, l.note])
+    if (rows.length === 1) await tx.run(UPSERT_LINE, rows[0])
+    else if (rows.length > 1) await tx.run(UPSERT_LINES, [rows])
+    if (change.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...change.removals]])
+  },
+
+  /** Freezes a guest's cart for the user it goes to. False when it was frozen already. */
+  async handOver(tx: Transaction, guestId: string, userId: string): Promise<boolean> {
+    return (await tx.run(HAND_OVER_CART, [userId, guestId])) === 1
+  },
+
+  async insertMerge(
+    tx: Transaction,
+    merge: { userId: string; guestId: string; slot: number; changes: readonly MergedLine[]; leftOut: readonly CartLine[] },
+  ): Promise<void> {
+    const { userId, guestId, slot, changes, leftOut } = merge
+    await tx.run(INSERT_MERGE, [userId, guestId, slot, JSON.stringify(changes), JSON.stringify(leftOut)])
+  },
+
+  async isMerged(database: Database, userId: string, guestId: string): Promise<boolean> {
+    return (await database.rows(SELECT_MERGE, [userId, guestId])).length > 0
+  },
+
+  /** The newest merge that can still be undone. */
+  async latestMerge(
+    database: Database,
+    userId: string,
+    undoHours: number,
+  ): Promise<{ guestId: string; changes: readonly MergedLine[] } | undefined> {
+    const [row] = await database.rows<{ guest_id: string; changes: string }>(SELECT_LATEST_MERGE, [userId, undoHours])
+    return row && { guestId: row.guest_id, changes: JSON.parse(row.changes) as MergedLine[] }
+  },
+
+  async markMergeUndone(tx: Transaction, userId: string, guestId: string): Promise<boolean> {
+    return (await tx.run(MARK_MERGE_UNDONE, [userId, guestId])) === 1
+  },
+}
+
+function cartOf(rows: readonly CartRow[]): StoredCart | undefined {
+  const [first] = rows
+  if (!first) return undefined
+  const lines: CartLine[] = []
+  for (const { sku, quantity, selected, note, position } of rows) {
+    if (sku !== null) lines.push({ sku, quantity, selected: selected === 1, note, position })
+  }
+  return {
+    version: Number(first.version),
+    catalogVersion: Number(first.catalog_version),
+    digest: first.digest,
+    mergedInto: first.merged_into ?? undefined,
+    lines: lines.sort((a, b) => a.position - b.position),
+  }
+}

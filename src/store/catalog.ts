@@ -1,0 +1,141 @@
+import { searchForm, type Product } from '../model/product.ts'
+import type { Database, Transaction } from './database.ts'
+import { statement } from './statement.ts'
+
+/**
+ * Products, in the global database. Every change raises the catalogue's version, in the same transaction; caches of
+ * products and the totals of carts carry the version they were made from.
+ */
+
+export interface ProductFilter {
+  readonly category?: string | undefined
+  /** Start of the name, in search form. */
+  readonly prefix?: string | undefined
+  readonly priceMin?: number | undefined
+  readonly priceMax?: number | undefined
+}
+
+/** Where the page before ended: the sort columns of its last product. */
+export type ProductCursor = readonly (string | number)[]
+
+/** What products are sorted by: always columns of an index that the filter enters, so depth costs nothing. */
+export type ProductOrder = 'name' | 'price' | 'sku'
+
+export function orderOf(filter: ProductFilter): ProductOrder {
+  if (filter.prefix !== undefined) return 'name'
+  return filter.priceMin !== undefined || filter.priceMax !== undefined ? 'price' : 'sku'
+}
+
+const PRODUCT_COLUMNS = 'sku, name, price, category'
+const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
+
+/** One constant text per combination of sort order, category and continuation. */
+function listStatement(order: ProductOrder, byCategory: boolean, after: boolean): string {
+  const where = byCategory ? ['category = ?'] : []
+  if (order === 'sku') {
+    if (after) where.push('sku > ?')
+  } else {
+    const column = SORT_COLUMN[order]
+    if (order === 'name') where.push("search_name LIKE ? ESCAPE '|'")
+    where.push('price >= ?', 'price <= ?')
+    if (after) where.push(`${column} >= ?`, `(${column} > ? OR sku > ?)`)
+  }
+  const by = order === 'sku' ? 'sku' : `${SORT_COLUMN[order]}, sku`
+  return statement(
+    `SELECT ${PRODUCT_COLUMNS} FROM products ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY ${by} LIMIT ?`,
+  )
+}
+
+const LIST = new Map<string, string>()
+for (const order of ['name', 'price', 'sku'] as const) {
+  for (const byCategory of [true, false]) {
+    for (const after of [true, false]) LIST.set(`${order}/${byCategory}/${after}`, listStatement(order, byCategory, after))
+  }
+}
+
+const SELECT_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products'")
+const LOCK_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products' FOR UPDATE")
+const SET_VERSION = statement("UPDATE catalog_state SET version = ? WHERE name = 'products'")
+const SELECT_PRODUCT = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku = ?`)
+const SELECT_ALL = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku > ? ORDER BY sku LIMIT ?`)
+const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
+
+const UPSERT_PRODUCTS = statement(`
+  INSERT INTO products (sku, name, search_name, price, category, version) VALUES ?
+  ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
+    category = VALUES(category), version = VALUES(version)`)
+
+interface ProductRow {
+  sku: string
+  name: string
+  price: string | number
+  category: string
+}
+
+const UPSERT_ROWS = 500
+const PRICE_MAX = Number.MAX_SAFE_INTEGER
+
+export const catalogRows = {
+  async version(global: Database): Promise<number> {
+    const [row] = await global.background<{ version: string }>(SELECT_VERSION)
+    if (!row) throw new Error('the catalogue has no version: has the database been migrated?')
+    return Number(row.version)
+  },
+
+  async find(global: Database, sku: string): Promise<Product | undefined> {
+    const [row] = await global.rows<ProductRow>(SELECT_PRODUCT, [sku])
+    return row && productOf(row)
+  },
+
+  /** One page; ask for one more than is shown to learn whether there is a next. */
+  async list(global: Database, filter: ProductFilter, after: ProductCursor | undefined, limit: number): Promise<Product[]> {
+    const order = orderOf(filter)
+    const sql = LIST.get(`${order}/${filter.category !== undefined}/${after !== undefined}`)
+    if (sql === undefined) throw new Error('no statement for this order')
+    const values: unknown[] = filter.category === undefined ? [] : [filter.category]
+    if (order === 'name') values.push(`${(filter.prefix ?? '').replace(/[|%_]/g, '|$&')}%`)
+    if (order !== 'sku') values.push(filter.priceMin ?? 0, filter.priceMax ?? PRICE_MAX)
+    if (after) values.push(...(order === 'sku' ? after : [after[0], ...after]))
+    return (await global.rows<ProductRow>(sql, [...values, String(limit)])).map(productOf)
+  },
+
+  /** All products in the order of their sku, `rows` at a time, so that loading never holds the event loop for long. */
+  async *all(global: Database, rows: number): AsyncGenerator<Product[]> {
+    let last = ''
+    for (;;) {
+      const page = (await global.background<ProductRow>(SELECT_ALL, [last, String(rows)])).map(productOf)
+      if (page.length > 0) yield page
+      const end = page.at(-1)
+      if (!end || page.length < rows) return
+      last = end.sku
+    }
+  },
+
+  async count(global: Database): Promise<number> {
+    const [row] = await global.rows<{ products: string | number }>(COUNT_PRODUCTS)
+    return Number(row?.products ?? 0)
+  },
+
+  /** Inserts or changes products, all or none, as one new version. Returns that version. */
+  async put(global: Database, products: readonly Product[], onProgress: (done: number) => void = () => {}): Promise<number> {
+    return global.transaction(async tx => {
+      const version = (await lockVersion(tx)) + 1
+      for (let at = 0; at < products.length; at += UPSERT_ROWS) {
+        const part = products.slice(at, at + UPSERT_ROWS)
+        await tx.run(UPSERT_PRODUCTS, [part.map(p => [p.sku, p.name, searchForm(p.name), p.price, p.category, version])])
+        onProgress(at + part.length)
+      }
+      await tx.run(SET_VERSION, [version])
+      return version
+    })
+  },
+}
+
+async function lockVersion(tx: Transaction): Promise<number> {
+  const [row] = await tx.rows<{ version: string }>(LOCK_VERSION)
+  return Number(row?.version ?? 0)
+}
+
+function productOf(row: ProductRow): Product {
+  return { sku: row.sku, name: row.name, price: Number(row.price), category: row.category }
+}

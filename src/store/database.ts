@@ -1,0 +1,236 @@
+import type { Connection } from 'mysql2'
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import { createBreaker } from '../lib/breaker.ts'
+import { AppError, isAppError, unavailable } from '../lib/errors.ts'
+import { createGate } from '../lib/gate.ts'
+import { FIXED, type Limits } from '../model/limits.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+
+/**
+ * One MySQL or MariaDB database behind a bounded pool, a breaker and time limits. A transaction that the server ended for
+ * a reason that lies in timing alone (deadlock, changed snapshot) is run again from its start, a few times.
+ */
+export interface Database {
+  readonly name: string
+  /** One statement outside a transaction. @throws AppError `unavailable`, `overloaded` */
+  rows<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  run(sql: string, values?: readonly unknown[]): Promise<number>
+  /** Like `rows`, but not behind the gate: for the few background statements that must go on under load. */
+  background<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  /**
+   * Runs `work` between START TRANSACTION and COMMIT; it may run several times.
+   * @throws AppError `unavailable`, `overloaded`, `outcome_unknown` (the connection died during COMMIT), or what work throws
+   */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Transaction {
+  rows<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  run(sql: string, values?: readonly unknown[]): Promise<number>
+}
+
+/** A unique key was there already. `errno` 1062 on every server of the family. */
+export class DuplicateKeyError extends Error {
+  override readonly name = 'DuplicateKeyError'
+}
+
+/** A lock was not had within the lock wait limit. */
+export class LockWaitError extends Error {
+  override readonly name = 'LockWaitError'
+}
+
+const ERRNO = { duplicate: 1062, lockWait: 1205, deadlock: 1213, changedSinceRead: 1020, unknownVariable: 1193 } as const
+
+/** What the server ends for reasons of timing: the whole transaction may be run again, after a short random wait. */
+const RUN_AGAIN: ReadonlyMap<number, { waitMsMax: number }> = new Map([
+  [ERRNO.deadlock, { waitMsMax: 10 }],
+  [ERRNO.changedSinceRead, { waitMsMax: 5 }],
+])
+
+/** Answers that mean the server is going away or full, rather than that the statement was wrong. */
+const ILL = new Set([1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836, 1927, 3169, 4031])
+
+export interface DatabaseOptions {
+  readonly name: string
+  readonly url: string
+  readonly limits: Limits
+}
+
+export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Log): Database {
+  const { name, limits } = options
+  const pool = createMysqlPool(options, log)
+  const breaker = createBreaker({
+    name,
+    failuresToOpen: FIXED.breakerFailures,
+    openMs: FIXED.breakerOpenMs,
+    isFailure: isIll,
+  })
+  const waits = metrics.poolWaits.labels({ pool: name })
+  const gate = createGate(
+    { name, concurrencyMax: limits.mysqlConnectionsMax, queueMax: limits.mysqlQueueMax, waitMsMax: limits.mysqlWaitMsMax },
+    waitedMs => waits.observe(waitedMs / 1000),
+  )
+  const timer = metrics.statements.labels({ shard: name })
+
+  async function send<R extends RowDataPacket[] | ResultSetHeader>(
+    connection: Pool | PoolConnection,
+    sql: string,
+    values: readonly unknown[],
+  ): Promise<R> {
+    const since = performance.now()
+    const request = { sql, values: [...values], timeout: limits.statementMsMax }
+    try {
+      // A list among the values is spread into the text by the driver, which prepared statements cannot do.
+      const [result] = values.some(Array.isArray) ? await connection.query<R>(request) : await connection.execute<R>(request)
+      return result
+    } finally {
+      timer.observe((performance.now() - since) / 1000)
+    }
+  }
+
+  function guarded<T>(work: () => Promise<T>): Promise<T> {
+    return breaker.run(work).catch(error => {
+      throw translate(name, error)
+    })
+  }
+
+  /** Work inside a transaction may want to know what was refused; lost connections stay what they are for the breaker. */
+  function named<T>(result: Promise<T>): Promise<T> {
+    return result.catch(error => {
+      throw isIll(error) ? error : translate(name, error)
+    })
+  }
+
+  async function once<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const connection = await pool.getConnection()
+    let usable = true
+    let committing = false
+    const tx: Transaction = {
+      rows: async <Row>(sql: string, values: readonly unknown[] = []) =>
+        (await named(send<RowDataPacket[]>(connection, sql, values))) as Row[],
+      run: async (sql, values = []) => (await named(send<ResultSetHeader>(connection, sql, values))).affectedRows,
+    }
+    try {
+      await connection.query('START TRANSACTION')
+      const result = await work(tx)
+      committing = true
+      await connection.query('COMMIT')
+      return result
+    } catch (error) {
+      if (committing && isIll(error)) {
+        usable = false
+        throw new AppError('outcome_unknown', 'The database was lost while it committed: the change may or may not have happened.', {
+          retryAfterS: 1,
+          cause: error,
+        })
+      }
+      await connection.query('ROLLBACK').catch(() => {
+        usable = false
+      })
+      if (isIll(error)) usable = false
+      throw error
+    } finally {
+      if (usable) connection.release()
+      else connection.destroy()
+    }
+  }
+
+  return {
+    name,
+    rows: <Row>(sql: string, values: readonly unknown[] = []) =>
+      guarded(() => gate.run(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[])),
+    run: (sql, values = []) => guarded(() => gate.run(async () => (await send<ResultSetHeader>(pool, sql, values)).affectedRows)),
+    background: <Row>(sql: string, values: readonly unknown[] = []) =>
+      guarded(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[]),
+    async transaction(work) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await guarded(() => gate.run(() => once(work)))
+        } catch (error) {
+          const again = error instanceof RunAgain ? RUN_AGAIN.get(error.errno) : undefined
+          if (!again) throw error
+          if (attempt >= FIXED.transactionAttemptsMax) {
+            throw new AppError('overloaded', 'Too many changes at once to the same rows.', { retryAfterS: 1, cause: error })
+          }
+          await new Promise(resolve => setTimeout(resolve, Math.random() * again.waitMsMax * attempt))
+        }
+      }
+    },
+    ping: async () => void (await guarded(() => send(pool, 'SELECT 1 FROM DUAL', []))),
+    close: () => pool.end(),
+  }
+}
+
+class RunAgain extends Error {
+  readonly errno: number
+
+  constructor(errno: number, cause: unknown) {
+    super('the transaction may be run again', { cause })
+    this.errno = errno
+  }
+}
+
+function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log): Pool {
+  const address = new URL(url)
+  const pool = createPool({
+    host: address.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(address.port || 3306),
+    user: decodeURIComponent(address.username),
+    password: decodeURIComponent(address.password),
+    database: decodeURIComponent(address.pathname.slice(1)),
+    ...(address.searchParams.get('ssl') === 'true' ? { ssl: {} } : {}),
+    connectionLimit: limits.mysqlConnectionsMax + 2, // two more than the gate lets in: background statements always find one
+    queueLimit: limits.mysqlConnectionsMax + 2,
+    connectTimeout: FIXED.mysqlConnectMsMax,
+    maxPreparedStatements: FIXED.preparedStatementsMax,
+    stringifyObjects: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    dateStrings: true,
+    jsonStrings: true,
+    timezone: 'Z',
+    charset: 'utf8mb4',
+  })
+  pool.pool.on('connection', (connection: unknown) => {
+    // Queued before whatever the borrower sends. A server that lacks a variable says so with 1193; that is all right.
+    for (const set of SESSION) {
+      ;(connection as Connection).query(set, error => {
+        if (error && error.errno !== ERRNO.unknownVariable) log.warn({ database: name, err: error }, 'a session setting was refused')
+      })
+    }
+  })
+  return pool
+}
+
+const SESSION = [
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+  `SET SESSION innodb_lock_wait_timeout = ${FIXED.lockWaitS}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00'`,
+  `SET SESSION idle_write_transaction_timeout = ${FIXED.idleTransactionS}`,
+]
+
+function errnoOf(error: unknown): number | undefined {
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined
+}
+
+/** Lost and refused connections, time-outs, and a server that is full or stopping. */
+function isIll(error: unknown): boolean {
+  if (!(error instanceof Error) || isAppError(error)) return false
+  if ('fatal' in error && error.fatal === true) return true
+  const errno = errnoOf(error)
+  if (errno !== undefined && ILL.has(errno)) return true
+  return 'code' in error && typeof error.code === 'string' && /^(PROTOCOL_|E[A-Z]+$|ER_CON_COUNT)/.test(error.code)
+}
+
+function translate(database: string, error: unknown): unknown {
+  if (isAppError(error)) return error
+  const errno = errnoOf(error)
+  if (errno === ERRNO.duplicate) return new DuplicateKeyError('duplicate key', { cause: error })
+  if (errno === ERRNO.lockWait) return new LockWaitError('lock wait', { cause: error })
+  if (errno !== undefined && RUN_AGAIN.has(errno)) return new RunAgain(errno, error)
+  if (isIll(error)) return unavailable(database, error)
+  if (error instanceof Error && error.message === 'Queue limit reached.') return unavailable(database, error)
+  return error
+}

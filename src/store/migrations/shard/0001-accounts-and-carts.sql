@@ -1,0 +1,93 @@
+CREATE TABLE slots (
+  slot SMALLINT UNSIGNED NOT NULL,
+  shard VARCHAR(32) NOT NULL,
+  epoch BIGINT UNSIGNED NOT NULL,
+  state VARCHAR(16) NOT NULL,
+  PRIMARY KEY (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE cache_mode (
+  shard VARCHAR(32) NOT NULL,
+  epoch BIGINT UNSIGNED NOT NULL,
+  state VARCHAR(16) NOT NULL,
+  PRIMARY KEY (shard)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE logins (
+  address VARCHAR(254) NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  user_id BIGINT UNSIGNED NOT NULL,
+  state VARCHAR(16) NOT NULL,
+  reserved_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (address),
+  KEY logins_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (address) PARTITIONS 8;
+
+CREATE TABLE users (
+  user_id BIGINT UNSIGNED NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  kind VARCHAR(16) NOT NULL,
+  email VARCHAR(254) NOT NULL,
+  name VARCHAR(100) NOT NULL,
+  password_hash VARCHAR(255) NOT NULL,
+  session_epoch BIGINT UNSIGNED NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (user_id),
+  KEY users_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (user_id) PARTITIONS 8;
+
+CREATE TABLE carts (
+  user_id BIGINT UNSIGNED NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  version BIGINT UNSIGNED NOT NULL,
+  catalog_version BIGINT UNSIGNED NOT NULL,
+  digest VARCHAR(40) NOT NULL,
+  merged_into BIGINT UNSIGNED NULL,
+  changed_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (user_id),
+  KEY carts_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (user_id) PARTITIONS 8;
+
+CREATE TABLE cart_lines (
+  user_id BIGINT UNSIGNED NOT NULL,
+  sku VARCHAR(64) NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  position INT UNSIGNED NOT NULL,
+  quantity INT UNSIGNED NOT NULL,
+  selected TINYINT UNSIGNED NOT NULL,
+  note VARCHAR(200) NOT NULL,
+  PRIMARY KEY (user_id, sku),
+  KEY cart_lines_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (user_id) PARTITIONS 16;
+
+CREATE TABLE cart_merges (
+  user_id BIGINT UNSIGNED NOT NULL,
+  guest_id BIGINT UNSIGNED NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  changes MEDIUMTEXT NOT NULL,
+  left_out MEDIUMTEXT NOT NULL,
+  merged_at DATETIME(3) NOT NULL,
+  undone_at DATETIME(3) NULL,
+  PRIMARY KEY (user_id, guest_id),
+  KEY cart_merges_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (user_id) PARTITIONS 8;
+
+CREATE TABLE idempotency (
+  user_id BIGINT UNSIGNED NOT NULL,
+  idempotency_key VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  fingerprint VARCHAR(64) NOT NULL,
+  status SMALLINT UNSIGNED NOT NULL,
+  version BIGINT UNSIGNED NOT NULL,
+  body MEDIUMTEXT NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (user_id, idempotency_key),
+  KEY idempotency_created_at (created_at),
+  KEY idempotency_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (user_id) PARTITIONS 8;

@@ -1,0 +1,150 @@
+import { AppError } from '../lib/errors.ts'
+import { SLOTS, slotOf } from '../sharding/slots.ts'
+import type { Database, Transaction } from './database.ts'
+import { statement } from './statement.ts'
+
+/**
+ * Which database holds a key, and the fence that every write passes.
+ *
+ * The slot map (slot, shard, epoch, state) stands in each shard's own database; instances work from a copy. A write
+ * transaction first reads its slot's row there under a share lock and goes on only if that very database says "mine, this
+ * epoch, active". So an instance with an old copy, or one that was stopped for an hour, cannot write to the wrong owner:
+ * it is told, loads the map anew and goes again. The same read brings the cache mode of the shard (cart/cache-mode.ts),
+ * share-locked too, so that the mode cannot change while a write is under way.
+ *
+ * Two routers, one interface: `slots` over several servers; `single` for one endpoint that shards by itself (Vitess,
+ * TiDB) or not at all, which needs no map.
+ */
+export interface Router {
+  readonly shards: readonly Database[]
+  /** The database of a user id (decimal text) or of a login address. */
+  of(key: string): Database
+  /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map will not settle */
+  write<T>(key: string, work: (tx: Transaction, fence: Fence) => Promise<T>): Promise<T>
+  refresh(): Promise<void>
+}
+
+export interface Fence {
+  readonly slot: number
+  readonly shard: string
+  readonly cache: CacheModeRow
+}
+
+/** `on`: writers fence, readers may read the cache. `draining`: nobody may start reading it. `off`: nobody reads it. */
+export type CacheState = 'on' | 'draining' | 'off'
+
+export interface CacheModeRow {
+  readonly epoch: number
+  readonly state: CacheState
+}
+
+interface SlotRow {
+  slot: number
+  shard: string
+  epoch: string
+  state: string
+}
+
+interface FenceRow {
+  shard: string
+  epoch: string
+  state: string
+  cache_epoch: string
+  cache_state: CacheState
+}
+
+const SELECT_SLOTS = statement('SELECT slot, shard, epoch, state FROM slots WHERE shard = ?')
+
+const SELECT_FENCE = statement(`
+  SELECT s.shard, s.epoch, s.state, m.epoch AS cache_epoch, m.state AS cache_state
+  FROM slots s JOIN cache_mode m ON m.shard = s.shard WHERE s.slot = ? LOCK IN SHARE MODE`)
+
+const SELECT_CACHE_MODE_SHARED = statement(
+  'SELECT epoch AS cache_epoch, state AS cache_state FROM cache_mode WHERE shard = ? LOCK IN SHARE MODE',
+)
+
+/** The database says that the slot is not its own (any more). */
+class NotMine extends Error {}
+
+const MAP_ATTEMPTS_MAX = 3
+
+/** Routes by slots. Databases must be named as the map names them. @throws AppError `unavailable` when slots have no owner */
+export async function createSlotRouter(shards: readonly Database[]): Promise<Router & { ownerName(slot: number): string | undefined }> {
+  let owners = await loadOwners(shards)
+
+  async function refresh(): Promise<void> {
+    owners = await loadOwners(shards)
+  }
+
+  function ownerOf(slot: number): Owner {
+    const owner = owners[slot]
+    if (!owner) throw new AppError('unavailable', `No shard owns slot ${slot} right now.`, { retryAfterS: 1 })
+    return owner
+  }
+
+  return {
+    shards,
+    refresh,
+    of: key => ownerOf(slotOf(key)).database,
+    ownerName: slot => owners[slot]?.database.name,
+    async write(key, work) {
+      const slot = slotOf(key)
+      for (let attempt = 1; ; attempt++) {
+        const owner = ownerOf(slot)
+        try {
+          return await owner.database.transaction(async tx => {
+            const [row] = await tx.rows<FenceRow>(SELECT_FENCE, [slot])
+            if (!row || row.shard !== owner.database.name || Number(row.epoch) !== owner.epoch || row.state !== 'active') {
+              throw new NotMine(`slot ${slot}`)
+            }
+            return work(tx, { slot, shard: row.shard, cache: cacheModeOf(row) })
+          })
+        } catch (error) {
+          if (!(error instanceof NotMine)) throw error
+          if (attempt >= MAP_ATTEMPTS_MAX) {
+            throw new AppError('unavailable', `Slot ${slot} is moving to another shard.`, { retryAfterS: 1 })
+          }
+          await refresh()
+        }
+      }
+    },
+  }
+}
+
+/** Sends everything to one endpoint. */
+export function createSingleRouter(database: Database): Router {
+  return {
+    shards: [database],
+    refresh: async () => {},
+    of: () => database,
+    write: (key, work) =>
+      database.transaction(async tx => {
+        const [row] = await tx.rows<FenceRow>(SELECT_CACHE_MODE_SHARED, [database.name])
+        if (!row) throw new Error(`the database '${database.name}' has no cache mode: has it been migrated?`)
+        return work(tx, { slot: slotOf(key), shard: database.name, cache: cacheModeOf(row) })
+      }),
+  }
+}
+
+interface Owner {
+  readonly database: Database
+  readonly epoch: number
+}
+
+/** Where two databases both claim a slot, the higher epoch is right: the other has not heard yet. */
+async function loadOwners(shards: readonly Database[]): Promise<(Owner | undefined)[]> {
+  const owners: (Owner | undefined)[] = Array.from({ length: SLOTS })
+  await Promise.all(
+    shards.map(async database => {
+      for (const row of await database.background<SlotRow>(SELECT_SLOTS, [database.name])) {
+        const epoch = Number(row.epoch)
+        if (row.state === 'active' && epoch > (owners[row.slot]?.epoch ?? -1)) owners[row.slot] = { database, epoch }
+      }
+    }),
+  )
+  return owners
+}
+
+function cacheModeOf(row: FenceRow): CacheModeRow {
+  return { epoch: Number(row.cache_epoch), state: row.cache_state }
+}

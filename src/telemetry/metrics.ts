@@ -1,0 +1,97 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+
+/**
+ * What is counted, with Prometheus names. One registry per instance; each instance is scraped on its own operations
+ * port. Labels are few and bounded: routes by pattern, never by path; shards by name.
+ */
+export type Metrics = ReturnType<typeof createMetrics>
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+export function createMetrics() {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const loop = monitorEventLoopDelay({ resolution: 10 })
+  loop.enable()
+
+  const metrics = {
+    registry,
+    requests: new Histogram({
+      name: 'cartload_http_request_duration_seconds',
+      help: 'Time from the first byte of a request to the last byte of its answer',
+      labelNames: ['method', 'route', 'status'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    shed: new Counter({ name: 'cartload_http_shed_total', help: 'Requests refused because too many were in flight', registers }),
+    cartReads: new Counter({
+      name: 'cartload_cart_reads_total',
+      help: 'Cart reads by how they were answered: hit, filled, resolved, unfilled (database, no right to fill), degraded (cache off or away)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    cartWrites: new Counter({
+      name: 'cartload_cart_writes_total',
+      help: 'Cart changes by result: saved, unchanged, replayed, conflict (retried), degraded (saved with the cache off)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    pageReads: new Counter({
+      name: 'cartload_catalog_page_reads_total',
+      help: 'Catalogue pages by result: hit, miss, degraded',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    statements: new Histogram({
+      name: 'cartload_mysql_statement_duration_seconds',
+      help: 'Time of one SQL statement, by shard',
+      labelNames: ['shard'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    poolWaits: new Histogram({
+      name: 'cartload_pool_wait_seconds',
+      help: 'Time waited for a place in a bounded pool (only those who had to wait)',
+      labelNames: ['pool'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    pricing: new Histogram({
+      name: 'cartload_pricing_duration_seconds',
+      help: 'Time of one price calculation, waiting included',
+      buckets: SECONDS,
+      registers,
+    }),
+    cacheMode: new Gauge({
+      name: 'cartload_cache_mode',
+      help: '1 while carts of this shard are served from the cache, 0 while they are not',
+      labelNames: ['shard'] as const,
+      registers,
+    }),
+    logins: new Counter({
+      name: 'cartload_logins_total',
+      help: 'Logins by result: ok, wrong, throttled',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    /** Shows a number that somebody else keeps, read when scraped. */
+    watch(name: string, help: string, read: () => number): void {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read())
+        },
+      })
+    },
+  }
+  metrics.watch('cartload_event_loop_delay_p99_seconds', 'Event-loop delay since the last scrape, 99th percentile', () => {
+    const seconds = loop.percentile(99) / 1e9
+    loop.reset()
+    return seconds
+  })
+  return metrics
+}
