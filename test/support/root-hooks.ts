@@ -1,0 +1,26 @@
+import { startServers, testServers } from './servers.ts'
+
+/** Servers once per run; a run fails on an unhandled rejection, and on anything left open (mocha does not force an exit). */
+export async function mochaGlobalSetup(): Promise<void> {
+  await startServers()
+}
+
+export async function mochaGlobalTeardown(): Promise<void> {
+  await testServers().stop()
+  // Whatever is still open after a while would keep the process alive for ever: name it and fail.
+  const timer = setTimeout(() => {
+    console.error('left open after the tests:', process.getActiveResourcesInfo())
+    process.exit(1)
+  }, 5000)
+  timer.unref()
+}
+
+const rejections: unknown[] = []
+process.on('unhandledRejection', error => rejections.push(error))
+
+export const mochaHooks = {
+  afterEach(): void {
+    const [first] = rejections.splice(0)
+    if (first !== undefined) throw new Error('unhandled rejection', { cause: first })
+  },
+}

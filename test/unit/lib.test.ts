@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { createBreaker } from '../../src/lib/breaker.ts'
+import { createClosers } from '../../src/lib/closers.ts'
+import { isAppError } from '../../src/lib/errors.ts'
+import { createGate } from '../../src/lib/gate.ts'
+import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
+import { createSingleFlight } from '../../src/lib/single-flight.ts'
+
+/** A promise that the test settles. */
+function gateway(): { promise: Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { promise, open: resolve }
+}
+
+const codeOf = (work: Promise<unknown>) => work.then(() => 'none', (error: unknown) => (isAppError(error) ? error.code : String(error)))
+
+describe('lib', () => {
+  describe('a gate', () => {
+    const options = { name: 'thing', concurrencyMax: 2, queueMax: 1, waitMsMax: 50 }
+
+    it('lets in as many as it is wide, in order', async () => {
+      const gate = createGate({ ...options, queueMax: 10, waitMsMax: 1000 })
+      const seen: number[] = []
+      let most = 0
+      await Promise.all(
+        [1, 2, 3, 4, 5].map(n =>
+          gate.run(async () => {
+            most = Math.max(most, gate.inside())
+            seen.push(n)
+            await sleep(2)
+          }),
+        ),
+      )
+      expect(most).to.equal(2)
+      expect(seen).to.deep.equal([1, 2, 3, 4, 5])
+      expect(gate.inside()).to.equal(0)
+    })
+
+    it('refuses at once when the queue is full', async () => {
+      const gate = createGate(options)
+      const { promise, open } = gateway()
+      const inside = [gate.run(() => promise), gate.run(() => promise), gate.run(() => promise)]
+      expect(await codeOf(gate.run(() => promise))).to.equal('overloaded')
+      open()
+      await Promise.all(inside)
+    })
+
+    it('refuses whoever waited too long and keeps the place for the next', async () => {
+      const gate = createGate(options)
+      const { promise, open } = gateway()
+      const inside = [gate.run(() => promise), gate.run(() => promise)]
+      expect(await codeOf(gate.run(async () => undefined))).to.equal('overloaded')
+      expect(gate.waiting()).to.equal(0)
+      open()
+      await Promise.all(inside)
+      expect(await gate.run(async () => 'in')).to.equal('in')
+    })
+
+    it('frees the place of work that fails', async () => {
+      const gate = createGate({ ...options, concurrencyMax: 1 })
+      await gate.run(() => Promise.reject(new Error('no'))).catch(() => undefined)
+      expect(await gate.run(async () => 'in')).to.equal('in')
+    })
+  })
+
+  describe('closers', () => {
+    it('run last in, first out, all of them, and throw the first failure', async () => {
+      const closers = createClosers()
+      const ran: string[] = []
+      closers.push(() => ran.push('a'))
+      closers.push(() => {
+        ran.push('b')
+        throw new Error('b failed')
+      })
+      closers.push(async () => ran.push('c'))
+      expect(await codeOf(closers.closeAll())).to.equal('Error: b failed')
+      expect(ran).to.deep.equal(['c', 'b', 'a'])
+      await closers.closeAll()
+      expect(ran).to.have.length(3)
+    })
+  })
+
+  describe('a keyed queue', () => {
+    it('runs the work of one key one after another and other keys beside it', async () => {
+      const queue = createKeyedQueue()
+      const log: string[] = []
+      const work = (key: string, ms: number) => async () => {
+        log.push(`${key}+`)
+        await sleep(ms)
+        log.push(`${key}-`)
+      }
+      await Promise.all([queue.run('a', work('a', 10)), queue.run('a', work('A', 1)), queue.run('b', work('b', 2))])
+      expect(log.join(' ')).to.equal('a+ b+ b- a- A+ A-')
+    })
+
+    it('goes on after a failure, which only its caller sees', async () => {
+      const queue = createKeyedQueue()
+      const failing = queue.run('a', () => Promise.reject(new Error('no')))
+      const next = queue.run('a', async () => 'done')
+      expect(await codeOf(failing)).to.equal('Error: no')
+      expect(await next).to.equal('done')
+    })
+  })
+
+  describe('a single flight', () => {
+    it('shares one execution among calls that overlap, and starts anew after it', async () => {
+      const flights = createSingleFlight<number>()
+      let runs = 0
+      const work = async () => {
+        await sleep(1)
+        return ++runs
+      }
+      expect(await Promise.all([flights.run('k', work), flights.run('k', work)])).to.deep.equal([1, 1])
+      expect(await flights.run('k', work)).to.equal(2)
+    })
+  })
+
+  describe('a breaker', () => {
+    it('answers at once after a run of failures, and tries again later', async () => {
+      let works = false
+      let calls = 0
+      const breaker = createBreaker({ name: 'thing', failuresToOpen: 3, openMs: 30, isFailure: () => true })
+      const call = () =>
+        breaker.run(async () => {
+          calls++
+          if (!works) throw new Error('down')
+          return 'up'
+        })
+      for (let n = 0; n < 3; n++) await codeOf(call())
+      expect(breaker.isOpen()).to.equal(true)
+      expect(await codeOf(call())).to.equal('unavailable')
+      expect(calls).to.equal(3)
+      works = true
+      await sleep(40)
+      expect(await call()).to.equal('up')
+      expect(breaker.isOpen()).to.equal(false)
+    })
+
+    it('does not count errors that say nothing of health', async () => {
+      const breaker = createBreaker({ name: 'thing', failuresToOpen: 1, openMs: 1000, isFailure: () => false })
+      await codeOf(breaker.run(() => Promise.reject(new Error('wrong argument'))))
+      expect(await breaker.run(async () => 'up')).to.equal('up')
+    })
+  })
+})
