@@ -98,7 +98,13 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const server = createServer(
       { carts, products, logins, registrations, drain, metrics, log },
-      { limits, version, publicUrl: config.publicUrl, secureCookies: config.secureCookies, trustedProxies: config.trustedProxies },
+      {
+        limits,
+        version,
+        publicUrl: config.publicUrl,
+        secureCookies: config.secureCookies,
+        trustedProxies: config.trustedProxies,
+      },
     )
     const opsServer = createOpsServer({ health, metrics, version, startedAt: new Date() })
 

@@ -13,7 +13,9 @@ process.on('unhandledRejection', error => {
 })
 
 if (!secrets.servers) {
-  log.fatal('no servers are configured: run `npm start` once for the embedded ones, or set CARTLOAD_SHARDS and its companions')
+  log.fatal(
+    'no servers are configured: run `npm start` once for the embedded ones, or set CARTLOAD_SHARDS and its companions',
+  )
   process.exit(1)
 }
 

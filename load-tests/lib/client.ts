@@ -8,7 +8,12 @@ const PASSWORD = __ENV['PASSWORD'] ?? 'cartload-demo'
 
 export interface CartBody {
   readonly version: number
-  readonly lines: ReadonlyArray<{ readonly sku: string; readonly quantity: number; readonly unitPrice: number; readonly total: number }>
+  readonly lines: ReadonlyArray<{
+    readonly sku: string
+    readonly quantity: number
+    readonly unitPrice: number
+    readonly total: number
+  }>
   readonly page: { readonly next: string | null }
   readonly totals: { readonly lines: number; readonly total: number }
 }
@@ -18,7 +23,10 @@ const JSON_HEADERS = { 'Content-Type': 'application/json' }
 /** Logs a seeded user in. Returns the token, or undefined when the login failed. */
 export function logIn(user: number): string | undefined {
   const body = JSON.stringify({ email: `user${user}@example.com`, password: PASSWORD })
-  const response = http.post(`${BASE_URL}/v1/sessions`, body, { headers: JSON_HEADERS, tags: { name: 'POST /v1/sessions' } })
+  const response = http.post(`${BASE_URL}/v1/sessions`, body, {
+    headers: JSON_HEADERS,
+    tags: { name: 'POST /v1/sessions' },
+  })
   const good = check(response, {
     'login answers 201': r => r.status === 201,
     'login gives a token': r => typeof r.json('token') === 'string',

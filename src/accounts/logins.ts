@@ -59,7 +59,11 @@ export function createLogins(deps: LoginsDeps) {
      * Logs in; a guest's cart goes over into the user's, the guest's session ends, and the new session has a new token.
      * @throws AppError `credentials_invalid`, `too_many_attempts`
      */
-    async logIn(email: string, password: string, from: { address: string; current: Session | undefined }): Promise<LoggedIn> {
+    async logIn(
+      email: string,
+      password: string,
+      from: { address: string; current: Session | undefined },
+    ): Promise<LoggedIn> {
       const account = canonicalAddress(email)
       try {
         await throttle.check(account, from.address)

@@ -49,7 +49,10 @@ export type Registrations = ReturnType<typeof createRegistrations>
 
 export function createRegistrations({ router, ids, passwords }: RegistrationDeps) {
   /** @throws AppError `email_taken`, `idempotency_mismatch` */
-  async function register(wanted: Registration, idempotency?: { key: string; fingerprint: string }): Promise<Registered> {
+  async function register(
+    wanted: Registration,
+    idempotency?: { key: string; fingerprint: string },
+  ): Promise<Registered> {
     const member = { email: wanted.email, name: wanted.name, passwordHash: await passwords.hash(wanted.password) }
     const added = await addMember(member, idempotency)
     if ('id' in added) return { ...added, replayed: false }

@@ -106,7 +106,7 @@ export function createCartCache(redis: RedisConnection) {
 
     async lease(key: CartKey, token: string): Promise<LeaseResult> {
       const [state, minVersion, fenceToken, ageMs] = (await call('lease', key, [token, FIXED.leaseMs])) as string[]
-      switch (state) {
+      switch (state ?? '') {
         case 'L':
           return { kind: 'leased', token }
         case 'F':

@@ -15,7 +15,9 @@ export function createPageCache(redis: RedisConnection) {
 
     async set(version: number, request: string, page: string): Promise<void> {
       const jitter = 0.8 + 0.4 * Math.random() // pages filled together must not run out together
-      await redis.run(client => client.set(keyOf(version, request), page, 'PX', Math.round(FIXED.catalogPageMs * jitter)))
+      await redis.run(client =>
+        client.set(keyOf(version, request), page, 'PX', Math.round(FIXED.catalogPageMs * jitter)),
+      )
     },
   }
 }

@@ -71,9 +71,13 @@ export function chunksOf(page: PageOfCart): { first: number; last: number } {
 /** @throws AppError `cursor_stale` when the page was asked for another version of the cart */
 export function pageOf(cart: CachedCart | CartHit, page: PageOfCart): CartView {
   if (page.version !== undefined && page.version !== cart.version) {
-    throw new AppError('cursor_stale', 'The cart has changed since this page was linked; start again without a cursor.', {
-      extra: { version: cart.version },
-    })
+    throw new AppError(
+      'cursor_stale',
+      'The cart has changed since this page was linked; start again without a cursor.',
+      {
+        extra: { version: cart.version },
+      },
+    )
   }
   const firstChunk = 'firstChunk' in cart ? cart.firstChunk : 0
   const end = page.offset + page.limit

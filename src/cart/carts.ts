@@ -102,7 +102,8 @@ export function createCarts(deps: CartsDeps) {
         }
       }
     } catch (error) {
-      if (isAppError(error, 'unavailable') && error.extra['dependency'] === 'cache') return readPlain(userId, 'degraded')
+      if (isAppError(error, 'unavailable') && error.extra['dependency'] === 'cache')
+        return readPlain(userId, 'degraded')
       throw error
     }
   }
@@ -169,13 +170,18 @@ export function createCarts(deps: CartsDeps) {
     peek,
     view,
     addLines: (request: ChangeRequest, wanted: readonly Wanted[], pointers: readonly string[]) =>
-      change(request, addLines(wanted, limits), wanted.map(({ sku }, at) => ({ sku, pointer: pointers[at] ?? '#' }))),
+      change(
+        request,
+        addLines(wanted, limits),
+        wanted.map(({ sku }, at) => ({ sku, pointer: pointers[at] ?? '#' })),
+      ),
     setLine: (request: ChangeRequest, sku: string, line: LineChange) =>
       change(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
     removeLine: (request: ChangeRequest, sku: string) => change(request, removeLine(sku)),
     clear: (request: ChangeRequest) => change(request, clearLines),
     undoMerge: (request: ChangeRequest) => handover.undo(request),
     /** What somebody without a session sees. */
-    empty: async (page: PageOfCart): Promise<CartView> => pageOf(renderCart(0, currency, [], await pricing.price([])), page),
+    empty: async (page: PageOfCart): Promise<CartView> =>
+      pageOf(renderCart(0, currency, [], await pricing.price([])), page),
   }
 }

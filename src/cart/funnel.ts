@@ -200,9 +200,13 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
         fence.cache.state === 'on'
           ? cache.fence({ userId, epoch: fence.cache.epoch }, rendered.version, token)
           : Promise.resolve()
-      const [fenced, written] = await Promise.allSettled([fencing, cartRows.writeLines(tx, userId, fence.slot, prepared.difference)])
+      const [fenced, written] = await Promise.allSettled([
+        fencing,
+        cartRows.writeLines(tx, userId, fence.slot, prepared.difference),
+      ])
       if (written.status === 'rejected') throw written.reason
-      if (fenced.status === 'rejected') throw new CannotFence('the cache did not acknowledge the fence', { cause: fenced.reason })
+      if (fenced.status === 'rejected')
+        throw new CannotFence('the cache did not acknowledge the fence', { cause: fenced.reason })
     }
     await prepared.record?.(tx, fence)
   }

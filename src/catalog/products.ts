@@ -100,7 +100,11 @@ function writeCursor(last: Product, order: ProductOrder): string {
 }
 
 function readCursor(text: string, order: ProductOrder): ProductCursor {
-  const types = { name: ['string', 'string', 'string'], price: ['string', 'number', 'string'], sku: ['string', 'string'] } as const
+  const types = {
+    name: ['string', 'string', 'string'],
+    price: ['string', 'number', 'string'],
+    sku: ['string', 'string'],
+  } as const
   const parts = decodeCursor(text, types[order])
   if (parts?.[0] !== order) {
     const detail = 'This cursor does not belong to this query; start again without a cursor.'

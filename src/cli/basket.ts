@@ -38,8 +38,13 @@ export function readBasket(text: string, limits: Limits): Basket {
   const wanted = 'l' in data ? data.l.map(([sku, quantity]) => ({ sku, quantity })) : data.lines
   const lines = summed(wanted)
   const tooMany = lines.find(line => line.quantity > limits.lineQuantityMax)
-  if (tooMany) return { kind: 'wrong', reason: `${tooMany.quantity} of '${tooMany.sku}': at most ${limits.lineQuantityMax} to a line` }
-  if (lines.length > limits.cartLinesMax) return { kind: 'wrong', reason: `${lines.length} lines: at most ${limits.cartLinesMax} to a cart` }
+  if (tooMany)
+    return {
+      kind: 'wrong',
+      reason: `${tooMany.quantity} of '${tooMany.sku}': at most ${limits.lineQuantityMax} to a line`,
+    }
+  if (lines.length > limits.cartLinesMax)
+    return { kind: 'wrong', reason: `${lines.length} lines: at most ${limits.cartLinesMax} to a cart` }
   const id = 'n' in data ? data.n : data.id
   return { kind: 'cart', id, email: ('email' in data && data.email) || `${id}@import.example`, lines }
 }

@@ -15,7 +15,9 @@ export function testCommand(projectDir: string): Command {
     passesOn: true,
     async run({ words }) {
       const { config } = loadConfig(projectDir, {})
-      await step('find nginx, Redis and MariaDB', say => findOrInstall(['nginx', 'redis', 'mariadb'], config.dataDir, say))
+      await step('find nginx, Redis and MariaDB', say =>
+        findOrInstall(['nginx', 'redis', 'mariadb'], config.dataDir, say),
+      )
       await step('find Chromium (for the page tests)', say => findOrInstall(['chromium'], config.dataDir, say)).catch(
         (error: unknown) => {
           if (!(error instanceof MissingPrograms)) throw error
@@ -23,11 +25,18 @@ export function testCommand(projectDir: string): Command {
         },
       )
       const bin = (name: string) => join(projectDir, 'node_modules', '.bin', name)
-      const run = spawn(bin('c8'), [bin('mocha'), ...words], { cwd: projectDir, stdio: 'inherit' })
+      const some = words.some(word => word.endsWith('.ts'))
+      const run = spawn(bin('c8'), [bin('mocha'), ...words, ...(some ? [] : SUITES)], {
+        cwd: projectDir,
+        stdio: 'inherit',
+      })
       process.exitCode = await exitOf(run)
     },
   }
 }
+
+/** From fast to slow: a mistake shows early. */
+const SUITES = ['unit', 'integration', 'http', 'system'].map(suite => `test/${suite}/**/*.test.ts`)
 
 const STEPS = [
   { what: 'format', script: 'format:check' },

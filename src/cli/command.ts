@@ -45,7 +45,10 @@ export function readArgs(command: Command, argv: readonly string[]): Args | 'hel
   let parsed: { values: Record<string, unknown>; positionals: string[] }
   try {
     const options = Object.fromEntries(
-      Object.entries(command.options ?? {}).map(([name, { type, short }]) => [name, short ? { type, short } : { type }]),
+      Object.entries(command.options ?? {}).map(([name, { type, short }]) => [
+        name,
+        short ? { type, short } : { type },
+      ]),
     )
     parsed = parseArgs({
       args: [...argv],

@@ -36,7 +36,11 @@ export function migrateCommand(projectDir: string): Command {
     summary: 'Brings the databases to the newest schema, forward only; safe to run from several machines at once',
     options: {
       status: { type: 'boolean', doc: 'show what is applied and what is pending, change nothing' },
-      user: { type: 'string', value: 'USER:PASSWORD', doc: 'an account that may create tables, in place of the one in the addresses' },
+      user: {
+        type: 'string',
+        value: 'USER:PASSWORD',
+        doc: 'an account that may create tables, in place of the one in the addresses',
+      },
     },
     async run(args) {
       const { config, secrets } = loadConfig(projectDir)
@@ -61,7 +65,9 @@ export function migrateCommand(projectDir: string): Command {
         console.log(table(['database', 'applied', 'pending'], rows))
         return
       }
-      await step('migrate global', async say => void (await migrateGlobal(as(servers.global))).applied.forEach(say))
+      await step('migrate global', async say => {
+        for (const file of (await migrateGlobal(as(servers.global))).applied) say(file)
+      })
       for (const [index, url] of servers.shards.entries()) {
         await step(`migrate ${shardName(index)}`, async say => {
           const { applied } = await migrateShard(as(url), index, servers.shards.length)
@@ -115,21 +121,28 @@ export function nginxCommand(projectDir: string): Command {
         user: '',
         makeFolders: false,
       })
-      console.log(`Written to ${dir}. Check and start with: nginx -t -c ${dir}/nginx.conf && nginx -c ${dir}/nginx.conf`)
+      console.log(
+        `Written to ${dir}. Check and start with: nginx -t -c ${dir}/nginx.conf && nginx -c ${dir}/nginx.conf`,
+      )
     },
   }
 }
 
 async function slotRanges(config: Config, secrets: Secrets): Promise<string[][]> {
   if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-  if (config.router === 'single') throw new CommandError('the single router has no slot map: the endpoint shards by itself')
+  if (config.router === 'single')
+    throw new CommandError('the single router has no slot map: the endpoint shards by itself')
   const metrics = createMetrics()
   const log = createLog('warn')
-  const shards = secrets.servers.shards.map((url, index) => openDatabase({ name: shardName(index), url, limits: config.limits }, metrics, log))
+  const shards = secrets.servers.shards.map((url, index) =>
+    openDatabase({ name: shardName(index), url, limits: config.limits }, metrics, log),
+  )
   try {
     const router = await createSlotRouter(shards)
     return shards.map(shard => {
-      const slots = Array.from({ length: SLOTS }, (_, slot) => slot).filter(slot => router.ownerName(slot) === shard.name)
+      const slots = Array.from({ length: SLOTS }, (_, slot) => slot).filter(
+        slot => router.ownerName(slot) === shard.name,
+      )
       return [shard.name, String(slots.length), String(slots[0] ?? '-'), String(slots.at(-1) ?? '-')]
     })
   } finally {

@@ -14,24 +14,81 @@ export interface Generator {
 
 /** [up to so many lines, carts]. */
 const LINES_PER_CART = [
-  [1, 1492], [2, 816], [4, 1370], [9, 3108], [19, 5053], [29, 3059], [49, 2547], [99, 1654], [199, 435], [499, 190],
+  [1, 1492],
+  [2, 816],
+  [4, 1370],
+  [9, 3108],
+  [19, 5053],
+  [29, 3059],
+  [49, 2547],
+  [99, 1654],
+  [199, 435],
+  [499, 190],
 ] as const
 
 /** [units, lines]; the rarer ones are spread between their neighbours. */
 const UNITS_PER_LINE = [
-  [1, 146_415], [2, 81_372], [3, 36_826], [4, 38_328], [5, 11_655], [6, 40_782], [8, 13_079], [10, 22_261], [12, 61_028],
-  [16, 4258], [20, 5000], [24, 24_003], [25, 5117], [36, 3811], [48, 6051], [72, 1942], [96, 1808], [100, 1807], [300, 2000],
+  [1, 146_415],
+  [2, 81_372],
+  [3, 36_826],
+  [4, 38_328],
+  [5, 11_655],
+  [6, 40_782],
+  [8, 13_079],
+  [10, 22_261],
+  [12, 61_028],
+  [16, 4258],
+  [20, 5000],
+  [24, 24_003],
+  [25, 5117],
+  [36, 3811],
+  [48, 6051],
+  [72, 1942],
+  [96, 1808],
+  [100, 1807],
+  [300, 2000],
 ] as const
 
 /** Quantiles of catalogue prices, in minor units. */
 const PRICES = [
-  [0, 4], [0.01, 19], [0.05, 39], [0.1, 42], [0.25, 85], [0.5, 208], [0.75, 413], [0.9, 795], [0.95, 995], [0.99, 1979], [1, 16_500],
+  [0, 4],
+  [0.01, 19],
+  [0.05, 39],
+  [0.1, 42],
+  [0.25, 85],
+  [0.5, 208],
+  [0.75, 413],
+  [0.9, 795],
+  [0.95, 995],
+  [0.99, 1979],
+  [1, 16_500],
 ] as const
 
 /** Exponent of the finite Zipf law that fits how many carts hold a product. */
 const POPULARITY = 0.64
 
-const ADJECTIVES = ['Ivory', 'Vintage', 'Rustic', 'Enamel', 'Woodland', 'Striped', 'Glass', 'Cotton', 'Wicker', 'Zinc', 'Retro', 'Painted', 'Folding', 'Scented', 'Polkadot', 'Copper', 'Felt', 'Porcelain', 'Floral', 'Nordic']
+const ADJECTIVES = [
+  'Ivory',
+  'Vintage',
+  'Rustic',
+  'Enamel',
+  'Woodland',
+  'Striped',
+  'Glass',
+  'Cotton',
+  'Wicker',
+  'Zinc',
+  'Retro',
+  'Painted',
+  'Folding',
+  'Scented',
+  'Polkadot',
+  'Copper',
+  'Felt',
+  'Porcelain',
+  'Floral',
+  'Nordic',
+]
 const NOUNS: Readonly<Record<string, readonly string[]>> = {
   bags: ['Jumbo Bag', 'Lunch Bag', 'Shopper', 'Charlotte Bag', 'Picnic Tote'],
   'candles-lighting': ['T-Light Holder', 'Lantern', 'Candle Plate', 'Fairy Lights', 'Hurricane Lamp'],
@@ -44,10 +101,28 @@ const NOUNS: Readonly<Record<string, readonly string[]>> = {
   'wall-decor': ['Wall Clock', 'Picture Frame', 'Metal Sign', 'Bunting', 'Mirror'],
   storage: ['Storage Tin', 'Drawer Knob', 'Trinket Box', 'Basket', 'Peg Rail'],
 }
-const MATERIALS = ['Small', 'Medium', 'Large', 'Set of 3', 'Set of 6', 'Blue', 'Red', 'Green', 'Pink', 'Cream', 'Charcoal', 'Natural']
+const MATERIALS = [
+  'Small',
+  'Medium',
+  'Large',
+  'Set of 3',
+  'Set of 6',
+  'Blue',
+  'Red',
+  'Green',
+  'Pink',
+  'Cream',
+  'Charcoal',
+  'Natural',
+]
 const CATEGORIES = Object.keys(NOUNS)
 
-export function createGenerator(options: { seed: number; products: number; linesMax: number; quantityMax: number }): Generator {
+export function createGenerator(options: {
+  seed: number
+  products: number
+  linesMax: number
+  quantityMax: number
+}): Generator {
   const popularity = cumulative(Array.from({ length: options.products }, (_, rank) => (rank + 1) ** -POPULARITY))
 
   return {

@@ -1,4 +1,13 @@
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { hash } from 'node:crypto'
 import { basename, dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -37,13 +46,18 @@ carts: one order a line, as {"n": "536365", "l": [["85123A", 6, 255], …]} or
     options: {
       columns: { type: 'string', value: 'a=b,…', doc: 'columns of the file for ours, such as price=list_price_usd' },
       limit: { type: 'string', value: 'N', doc: 'carts: only the first N lines of the file' },
-      report: { type: 'string', value: 'FILE', doc: 'where bad rows go (default: FILE.rejected.ndjson in the data folder)' },
+      report: {
+        type: 'string',
+        value: 'FILE',
+        doc: 'where bad rows go (default: FILE.rejected.ndjson in the data folder)',
+      },
       'dry-run': { type: 'boolean', doc: 'check the file, write only the report' },
       restart: { type: 'boolean', doc: 'carts: begin at the first line again' },
     },
     async run(args) {
       const [what, file] = args.words
-      if ((what !== 'catalogue' && what !== 'carts') || file === undefined) throw new UsageError('say: catalogue FILE or carts FILE')
+      if ((what !== 'catalogue' && what !== 'carts') || file === undefined)
+        throw new UsageError('say: catalogue FILE or carts FILE')
       if (!existsSync(file)) throw new CommandError(`there is no file ${file}`)
       const { config, secrets } = loadConfig(projectDir)
       if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
@@ -107,8 +121,14 @@ async function importCatalog(app: App, file: string, args: Args, report: Report)
   })
 }
 
-export async function readCatalog(file: string, mapping: string | undefined, report: Pick<Report, 'reject'>): Promise<Product[]> {
-  const rows = createReadStream(file).pipe(parse({ bom: true, info: true, relax_column_count: true, skip_empty_lines: true }))
+export async function readCatalog(
+  file: string,
+  mapping: string | undefined,
+  report: Pick<Report, 'reject'>,
+): Promise<Product[]> {
+  const rows = createReadStream(file).pipe(
+    parse({ bom: true, info: true, relax_column_count: true, skip_empty_lines: true }),
+  )
   const products = new Map<string, Product>()
   let columns: Record<keyof Product, number> | undefined
   for await (const { record, info } of rows as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
@@ -118,7 +138,8 @@ export async function readCatalog(file: string, mapping: string | undefined, rep
     }
     const product = productOf(record, columns)
     if (typeof product === 'string') report.reject(info.lines, product)
-    else if (products.has(product.sku)) report.reject(info.lines, `sku '${product.sku}' stands in an earlier row already`)
+    else if (products.has(product.sku))
+      report.reject(info.lines, `sku '${product.sku}' stands in an earlier row already`)
     else products.set(product.sku, product)
   }
   return [...products.values()]
@@ -126,12 +147,19 @@ export async function readCatalog(file: string, mapping: string | undefined, rep
 
 function columnsOf(head: readonly string[], mapping = ''): Record<keyof Product, number> {
   const names = head.map(name => name.trim().toLowerCase())
-  const said = new Map(mapping.split(',').filter(Boolean).map(pair => pair.split('=').map(part => part.trim().toLowerCase()) as [string, string]))
+  const said = new Map(
+    mapping
+      .split(',')
+      .filter(Boolean)
+      .map(pair => pair.split('=').map(part => part.trim().toLowerCase()) as [string, string]),
+  )
   const find = (ours: keyof Product): number => {
     const wanted = said.has(ours) ? [said.get(ours) ?? ''] : COLUMNS[ours]
     const column = wanted.map(name => names.indexOf(name)).find(at => at >= 0)
     if (column !== undefined) return column
-    throw new CommandError(`no column for '${ours}' (looked for ${wanted.join(', ')}; the file has ${names.join(', ')}): say --columns ${ours}=NAME`)
+    throw new CommandError(
+      `no column for '${ours}' (looked for ${wanted.join(', ')}; the file has ${names.join(', ')}): say --columns ${ours}=NAME`,
+    )
   }
   return { sku: find('sku'), name: find('name'), price: find('price'), category: find('category') }
 }
@@ -141,10 +169,13 @@ function productOf(row: readonly string[], columns: Record<keyof Product, number
   const cell = (name: keyof Product) => (row[columns[name]] ?? '').trim()
   const [sku, name, category] = [cell('sku'), cell('name').replace(/\s+/g, ' '), cell('category') || 'other']
   const price = minorFromDecimal(cell('price'))
-  if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(sku) || sku.length > FIXED.skuCharsMax) return `sku '${sku}' is not a product code`
-  if (name.length === 0 || name.length > FIXED.productNameCharsMax) return `name has ${name.length} characters (1 to ${FIXED.productNameCharsMax})`
+  if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(sku) || sku.length > FIXED.skuCharsMax)
+    return `sku '${sku}' is not a product code`
+  if (name.length === 0 || name.length > FIXED.productNameCharsMax)
+    return `name has ${name.length} characters (1 to ${FIXED.productNameCharsMax})`
   if (category.length > FIXED.categoryCharsMax) return `category has more than ${FIXED.categoryCharsMax} characters`
-  if (price === undefined || price > FIXED.priceMinorMax) return `price '${cell('price')}' is not an amount such as 2.95`
+  if (price === undefined || price > FIXED.priceMinorMax)
+    return `price '${cell('price')}' is not an amount such as 2.95`
   return { sku, name, price, category }
 }
 
@@ -165,7 +196,9 @@ async function importCarts(
     for await (const _ of linesOf(file, limit)) lines++
     return lines
   })
-  const memory = rememberer(join(folder, `${hash('sha256', `${resolve(file)}:${statSync(file).size}`).slice(0, 16)}.json`))
+  const memory = rememberer(
+    join(folder, `${hash('sha256', `${resolve(file)}:${statSync(file).size}`).slice(0, 16)}.json`),
+  )
   const done = dry || args.flag('restart') ? 0 : memory.read()
   if (done >= total) {
     console.log(`All ${total} lines were imported before; --restart begins again.`)
@@ -198,7 +231,9 @@ async function importCarts(
     })
   })
   const verb = dry ? 'Would import' : 'Imported'
-  console.log(`${verb} ${counts.imported} carts; ${counts.returns} returns passed over, ${report.count()} lines left out.`)
+  console.log(
+    `${verb} ${counts.imported} carts; ${counts.returns} returns passed over, ${report.count()} lines left out.`,
+  )
   if (!dry) console.log(`Each cart belongs to <id>@import.example (or the email it names), password ${password}`)
 }
 
@@ -239,7 +274,7 @@ async function* linesOf(file: string, limit: number, after = 0): AsyncGenerator<
 /** Up to which line a file has been imported. */
 function rememberer(path: string) {
   return {
-    read: () => (existsSync(path) ? Number((JSON.parse(readFileSync(path, 'utf8')) as { line: number }).line) : 0),
+    read: () => (existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { line: number }).line : 0),
     write: (line: number) => writeFileSync(path, JSON.stringify({ line })),
   }
 }

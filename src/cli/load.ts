@@ -11,7 +11,9 @@ const K6_VERSION = 'v1.8.1'
 
 export function loadCommand(projectDir: string): Command {
   const folder = join(projectDir, 'load-tests')
-  const scenarios = readdirSync(folder).filter(file => file.endsWith('.ts')).map(file => file.slice(0, -3))
+  const scenarios = readdirSync(folder)
+    .filter(file => file.endsWith('.ts'))
+    .map(file => file.slice(0, -3))
   return {
     name: 'load',
     summary: 'Runs a k6 load scenario against the running cluster',
@@ -25,7 +27,8 @@ export function loadCommand(projectDir: string): Command {
     },
     async run(args) {
       const [scenario] = args.words
-      if (!scenario || !scenarios.includes(scenario)) throw new UsageError(`say which scenario: ${scenarios.join(', ')}`)
+      if (!scenario || !scenarios.includes(scenario))
+        throw new UsageError(`say which scenario: ${scenarios.join(', ')}`)
       const duration = args.text('duration') ?? '30s'
       if (!/^\d+(s|m|h)$/.test(duration)) throw new UsageError(`--duration takes a time such as 30s, not '${duration}'`)
       const { config, secrets } = loadConfig(projectDir)
@@ -59,7 +62,9 @@ async function findK6(dataDir: string): Promise<string> {
   if (found) return found
   const go = find('go')
   if (!go) {
-    throw new CommandError('k6 is missing, and so is Go to build it. Get k6 from https://grafana.com/docs/k6/latest/set-up/install-k6/ or install Go 1.25 or newer.')
+    throw new CommandError(
+      'k6 is missing, and so is Go to build it. Get k6 from https://grafana.com/docs/k6/latest/set-up/install-k6/ or install Go 1.25 or newer.',
+    )
   }
   mkdirSync(bin, { recursive: true })
   await step(`build k6 ${K6_VERSION} with Go (some minutes, once)`, async () => {

@@ -65,7 +65,13 @@ function explain(command: Command, error: unknown): number {
 
 function overview(): string {
   const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`)
-  return ['Usage: cartload COMMAND [options]', '', ...rows, '', 'Each command has its own help: cartload COMMAND --help'].join('\n')
+  return [
+    'Usage: cartload COMMAND [options]',
+    '',
+    ...rows,
+    '',
+    'Each command has its own help: cartload COMMAND --help',
+  ].join('\n')
 }
 
 process.exit(await main(process.argv.slice(2)))

@@ -41,11 +41,15 @@ export function seedCommand(projectDir: string): Command {
       if (args.flag('dry-run')) {
         const generator = createGenerator({ ...options, linesMax: 500, quantityMax: 999 })
         console.log(`Would make ${options.products} products such as ${JSON.stringify(generator.product(0))}`)
-        console.log(`and ${options.users} users such as ${DEMO_EMAIL(1)} with ${generator.cart(0).length} lines in the cart.`)
+        console.log(
+          `and ${options.users} users such as ${DEMO_EMAIL(1)} with ${generator.cart(0).length} lines in the cart.`,
+        )
         return
       }
       if (!config.embedded && !args.flag('yes')) {
-        throw new CommandError(`this would make ${options.users} users with a known password on outside servers: add --yes`)
+        throw new CommandError(
+          `this would make ${options.users} users with a known password on outside servers: add --yes`,
+        )
       }
       const app = await createApp(config, secrets.servers, createLog('warn'))
       try {
@@ -71,16 +75,20 @@ export async function seed(app: App, options: SeedOptions, run: Step): Promise<v
     const bar = progress('users', options.users)
     // One hash for all: the password is one and known, and 2,000 real hashes would take half a minute.
     const passwordHash = await app.passwords.hash(options.password)
-    await eachOf(Array.from({ length: options.users }, (_, index) => index), 16, async index => {
-      const member = { email: DEMO_EMAIL(index + 1), name: `User ${index + 1}`, passwordHash }
-      const added = await app.registrations.addMember(member)
-      const userId = 'id' in added ? added.id : added.takenBy
-      const lines = generator.cart(index)
-      const key = `seed:${options.seed}:${options.products}:${index}`
-      const idempotency = { key, fingerprint: key }
-      await app.carts.addLines({ userId, idempotency }, lines, [])
-      bar.add()
-    })
+    await eachOf(
+      Array.from({ length: options.users }, (_, index) => index),
+      16,
+      async index => {
+        const member = { email: DEMO_EMAIL(index + 1), name: `User ${index + 1}`, passwordHash }
+        const added = await app.registrations.addMember(member)
+        const userId = 'id' in added ? added.id : added.takenBy
+        const lines = generator.cart(index)
+        const key = `seed:${options.seed}:${options.products}:${index}`
+        const idempotency = { key, fingerprint: key }
+        await app.carts.addLines({ userId, idempotency }, lines, [])
+        bar.add()
+      },
+    )
     bar.end()
   })
 }

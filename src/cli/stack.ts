@@ -100,9 +100,12 @@ export function logsCommand(projectDir: string): Command {
       refuseOutside(config)
       const wanted = args.words.map(word => (word.startsWith('instance') ? 'cartload' : word))
       const rows = (await createStack(config).processes()).filter(p => wanted.length === 0 || wanted.includes(p.name))
-      const extra = rows.some(p => p.name === 'nginx') ? ['nginx-access.log', 'nginx-error.log'].map(f => `${config.dataDir}/logs/${f}`) : []
+      const extra = rows.some(p => p.name === 'nginx')
+        ? ['nginx-access.log', 'nginx-error.log'].map(f => `${config.dataDir}/logs/${f}`)
+        : []
       const files = [...new Set([...rows.flatMap(p => p.logFiles), ...extra])].filter(file => existsSync(file))
-      if (files.length === 0) throw new CommandError('there are no logs: nothing is running, or no process has that name')
+      if (files.length === 0)
+        throw new CommandError('there are no logs: nothing is running, or no process has that name')
       const follow = args.flag('no-follow') ? [] : ['-F']
       const lines = args.number('lines', 20, 0, 100_000)
       const tail = spawn('tail', ['-n', String(lines), ...follow, ...files], { stdio: 'inherit' })
@@ -120,7 +123,10 @@ export function reloadCommand(projectDir: string): Command {
       refuseOutside(config)
       const { instances } = createStack(config)
       if (!instances.isAlive()) throw new CommandError('the instances are not running: npm start')
-      await step(`reload ${config.instances} instances`, async () => void (await instances.run('reload', 'cartload', '--silent')))
+      await step(
+        `reload ${config.instances} instances`,
+        async () => void (await instances.run('reload', 'cartload', '--silent')),
+      )
     },
   }
 }

@@ -28,7 +28,10 @@ export interface Progress {
 
 export function progress(what: string, total: number): Progress {
   if (!process.stdout.isTTY) return plainProgress(what, total)
-  const bar = new SingleBar({ format: `  ${what} {bar} {value}/{total} | {eta_formatted} left`, hideCursor: true }, Presets.shades_classic)
+  const bar = new SingleBar(
+    { format: `  ${what} {bar} {value}/{total} | {eta_formatted} left`, hideCursor: true },
+    Presets.shades_classic,
+  )
   bar.start(total, 0)
   return { add: (count = 1) => bar.increment(count), set: done => bar.update(done), end: () => bar.stop() }
 }
@@ -58,6 +61,10 @@ function plainProgress(what: string, total: number): Progress {
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map(row => (row[column] ?? '').length)))
-  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
   return [styleText('bold', line(head)), ...rows.map(line)].join('\n')
 }

@@ -61,7 +61,9 @@ export class ConfigError extends Error {
   readonly mistakes: readonly string[]
 
   constructor(mistakes: readonly string[]) {
-    super(`The settings have ${mistakes.length === 1 ? 'a mistake' : 'mistakes'}:\n${mistakes.map(m => `  - ${m}`).join('\n')}`)
+    super(
+      `The settings have ${mistakes.length === 1 ? 'a mistake' : 'mistakes'}:\n${mistakes.map(m => `  - ${m}`).join('\n')}`,
+    )
     this.mistakes = mistakes
   }
 }
@@ -85,7 +87,9 @@ export function loadConfig(
   const dataDir = resolve(projectDir, given[SETTINGS.dataDir.name] ?? SETTINGS.dataDir.shown)
   if (ours.length > 0 && ours.length < SERVER_KEYS.length) {
     const missing = SERVER_KEYS.filter(key => !ours.includes(key)).map(key => SETTINGS[key].name)
-    mistakes.push(`${ours.map(key => SETTINGS[key].name).join(', ')} set without ${missing.join(', ')}: give all or none`)
+    mistakes.push(
+      `${ours.map(key => SETTINGS[key].name).join(', ')} set without ${missing.join(', ')}: give all or none`,
+    )
   }
   const embedded = ours.length === 0
   const values = parse(embedded ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...given } : given, mistakes)
@@ -96,7 +100,12 @@ export function loadConfig(
   const port = values.port ?? 8080
   const servers: ServerAddresses | undefined =
     values.shards && values.global && values.sessionsRedis && values.cacheRedis
-      ? { shards: values.shards, global: values.global, sessionsRedis: values.sessionsRedis, cacheRedis: values.cacheRedis }
+      ? {
+          shards: values.shards,
+          global: values.global,
+          sessionsRedis: values.sessionsRedis,
+          cacheRedis: values.cacheRedis,
+        }
       : undefined
   if (values.router === 'single' && servers && servers.shards.length !== 1) {
     mistakes.push(`${SETTINGS.router.name}=single takes exactly one address in ${SETTINGS.shards.name}`)
@@ -161,9 +170,12 @@ function parse(source: Environment, mistakes: string[]): SettingValues {
     if (raw === undefined) continue
     const result = setting.schema.safeParse(raw)
     if (result.success) values[key] = result.data
-    else mistakes.push(`${setting.name} ${result.error.issues[0]?.message ?? 'is wrong'}${setting.secret ? '' : ` (it is '${raw}')`}`)
+    else
+      mistakes.push(
+        `${setting.name} ${result.error.issues[0]?.message ?? 'is wrong'}${setting.secret ? '' : ` (it is '${raw}')`}`,
+      )
   }
-  return values as SettingValues
+  return values
 }
 
 function readSecret(name: string, source: Environment, mistakes: string[]): string | undefined {
@@ -202,7 +214,6 @@ function checkPorts(config: Config, mistakes: string[]): void {
 function isKnown(name: string): boolean {
   return Object.values(SETTINGS).some(s => s.name === name || (s.secret && `${s.name}_FILE` === name))
 }
-
 
 function readEnvFile(path: string): Environment {
   return existsSync(path) ? withoutEmpty(parseEnv(readFileSync(path, 'utf8'))) : {}

@@ -41,7 +41,10 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       async handle({ body }, call) {
         // A session that is over must not keep anybody from logging in.
         const current = await call.session().catch(() => undefined)
-        const { session, expiresAtMs, merged } = await logins.logIn(body.email, body.password, { address: call.address, current })
+        const { session, expiresAtMs, merged } = await logins.logIn(body.email, body.password, {
+          address: call.address,
+          current,
+        })
         const token = session.token.text
         const answer = {
           token,

@@ -15,7 +15,11 @@ export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas): Rout
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
 
   /** A change by whoever calls: a first write without a session makes a guest. */
-  async function change(call: Call, body: unknown, work: (request: ChangeRequest) => Promise<Changed>): Promise<Answer> {
+  async function change(
+    call: Call,
+    body: unknown,
+    work: (request: ChangeRequest) => Promise<Changed>,
+  ): Promise<Answer> {
     const known = await call.session()
     const session = known ?? (await logins.newGuest(call.address))
     const done = await work({ userId: session.userId, ifMatch: call.ifMatch, idempotency: idempotencyOf(call, body) })
@@ -129,5 +133,7 @@ export function readIfMatch(header: string | undefined): number | undefined {
   const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1]
   if (version !== undefined) return Number(version)
   const detail = 'must be the ETag of a cart, such as "7"'
-  throw new AppError('invalid_request', `If-Match ${detail}`, { errors: [{ in: 'header', pointer: '#/If-Match', detail }] })
+  throw new AppError('invalid_request', `If-Match ${detail}`, {
+    errors: [{ in: 'header', pointer: '#/If-Match', detail }],
+  })
 }

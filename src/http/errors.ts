@@ -114,7 +114,8 @@ function translate(error: unknown): AppError {
     case 'request.size.invalid':
       return new AppError('malformed_body', 'The body ended early.', { cause: error })
     default:
-      if (error instanceof URIError) return new AppError('invalid_request', 'The address is not valid.', { cause: error })
+      if (error instanceof URIError)
+        return new AppError('invalid_request', 'The address is not valid.', { cause: error })
       return new AppError('internal', 'Something went wrong on our side.', { cause: error })
   }
 }

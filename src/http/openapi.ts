@@ -15,7 +15,8 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
     info: {
       title: 'cartload',
       version: options.version,
-      description: 'A shopping-cart backend. Money is in minor units; ids are strings; errors are RFC 9457 problem documents.',
+      description:
+        'A shopping-cart backend. Money is in minor units; ids are strings; errors are RFC 9457 problem documents.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: options.publicUrl }],
@@ -43,7 +44,9 @@ function operation(route: Route, registry: Map<string, object>): object {
     },
   }
   for (const status of route.problems) {
-    const codes = Object.entries(STATUS).filter(([, s]) => s === status).map(([code]) => code)
+    const codes = Object.entries(STATUS)
+      .filter(([, s]) => s === status)
+      .map(([code]) => code)
     responses[status] = {
       description: `One of: ${codes.join(', ')}`,
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
@@ -56,7 +59,9 @@ function operation(route: Route, registry: Map<string, object>): object {
     tags: [route.tag],
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(route.body
-      ? { requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(route.body, 'input') } } } }
+      ? {
+          requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(route.body, 'input') } } },
+        }
       : {}),
     ...(route.session === 'none' ? {} : { security: route.session === 'required' ? security : [...security, {}] }),
     responses,
@@ -87,7 +92,7 @@ function componentOf(schema: z.ZodType, registry: Map<string, object>): object {
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
   const made = z.toJSONSchema(schema, { io, target: 'draft-2020-12', reused: 'inline', unrepresentable: 'any' })
-  return inlined(made, (made.$defs ?? {}) as Record<string, unknown>) as Record<string, unknown>
+  return inlined(made, made.$defs ?? {}) as Record<string, unknown>
 }
 
 /** zod puts schemas with an id under $defs of each document; a component must stand alone. */

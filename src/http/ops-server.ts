@@ -16,7 +16,12 @@ export function createOpsServer(deps: { health: Health; metrics: Metrics; versio
     response.status(report.ready ? 200 : 503).json(report)
   })
   app.get('/version', (_request, response) => {
-    response.json({ name: 'cartload', version: deps.version, node: process.version, startedAt: deps.startedAt.toISOString() })
+    response.json({
+      name: 'cartload',
+      version: deps.version,
+      node: process.version,
+      startedAt: deps.startedAt.toISOString(),
+    })
   })
   app.get('/metrics', async (_request, response) => {
     response.type(deps.metrics.registry.contentType).send(await deps.metrics.registry.metrics())

@@ -62,7 +62,7 @@ export interface Answer {
 
 /** Declares a route with the types of its schemas. */
 export function route<Body, Query, Params>(definition: Route<Body, Query, Params>): Route {
-  return definition as unknown as Route
+  return definition
 }
 
 export function json(status: number, body: unknown, headers?: Readonly<Record<string, string>>): Answer {
@@ -75,14 +75,22 @@ export function readInput<T>(schema: z.ZodType<T> | undefined, value: unknown, w
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const errors = result.error.issues.flatMap(issue => fieldErrors(issue, where))
-  throw new AppError('invalid_request', errors[0] ? `${errors[0].pointer}: ${errors[0].detail}` : 'The request is not valid.', { errors })
+  throw new AppError(
+    'invalid_request',
+    errors[0] ? `${errors[0].pointer}: ${errors[0].detail}` : 'The request is not valid.',
+    { errors },
+  )
 }
 
 function fieldErrors(issue: z.core.$ZodIssue, where: FieldError['in']): FieldError[] {
   const path = issue.path.map(String)
   // An unknown field is reported where it stands, not at the object that holds it.
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => ({ in: where, pointer: pointerOf([...path, key]), detail: 'This field is not known.' }))
+    return issue.keys.map(key => ({
+      in: where,
+      pointer: pointerOf([...path, key]),
+      detail: 'This field is not known.',
+    }))
   }
   return [{ in: where, pointer: pointerOf(path), detail: issue.message }]
 }

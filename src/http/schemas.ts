@@ -14,7 +14,11 @@ export function createSchemas(limits: Limits) {
       .max(max)
       // oxlint-disable-next-line no-control-regex -- refusing them is the point
       .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/, 'must not have control characters')
-  const sku = z.string().min(1).max(FIXED.skuCharsMax).regex(/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/, 'must be a product code')
+  const sku = z
+    .string()
+    .min(1)
+    .max(FIXED.skuCharsMax)
+    .regex(/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/, 'must be a product code')
   const email = z
     .string()
     .trim()
@@ -43,7 +47,9 @@ export function createSchemas(limits: Limits) {
       note: z.string(),
       unitPrice: money,
       total: money,
-      available: z.boolean().meta({ description: 'False when the product is not sold any more; such a line costs nothing' }),
+      available: z
+        .boolean()
+        .meta({ description: 'False when the product is not sold any more; such a line costs nothing' }),
     })
     .meta({ id: 'CartLine' })
   const totals = z
@@ -83,10 +89,13 @@ export function createSchemas(limits: Limits) {
         minPrice: queryNumber(0, FIXED.priceMinorMax).optional(),
         maxPrice: queryNumber(0, FIXED.priceMinorMax).optional(),
       })
-      .refine(query => query.minPrice === undefined || query.maxPrice === undefined || query.minPrice <= query.maxPrice, {
-        path: ['minPrice'],
-        message: 'must not be above maxPrice',
-      }),
+      .refine(
+        query => query.minPrice === undefined || query.maxPrice === undefined || query.minPrice <= query.maxPrice,
+        {
+          path: ['minPrice'],
+          message: 'must not be above maxPrice',
+        },
+      ),
     skuParams: z.strictObject({ sku }),
     product: product.extend({ currency: z.string() }).meta({ id: 'ProductWithCurrency' }),
     productPage: z.strictObject({ data: z.array(product), currency: z.string(), page }).meta({ id: 'ProductPage' }),
@@ -102,10 +111,7 @@ export function createSchemas(limits: Limits) {
         page,
       })
       .meta({ id: 'Cart' }),
-    addLines: z.union([
-      wanted,
-      z.strictObject({ lines: z.array(wanted).min(1).max(limits.cartLinesMax) }),
-    ]),
+    addLines: z.union([wanted, z.strictObject({ lines: z.array(wanted).min(1).max(limits.cartLinesMax) })]),
     setLine: z
       .strictObject({
         quantity: z.int().min(0).optional().meta({ description: '0 removes the line' }),

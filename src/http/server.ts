@@ -63,7 +63,10 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
 }
 
 /** Every route of the API. */
-export function allRoutes(deps: Pick<ServerDeps, 'carts' | 'products' | 'logins' | 'registrations'>, limits: Limits): Route[] {
+export function allRoutes(
+  deps: Pick<ServerDeps, 'carts' | 'products' | 'logins' | 'registrations'>,
+  limits: Limits,
+): Route[] {
   const schemas = createSchemas(limits)
   return [
     ...cartRoutes(deps.carts, deps.logins, schemas),
@@ -100,7 +103,12 @@ function begin({ drain, metrics }: ServerDeps, limits: Limits): RequestHandler {
 }
 
 function mount(app: Express, routes: readonly Route[], deps: ServerDeps, options: ServerOptions): void {
-  const parseJson = express.json({ inflate: false, limit: options.limits.bodyBytesMax, strict: true, type: 'application/json' })
+  const parseJson = express.json({
+    inflate: false,
+    limit: options.limits.bodyBytesMax,
+    strict: true,
+    type: 'application/json',
+  })
   const target: Pick<Router, Route['method']> = app
   for (const route of routes) {
     const parsers = route.body ? [requireJson, parseJson] : []
@@ -175,7 +183,10 @@ function send(response: ServerResponse, answer: Answer, secure: boolean): void {
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value)
   if (answer.cookie) {
     const { cookie } = answer
-    response.setHeader('Set-Cookie', cookie === 'clear' ? clearCookie(secure) : setCookie(cookie.token, cookie.expiresAtMs, secure))
+    response.setHeader(
+      'Set-Cookie',
+      cookie === 'clear' ? clearCookie(secure) : setCookie(cookie.token, cookie.expiresAtMs, secure),
+    )
   }
   if (answer.body === undefined) {
     response.end()

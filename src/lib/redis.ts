@@ -22,7 +22,12 @@ export interface RedisConnection {
   /** Runs a command behind the breaker. @throws AppError `unavailable` when the server cannot be reached or is slow */
   run<T>(command: (client: Redis) => Promise<T>): Promise<T>
   /** Calls a function of `library`, loading the library first where the server does not have it (a fresh or restarted one). */
-  call(library: RedisLibrary, name: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
+  call(
+    library: RedisLibrary,
+    name: string,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown>
   ping(): Promise<void>
   close(): Promise<void>
 }
@@ -89,5 +94,8 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
 /** True for lost connections and time-outs; false for answers such as a wrong argument, which say nothing of health. */
 function isServerFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return error.name !== 'ReplyError' || /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|BUSY|CLUSTERDOWN|NOREPLICAS)/.test(error.message)
+  return (
+    error.name !== 'ReplyError' ||
+    /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|BUSY|CLUSTERDOWN|NOREPLICAS)/.test(error.message)
+  )
 }

@@ -40,7 +40,8 @@ export function addLines(wanted: readonly Wanted[], limits: Limits): Edit {
     for (const [index, { sku, quantity }] of wanted.entries()) {
       const present = bySku.get(sku)
       const sum = (present?.quantity ?? 0) + quantity
-      if (sum > limits.lineQuantityMax) throw quantityTooLarge(sku, sum, limits, wanted.length === 1 ? undefined : index)
+      if (sum > limits.lineQuantityMax)
+        throw quantityTooLarge(sku, sum, limits, wanted.length === 1 ? undefined : index)
       bySku.set(sku, present ? { ...present, quantity: sum } : newLine(sku, quantity, position++))
     }
     return checkCount([...bySku.values()], limits)

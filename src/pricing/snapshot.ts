@@ -19,5 +19,8 @@ export function packSnapshot(version: number, products: readonly Product[]): Sna
 
 export function unpackSnapshot({ version, bytes }: Snapshot): Catalog {
   const rows = JSON.parse(Buffer.from(bytes).toString('utf8')) as [string, string, number, string][]
-  return { version, products: new Map(rows.map(([sku, name, price, category]) => [sku, { sku, name, price, category }])) }
+  return {
+    version,
+    products: new Map(rows.map(([sku, name, price, category]) => [sku, { sku, name, price, category }])),
+  }
 }

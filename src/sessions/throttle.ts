@@ -25,14 +25,18 @@ export function createThrottle(redis: RedisConnection, now: () => number = Date.
       ])
       const wait = Math.max(...waits)
       if (wait > 0) {
-        throw new AppError('too_many_attempts', 'Too many failed logins. Try again later.', { retryAfterS: Math.ceil(wait / 1000) })
+        throw new AppError('too_many_attempts', 'Too many failed logins. Try again later.', {
+          retryAfterS: Math.ceil(wait / 1000),
+        })
       }
     },
 
     async failed(account: string, address: string): Promise<void> {
       const args = [now(), FIXED.loginWindowS]
       await Promise.all(
-        [accountKey(account), addressKey(address)].map(key => redis.call(SESSION_LIBRARY, 'cartload_failed', [key], args)),
+        [accountKey(account), addressKey(address)].map(key =>
+          redis.call(SESSION_LIBRARY, 'cartload_failed', [key], args),
+        ),
       )
     },
 

@@ -65,9 +65,12 @@ export async function checkNginx(program: Program, options: NginxOptions): Promi
       env: { ...process.env, ...environmentOf(program) },
     })
   } catch (error) {
-    throw new Error(`nginx refuses its configuration in ${options.confDir}:\n${(error as { stderr?: string }).stderr ?? ''}`, {
-      cause: error,
-    })
+    throw new Error(
+      `nginx refuses its configuration in ${options.confDir}:\n${(error as { stderr?: string }).stderr ?? ''}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -39,7 +39,7 @@ interface Pm2Row {
     status: string
     pm_uptime: number
     restart_time: number
-    NODE_APP_INSTANCE?: number
+    NODE_APP_INSTANCE?: number | string
     pm_out_log_path: string
     pm_err_log_path: string
   }
@@ -48,7 +48,12 @@ interface Pm2Row {
 const PM2 = join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin', 'pm2')
 
 export function createPm2(home: string, killSignal: 'SIGINT' | 'SIGTERM'): Pm2 {
-  const own = { PM2_HOME: home, PM2_KILL_SIGNAL: killSignal, PM2_DISABLE_VERSION_CHECK: 'true', PM2_CONCURRENT_ACTIONS: '1' }
+  const own = {
+    PM2_HOME: home,
+    PM2_KILL_SIGNAL: killSignal,
+    PM2_DISABLE_VERSION_CHECK: 'true',
+    PM2_CONCURRENT_ACTIONS: '1',
+  }
 
   async function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<string> {
     mkdirSync(home, { recursive: true, mode: 0o700 })

@@ -27,7 +27,13 @@ interface Recipe {
 
 const RECIPES: Record<ProgramName, Recipe> = {
   nginx: { binaries: ['nginx'], debian: ['nginx-light'], brew: 'nginx', dnf: 'nginx', apk: 'nginx' },
-  redis: { binaries: ['redis-server', 'valkey-server'], debian: ['redis-server'], brew: 'redis', dnf: 'redis', apk: 'redis' },
+  redis: {
+    binaries: ['redis-server', 'valkey-server'],
+    debian: ['redis-server'],
+    brew: 'redis',
+    dnf: 'redis',
+    apk: 'redis',
+  },
   mariadb: {
     binaries: ['mariadbd', 'mysqld'],
     debian: ['mariadb-server-core', 'mariadb-client-core'],
@@ -35,7 +41,13 @@ const RECIPES: Record<ProgramName, Recipe> = {
     dnf: 'mariadb-server',
     apk: 'mariadb',
   },
-  chromium: { binaries: ['chromium', 'chromium-browser', 'google-chrome'], debian: ['chromium'], brew: 'chromium', dnf: 'chromium', apk: 'chromium' },
+  chromium: {
+    binaries: ['chromium', 'chromium-browser', 'google-chrome'],
+    debian: ['chromium'],
+    brew: 'chromium',
+    dnf: 'chromium',
+    apk: 'chromium',
+  },
 }
 
 export class MissingPrograms extends Error {
@@ -45,7 +57,11 @@ export class MissingPrograms extends Error {
 export type Say = (text: string) => void
 
 /** @throws MissingPrograms with one message that names each missing program and how to get it */
-export async function findOrInstall(names: readonly ProgramName[], dataDir: string, say: Say): Promise<Map<ProgramName, Program>> {
+export async function findOrInstall(
+  names: readonly ProgramName[],
+  dataDir: string,
+  say: Say,
+): Promise<Map<ProgramName, Program>> {
   const root = join(dataDir, 'programs')
   let { found, missing } = find(names, root)
   if (missing.length === 0) return found
@@ -55,7 +71,9 @@ export async function findOrInstall(names: readonly ProgramName[], dataDir: stri
     if (process.getuid?.() === 0) await installAsRoot(packages, say)
     else await unpackAsUser(packages, root, say)
   } catch (error) {
-    throw new MissingPrograms(`${advice(missing)}\n\napt said: ${String((error as { stderr?: string }).stderr ?? error).trim()}`)
+    throw new MissingPrograms(
+      `${advice(missing)}\n\napt said: ${String((error as { stderr?: string }).stderr ?? error).trim()}`,
+    )
   }
   ;({ found, missing } = find(names, root))
   if (missing.length > 0) throw new MissingPrograms(advice(missing))
@@ -68,7 +86,12 @@ export function environmentOf(program: Program): Record<string, string> {
   const libraries = ['usr/lib', 'lib'].flatMap(dir => {
     const path = join(program.root ?? '', dir)
     if (!existsSync(path)) return []
-    return [path, ...readdirSync(path).filter(name => name.endsWith('-linux-gnu')).map(name => join(path, name))]
+    return [
+      path,
+      ...readdirSync(path)
+        .filter(name => name.endsWith('-linux-gnu'))
+        .map(name => join(path, name)),
+    ]
   })
   return { LD_LIBRARY_PATH: libraries.join(':') }
 }

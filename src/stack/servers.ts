@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -62,7 +63,15 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
   ]
   const file = join(dir, 'redis.conf')
   writePrivate(file, `${config.join('\n')}\n`)
-  return { name: `redis-${role}`, program: program.path, args: [file], env: environmentOf(program), port, pidFile, stopMsMax: 10_000 }
+  return {
+    name: `redis-${role}`,
+    program: program.path,
+    args: [file],
+    env: environmentOf(program),
+    port,
+    pidFile,
+    stopMsMax: 10_000,
+  }
 }
 
 export function redisUrl(port: number, secrets: StackSecrets): string {
@@ -126,7 +135,13 @@ export async function createDataFolder(program: Program, dir: string): Promise<v
   const environment = { ...process.env, ...environmentOf(program) }
   const installer = companionOf(program, ['mariadb-install-db', 'mysql_install_db'])
   if (installer && !(await isOracleMysql(program))) {
-    const args = ['--no-defaults', ...baseArguments(program), `--datadir=${making}`, '--skip-test-db', '--auth-root-authentication-method=normal']
+    const args = [
+      '--no-defaults',
+      ...baseArguments(program),
+      `--datadir=${making}`,
+      '--skip-test-db',
+      '--auth-root-authentication-method=normal',
+    ]
     await promisify(execFile)(installer, args, { env: environment, maxBuffer: 16 * 1024 * 1024 })
   } else {
     const args = ['--no-defaults', ...baseArguments(program), `--datadir=${making}`, '--initialize-insecure']
@@ -135,7 +150,12 @@ export async function createDataFolder(program: Program, dir: string): Promise<v
   renameSync(making, data)
 }
 
-export function mysqlUrl(port: number, database: string, secrets: StackSecrets, role: 'app' | 'migrations' | 'root' = 'app'): string {
+export function mysqlUrl(
+  port: number,
+  database: string,
+  secrets: StackSecrets,
+  role: 'app' | 'migrations' | 'root' = 'app',
+): string {
   const [user, password] = {
     app: ['cartload', secrets.mysqlApp],
     migrations: ['cartload_migrations', secrets.mysqlMigrations],
@@ -176,8 +196,14 @@ function accountStatements(databases: readonly string[], secrets: StackSecrets):
   return [
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${secrets.mysqlRoot}';`,
     `CREATE USER IF NOT EXISTS 'root'@'${LOOPBACK}' IDENTIFIED BY '${secrets.mysqlRoot}';`,
+    `ALTER USER 'root'@'${LOOPBACK}' IDENTIFIED BY '${secrets.mysqlRoot}';`, // the installer made it without a password
+    ...["'root'@'::1'", `'root'@'${hostname().replace(/[^\w.-]/g, '')}'`, "''@'localhost'"].map(
+      user => `DROP USER IF EXISTS ${user};`,
+    ),
     `GRANT ALL PRIVILEGES ON *.* TO 'root'@'${LOOPBACK}';`,
-    ...databases.map(database => `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`),
+    ...databases.map(
+      database => `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`,
+    ),
     ...accounts.flatMap(({ user, password, rights }) => [
       `CREATE USER IF NOT EXISTS '${user}'@'${LOOPBACK}' IDENTIFIED BY '${password}';`,
       ...databases.map(database => `GRANT ${rights} ON ${database}.* TO '${user}'@'${LOOPBACK}';`),
@@ -188,7 +214,11 @@ function accountStatements(databases: readonly string[], secrets: StackSecrets):
 function baseArguments(program: Program): string[] {
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
   if (program.root === undefined) return asRoot
-  return [...asRoot, `--basedir=${join(program.root, 'usr')}`, `--lc-messages-dir=${join(program.root, 'usr/share/mysql')}`]
+  return [
+    ...asRoot,
+    `--basedir=${join(program.root, 'usr')}`,
+    `--lc-messages-dir=${join(program.root, 'usr/share/mysql')}`,
+  ]
 }
 
 async function isOracleMysql(program: Program): Promise<boolean> {

@@ -1,13 +1,22 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
 import { migrateGlobal, migrateShard } from '../store/migrate.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
+import { nginxOrphans, pidFiles, stopProcess } from './orphans.ts'
 import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
 import { findOrInstall, type Program, type ProgramName } from './programs.ts'
 import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
-import { createDataFolder, isListening, mysqlServer, mysqlUrl, redisServer, redisUrl, type ServerSpec, waitForPort } from './servers.ts'
+import {
+  createDataFolder,
+  isListening,
+  mysqlServer,
+  mysqlUrl,
+  redisServer,
+  redisUrl,
+  type ServerSpec,
+  waitForPort,
+} from './servers.ts'
 
 /**
  * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
@@ -148,15 +157,23 @@ export function createStack(config: Config): Stack {
   }
 
   function backendDirs(): string[] {
-    return [...Array.from({ length: shardCount }, (_, index) => at(`shard-${index}`)), at('redis-sessions'), at('redis-cache')]
+    return [
+      ...Array.from({ length: shardCount }, (_, index) => at(`shard-${index}`)),
+      at('redis-sessions'),
+      at('redis-cache'),
+    ]
   }
 
   async function refuseTakenPorts(): Promise<void> {
-    const ours = new Set([...(await servers.list()), ...(await instances.list())].filter(p => p.pid > 0).map(p => p.name))
+    const ours = new Set(
+      [...(await servers.list()), ...(await instances.list())].filter(p => p.pid > 0).map(p => p.name),
+    )
     const taken: string[] = []
     for (const { port, what, setting } of portsOf(config)) {
-      const running = what === 'nginx' ? ours.has('nginx') : what.includes('instance') ? ours.has('cartload') : ours.has('shard-0')
-      if (!running && (await isListening(port))) taken.push(`port ${port} (${what}) is taken by another program: set ${setting}`)
+      const running =
+        what === 'nginx' ? ours.has('nginx') : what.includes('instance') ? ours.has('cartload') : ours.has('shard-0')
+      if (!running && (await isListening(port)))
+        taken.push(`port ${port} (${what}) is taken by another program: set ${setting}`)
     }
     if (taken.length > 0) throw new StackError(taken.join('\n'))
   }
@@ -208,7 +225,9 @@ export function createStack(config: Config): Stack {
       const running = (await instances.list()).filter(p => p.name === 'cartload')
       if (running.length === config.instances && running.every(p => p.status === 'online')) return
       if (running.length > 0) await instances.run('delete', 'cartload', '--silent')
-      await instances.start(join(config.projectDir, 'ecosystem.config.js'), { CARTLOAD_INSTANCES: String(config.instances) })
+      await instances.start(join(config.projectDir, 'ecosystem.config.js'), {
+        CARTLOAD_INSTANCES: String(config.instances),
+      })
       for (let index = 0; index < config.instances; index++) {
         await waitForPort(config.instancePort + index, 30_000).catch((error: unknown) => {
           throw new StackError(`instance ${index} did not start: see ${at('pm2', 'logs')}`, { cause: error })
@@ -229,7 +248,8 @@ export function createStack(config: Config): Stack {
 
   /** In the order in which they need each other: nobody loses what it is working on. */
   async function stop(step: Step): Promise<void> {
-    if (servers.isAlive()) await step('stop nginx', async () => void (await servers.run('delete', 'nginx', '--silent').catch(() => '')))
+    if (servers.isAlive())
+      await step('stop nginx', async () => void (await servers.run('delete', 'nginx', '--silent').catch(() => '')))
     if (instances.isAlive()) await step('stop the instances', () => instances.kill())
     if (servers.isAlive()) await step('stop Redis and MariaDB', () => servers.kill())
     await stopOrphans()
@@ -276,45 +296,4 @@ export async function isReady(opsPort: number): Promise<boolean> {
   } catch {
     return false
   }
-}
-
-function pidFiles(dirs: readonly string[]): number[] {
-  return dirs.flatMap(dir => {
-    if (!existsSync(dir)) return []
-    const files = readdirSync(dir).filter(name => name.endsWith('.pid'))
-    return files.map(name => Number.parseInt(readFileSync(join(dir, name), 'utf8'), 10))
-  })
-}
-
-/** Workers of an nginx whose master was killed have no pid file; they are found by the log files that they hold open. */
-function nginxOrphans(logDir: string): number[] {
-  if (!existsSync('/proc/self')) return []
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(Number)
-    .filter(pid => {
-      try {
-        if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('nginx:')) return false
-        return readdirSync(`/proc/${pid}/fd`).some(fd => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(logDir))
-      } catch {
-        return false // gone, or somebody else's
-      }
-    })
-}
-
-async function stopProcess(pid: number): Promise<void> {
-  const signal = (name: NodeJS.Signals | 0): boolean => {
-    try {
-      process.kill(pid, name)
-      return true
-    } catch {
-      return false
-    }
-  }
-  signal('SIGTERM')
-  for (let waited = 0; waited < 15_000; waited += 50) {
-    if (!signal(0)) return
-    await sleep(50)
-  }
-  signal('SIGKILL')
 }

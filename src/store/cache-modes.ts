@@ -7,7 +7,9 @@ import { statement } from './statement.ts'
 const SELECT_MODE = statement('SELECT epoch, state FROM cache_mode WHERE shard = ?')
 const DRAIN = statement("UPDATE cache_mode SET state = 'draining' WHERE shard = ? AND epoch = ? AND state = 'on'")
 const SWITCH_OFF = statement("UPDATE cache_mode SET state = 'off' WHERE shard = ? AND epoch = ? AND state = 'draining'")
-const SWITCH_ON = statement("UPDATE cache_mode SET state = 'on', epoch = epoch + 1 WHERE shard = ? AND epoch = ? AND state = 'off'")
+const SWITCH_ON = statement(
+  "UPDATE cache_mode SET state = 'on', epoch = epoch + 1 WHERE shard = ? AND epoch = ? AND state = 'off'",
+)
 
 export const cacheModes = {
   async read(shard: Database): Promise<CacheModeRow> {

@@ -114,7 +114,13 @@ export const cartRows = {
 
   async insertMerge(
     tx: Transaction,
-    merge: { userId: string; guestId: string; slot: number; changes: readonly MergedLine[]; leftOut: readonly CartLine[] },
+    merge: {
+      userId: string
+      guestId: string
+      slot: number
+      changes: readonly MergedLine[]
+      leftOut: readonly CartLine[]
+    },
   ): Promise<void> {
     const { userId, guestId, slot, changes, leftOut } = merge
     await tx.run(INSERT_MERGE, [userId, guestId, slot, JSON.stringify(changes), JSON.stringify(leftOut)])

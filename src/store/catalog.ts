@@ -49,7 +49,8 @@ function listStatement(order: ProductOrder, byCategory: boolean, after: boolean)
 const LIST = new Map<string, string>()
 for (const order of ['name', 'price', 'sku'] as const) {
   for (const byCategory of [true, false]) {
-    for (const after of [true, false]) LIST.set(`${order}/${byCategory}/${after}`, listStatement(order, byCategory, after))
+    for (const after of [true, false])
+      LIST.set(`${order}/${byCategory}/${after}`, listStatement(order, byCategory, after))
   }
 }
 
@@ -88,7 +89,12 @@ export const catalogRows = {
   },
 
   /** One page; ask for one more than is shown to learn whether there is a next. */
-  async list(global: Database, filter: ProductFilter, after: ProductCursor | undefined, limit: number): Promise<Product[]> {
+  async list(
+    global: Database,
+    filter: ProductFilter,
+    after: ProductCursor | undefined,
+    limit: number,
+  ): Promise<Product[]> {
     const order = orderOf(filter)
     const sql = LIST.get(`${order}/${filter.category !== undefined}/${after !== undefined}`)
     if (sql === undefined) throw new Error('no statement for this order')
@@ -117,12 +123,18 @@ export const catalogRows = {
   },
 
   /** Inserts or changes products, all or none, as one new version. Returns that version. */
-  async put(global: Database, products: readonly Product[], onProgress: (done: number) => void = () => {}): Promise<number> {
+  async put(
+    global: Database,
+    products: readonly Product[],
+    onProgress: (done: number) => void = () => {},
+  ): Promise<number> {
     return global.transaction(async tx => {
       const version = (await lockVersion(tx)) + 1
       for (let at = 0; at < products.length; at += UPSERT_ROWS) {
         const part = products.slice(at, at + UPSERT_ROWS)
-        await tx.run(UPSERT_PRODUCTS, [part.map(p => [p.sku, p.name, searchForm(p.name), p.price, p.category, version])])
+        await tx.run(UPSERT_PRODUCTS, [
+          part.map(p => [p.sku, p.name, searchForm(p.name), p.price, p.category, version]),
+        ])
         onProgress(at + part.length)
       }
       await tx.run(SET_VERSION, [version])

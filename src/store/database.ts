@@ -42,7 +42,13 @@ export class LockWaitError extends Error {
   override readonly name = 'LockWaitError'
 }
 
-const ERRNO = { duplicate: 1062, lockWait: 1205, deadlock: 1213, changedSinceRead: 1020, unknownVariable: 1193 } as const
+const ERRNO = {
+  duplicate: 1062,
+  lockWait: 1205,
+  deadlock: 1213,
+  changedSinceRead: 1020,
+  unknownVariable: 1193,
+} as const
 
 /** What the server ends for reasons of timing: the whole transaction may be run again, after a short random wait. */
 const RUN_AGAIN: ReadonlyMap<number, { waitMsMax: number }> = new Map([
@@ -70,7 +76,12 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   })
   const waits = metrics.poolWaits.labels({ pool: name })
   const gate = createGate(
-    { name, concurrencyMax: limits.mysqlConnectionsMax, queueMax: limits.mysqlQueueMax, waitMsMax: limits.mysqlWaitMsMax },
+    {
+      name,
+      concurrencyMax: limits.mysqlConnectionsMax,
+      queueMax: limits.mysqlQueueMax,
+      waitMsMax: limits.mysqlWaitMsMax,
+    },
     waitedMs => waits.observe(waitedMs / 1000),
   )
   const timer = metrics.statements.labels({ shard: name })
@@ -84,7 +95,9 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     const request = { sql, values: [...values], timeout: limits.statementMsMax }
     try {
       // A list among the values is spread into the text by the driver, which prepared statements cannot do.
-      const [result] = values.some(Array.isArray) ? await connection.query<R>(request) : await connection.execute<R>(request)
+      const [result] = values.some(Array.isArray)
+        ? await connection.query<R>(request)
+        : await connection.execute<R>(request)
       return result
     } finally {
       timer.observe((performance.now() - since) / 1000)
@@ -122,10 +135,14 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     } catch (error) {
       if (committing && isIll(error)) {
         usable = false
-        throw new AppError('outcome_unknown', 'The database was lost while it committed: the change may or may not have happened.', {
-          retryAfterS: 1,
-          cause: error,
-        })
+        throw new AppError(
+          'outcome_unknown',
+          'The database was lost while it committed: the change may or may not have happened.',
+          {
+            retryAfterS: 1,
+            cause: error,
+          },
+        )
       }
       await connection.query('ROLLBACK').catch(() => {
         usable = false
@@ -142,7 +159,8 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     name,
     rows: <Row>(sql: string, values: readonly unknown[] = []) =>
       guarded(() => gate.run(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[])),
-    run: (sql, values = []) => guarded(() => gate.run(async () => (await send<ResultSetHeader>(pool, sql, values)).affectedRows)),
+    run: (sql, values = []) =>
+      guarded(() => gate.run(async () => (await send<ResultSetHeader>(pool, sql, values)).affectedRows)),
     background: <Row>(sql: string, values: readonly unknown[] = []) =>
       guarded(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[]),
     async transaction(work) {
@@ -153,7 +171,10 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
           const again = error instanceof RunAgain ? RUN_AGAIN.get(error.errno) : undefined
           if (!again) throw error
           if (attempt >= FIXED.transactionAttemptsMax) {
-            throw new AppError('overloaded', 'Too many changes at once to the same rows.', { retryAfterS: 1, cause: error })
+            throw new AppError('overloaded', 'Too many changes at once to the same rows.', {
+              retryAfterS: 1,
+              cause: error,
+            })
           }
           await new Promise(resolve => setTimeout(resolve, Math.random() * again.waitMsMax * attempt))
         }
@@ -198,7 +219,8 @@ function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log): Pool
     // Queued before whatever the borrower sends. A server that lacks a variable says so with 1193; that is all right.
     for (const set of SESSION) {
       ;(connection as Connection).query(set, error => {
-        if (error && error.errno !== ERRNO.unknownVariable) log.warn({ database: name, err: error }, 'a session setting was refused')
+        if (error && error.errno !== ERRNO.unknownVariable)
+          log.warn({ database: name, err: error }, 'a session setting was refused')
       })
     }
   })

@@ -32,10 +32,10 @@ export const idempotencyKeys = {
   },
 
   async find(database: Database, userId: string, key: string): Promise<StoredAnswer | undefined> {
-    const [row] = await database.rows<{ fingerprint: string; status: number; version: string; body: string }>(SELECT_KEY, [
-      userId,
-      key,
-    ])
+    const [row] = await database.rows<{ fingerprint: string; status: number; version: string; body: string }>(
+      SELECT_KEY,
+      [userId, key],
+    )
     return row && { ...row, version: Number(row.version) }
   },
 

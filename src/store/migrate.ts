@@ -16,7 +16,10 @@ export interface MigrationReport {
 const FOLDER = join(import.meta.dirname, 'migrations')
 
 export async function migrateGlobal(url: string): Promise<MigrationReport> {
-  return withLockedDatabase(url, async connection => ({ database: 'global', applied: await applyFiles(connection, 'global') }))
+  return withLockedDatabase(url, async connection => ({
+    database: 'global',
+    applied: await applyFiles(connection, 'global'),
+  }))
 }
 
 /** Migrates shard `index` of `count`, and on first use gives it its range of slots. */
@@ -35,7 +38,10 @@ export function shardName(index: number): string {
 }
 
 /** Which files have been applied; for `cartload migrate --status`. */
-export async function migrationStatus(url: string, list: 'global' | 'shard'): Promise<{ applied: string[]; pending: string[] }> {
+export async function migrationStatus(
+  url: string,
+  list: 'global' | 'shard',
+): Promise<{ applied: string[]; pending: string[] }> {
   const connection = await createConnection({ uri: url })
   try {
     await createBookkeeping(connection)
@@ -68,7 +74,9 @@ async function createBookkeeping(connection: Connection): Promise<void> {
   await connection.query(
     'CREATE TABLE IF NOT EXISTS migration_lock (name VARCHAR(32) NOT NULL, PRIMARY KEY (name)) ENGINE = InnoDB',
   )
-  await connection.query('INSERT INTO migration_lock (name) VALUES (?) ON DUPLICATE KEY UPDATE name = VALUES(name)', ['migrations'])
+  await connection.query('INSERT INTO migration_lock (name) VALUES (?) ON DUPLICATE KEY UPDATE name = VALUES(name)', [
+    'migrations',
+  ])
 }
 
 async function applyFiles(connection: Connection, list: 'global' | 'shard'): Promise<string[]> {

@@ -69,7 +69,9 @@ class NotMine extends Error {}
 const MAP_ATTEMPTS_MAX = 3
 
 /** Routes by slots. Databases must be named as the map names them. @throws AppError `unavailable` when slots have no owner */
-export async function createSlotRouter(shards: readonly Database[]): Promise<Router & { ownerName(slot: number): string | undefined }> {
+export async function createSlotRouter(
+  shards: readonly Database[],
+): Promise<Router & { ownerName(slot: number): string | undefined }> {
   let owners = await loadOwners(shards)
 
   async function refresh(): Promise<void> {
@@ -94,7 +96,12 @@ export async function createSlotRouter(shards: readonly Database[]): Promise<Rou
         try {
           return await owner.database.transaction(async tx => {
             const [row] = await tx.rows<FenceRow>(SELECT_FENCE, [slot])
-            if (!row || row.shard !== owner.database.name || Number(row.epoch) !== owner.epoch || row.state !== 'active') {
+            if (
+              !row ||
+              row.shard !== owner.database.name ||
+              Number(row.epoch) !== owner.epoch ||
+              row.state !== 'active'
+            ) {
               throw new NotMine(`slot ${slot}`)
             }
             return work(tx, { slot, shard: row.shard, cache: cacheModeOf(row) })

@@ -85,7 +85,8 @@ export const userRows = {
   },
 
   /** The same password under newer hashing parameters. */
-  rehash: (database: Database, userId: string, from: string, to: string) => database.run(REPLACE_HASH, [to, userId, from]),
+  rehash: (database: Database, userId: string, from: string, to: string) =>
+    database.run(REPLACE_HASH, [to, userId, from]),
 
   endSessions: (tx: Transaction, userId: string) => tx.run(NEXT_SESSION_EPOCH, [userId]),
 }

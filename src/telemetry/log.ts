@@ -8,6 +8,9 @@ export function createLog(level: string, base: Record<string, unknown> = {}): Lo
     level,
     base,
     timestamp: pino.stdTimeFunctions.isoTime,
-    redact: { paths: ['password', 'token', 'cookie', 'authorization', '*.password', '*.token', '*.cookie', '*.authorization'], remove: true },
+    redact: {
+      paths: ['password', 'token', 'cookie', 'authorization', '*.password', '*.token', '*.cookie', '*.authorization'],
+      remove: true,
+    },
   })
 }

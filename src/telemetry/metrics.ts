@@ -25,7 +25,11 @@ export function createMetrics() {
       buckets: SECONDS,
       registers,
     }),
-    shed: new Counter({ name: 'cartload_http_shed_total', help: 'Requests refused because too many were in flight', registers }),
+    shed: new Counter({
+      name: 'cartload_http_shed_total',
+      help: 'Requests refused because too many were in flight',
+      registers,
+    }),
     cartReads: new Counter({
       name: 'cartload_cart_reads_total',
       help: 'Cart reads by how they were answered: hit, filled, resolved, unfilled (database, no right to fill), degraded (cache off or away)',
@@ -88,10 +92,14 @@ export function createMetrics() {
       })
     },
   }
-  metrics.watch('cartload_event_loop_delay_p99_seconds', 'Event-loop delay since the last scrape, 99th percentile', () => {
-    const seconds = loop.percentile(99) / 1e9
-    loop.reset()
-    return seconds
-  })
+  metrics.watch(
+    'cartload_event_loop_delay_p99_seconds',
+    'Event-loop delay since the last scrape, 99th percentile',
+    () => {
+      const seconds = loop.percentile(99) / 1e9
+      loop.reset()
+      return seconds
+    },
+  )
   return metrics
 }

@@ -21,7 +21,11 @@ export function errorsPage(statuses: Readonly<Record<string, number>>): string {
   const rows = Object.entries(statuses).map(
     ([code, status]) => `<tr id="${escapeHtml(code)}"><td><code>${escapeHtml(code)}</code></td><td>${status}</td></tr>`,
   )
-  return page('cartload: error codes', '', `<h1>Error codes</h1><table><tr><th>code</th><th>status</th></tr>${rows.join('')}</table>`)
+  return page(
+    'cartload: error codes',
+    '',
+    `<h1>Error codes</h1><table><tr><th>code</th><th>status</th></tr>${rows.join('')}</table>`,
+  )
 }
 
 function page(title: string, head: string, body: string): string {

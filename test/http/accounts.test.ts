@@ -8,7 +8,11 @@ describe('accounts and sessions over HTTP', () => {
   describe('registering', () => {
     it('answers 201 with id and e-mail, and nothing of the password', async () => {
       const email = newEmail()
-      const { status, body, text } = await clientOf(app().url).post('/v1/accounts', { email, password: PASSWORD, name: 'Ann' })
+      const { status, body, text } = await clientOf(app().url).post('/v1/accounts', {
+        email,
+        password: PASSWORD,
+        name: 'Ann',
+      })
       expect(status).to.equal(201)
       expect(body).to.include({ email, name: 'Ann' })
       expect(body.id).to.match(/^\d+$/)
@@ -29,7 +33,9 @@ describe('accounts and sessions over HTTP', () => {
 
     it('makes one account when one address registers many times at once', async () => {
       const email = newEmail()
-      const answers = await Promise.all(Array.from({ length: 8 }, () => clientOf(app().url).post('/v1/accounts', { email, password: PASSWORD })))
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, () => clientOf(app().url).post('/v1/accounts', { email, password: PASSWORD })),
+      )
       expect(answers.filter(answer => answer.status === 201)).to.have.length(1)
       expect(answers.filter(answer => answer.status === 409)).to.have.length(7)
     })
@@ -42,7 +48,11 @@ describe('accounts and sessions over HTTP', () => {
       expect(again.status).to.equal(201)
       expect(again.body).to.deep.equal(first.body)
       expect(again.headers.get('idempotency-replayed')).to.equal('true')
-      const other = await client.post('/v1/accounts', { ...account, password: 'another password' }, { 'Idempotency-Key': 'reg-1' })
+      const other = await client.post(
+        '/v1/accounts',
+        { ...account, password: 'another password' },
+        { 'Idempotency-Key': 'reg-1' },
+      )
       expect(other.status).to.equal(422)
     })
 
@@ -103,7 +113,10 @@ describe('accounts and sessions over HTTP', () => {
       const client = clientOf(app().url)
       const statuses: number[] = []
       for (let n = 0; n < 7; n++) {
-        const { status, headers } = await client.post('/v1/sessions', { email: member.email, password: 'wrong password' })
+        const { status, headers } = await client.post('/v1/sessions', {
+          email: member.email,
+          password: 'wrong password',
+        })
         statuses.push(status)
         if (status === 429) expect(Number(headers.get('retry-after'))).to.be.at.least(1)
       }
@@ -125,7 +138,8 @@ describe('accounts and sessions over HTTP', () => {
     it('logs out everywhere, and others stay logged in', async () => {
       const member = await newMember(app().url)
       const other = await newMember(app().url)
-      const second = (await clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })).body.token
+      const second = (await clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })).body
+        .token
       expect((await member.delete('/v1/sessions')).status).to.equal(204)
       expect((await member.get('/v1/me')).status).to.equal(401)
       expect((await clientOf(app().url, second).get('/v1/me')).status).to.equal(401)
@@ -142,16 +156,23 @@ describe('accounts and sessions over HTTP', () => {
 
     it('changes the password: this session goes on, the others end, the old password is over', async () => {
       const member = await newMember(app().url)
-      const other = clientOf(app().url, (await clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })).body.token)
+      const other = clientOf(
+        app().url,
+        (await clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })).body.token,
+      )
       const change = { current: PASSWORD, next: 'a new long password' }
-      expect((await member.put('/v1/me/password', { ...change, current: 'not it at all' })).body.errors[0].pointer).to.equal('#/current')
+      expect(
+        (await member.put('/v1/me/password', { ...change, current: 'not it at all' })).body.errors[0].pointer,
+      ).to.equal('#/current')
       expect((await member.put('/v1/me/password', change)).status).to.equal(204)
       expect((await member.get('/v1/me')).status).to.equal(200)
       expect((await other.get('/v1/me')).status).to.equal(401)
       const login = (password: string) => clientOf(app().url).post('/v1/sessions', { email: member.email, password })
       expect((await login(PASSWORD)).status).to.equal(401)
       expect((await login(change.next)).status).to.equal(201)
-      expect((await member.put('/v1/me/password', { current: change.next, next: 'and another one' })).status).to.equal(204)
+      expect((await member.put('/v1/me/password', { current: change.next, next: 'and another one' })).status).to.equal(
+        204,
+      )
     })
 
     it('replays a password change with the same key instead of refusing the old password', async () => {
@@ -172,7 +193,9 @@ describe('accounts and sessions over HTTP', () => {
       const client = clientOf(secure.url)
       await client.post('/v1/accounts', { email, password: PASSWORD })
       const session = await client.post('/v1/sessions', { email, password: PASSWORD })
-      expect(session.headers.get('set-cookie')).to.match(/^__Host-sid=[^;]+; Path=\/; .*HttpOnly; SameSite=Lax; Secure$/)
+      expect(session.headers.get('set-cookie')).to.match(
+        /^__Host-sid=[^;]+; Path=\/; .*HttpOnly; SameSite=Lax; Secure$/,
+      )
       client.cookie = `sid=${session.body.token}`
       expect((await client.get('/v1/me')).status).to.equal(401)
       client.cookie = `__Host-sid=${session.body.token}`
@@ -198,10 +221,14 @@ describe('accounts and sessions over HTTP', () => {
         const { request } = await import('node:http')
         // fetch would not let a test say where it comes from
         const got = await new Promise<number>((resolve, reject) => {
-          const outgoing = request(`${app().url}/v1/cart`, { method: 'DELETE', headers: { ...headers, Cookie: browser.cookie } }, response => {
-            response.resume()
-            resolve(response.statusCode ?? 0)
-          })
+          const outgoing = request(
+            `${app().url}/v1/cart`,
+            { method: 'DELETE', headers: { ...headers, Cookie: browser.cookie } },
+            response => {
+              response.resume()
+              resolve(response.statusCode ?? 0)
+            },
+          )
           outgoing.once('error', reject)
           outgoing.end()
         })

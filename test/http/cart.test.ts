@@ -28,24 +28,50 @@ describe('the cart over HTTP', () => {
     expect(added.status).to.equal(200)
     expect(added.headers.get('etag')).to.equal('"1"')
     expect(added.body.lines).to.deep.equal([
-      { sku: 'T-001', name: 'Test Thing 001', quantity: 3, selected: true, note: '', unitPrice: 101, total: 303, available: true },
+      {
+        sku: 'T-001',
+        name: 'Test Thing 001',
+        quantity: 3,
+        selected: true,
+        note: '',
+        unitPrice: 101,
+        total: 303,
+        available: true,
+      },
     ])
     expect(added.body.totals).to.deep.equal({ lines: 1, units: 3, subtotal: 303, discount: 0, total: 303 })
     expect((await me.get('/v1/cart')).body).to.deep.equal(added.body)
   })
 
   it('adds several lines in one call, all or none', async () => {
-    const good = await me.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 1 }, { sku: 'T-002', quantity: 2 }] })
+    const good = await me.post('/v1/cart/lines', {
+      lines: [
+        { sku: 'T-001', quantity: 1 },
+        { sku: 'T-002', quantity: 2 },
+      ],
+    })
     expect(good.body.lines.map((line: { sku: string }) => line.sku)).to.deep.equal(['T-001', 'T-002'])
-    const bad = await me.post('/v1/cart/lines', { lines: [{ sku: 'T-003', quantity: 1 }, { sku: 'NOPE', quantity: 2 }] })
+    const bad = await me.post('/v1/cart/lines', {
+      lines: [
+        { sku: 'T-003', quantity: 1 },
+        { sku: 'NOPE', quantity: 2 },
+      ],
+    })
     expect(bad.status).to.equal(422)
     expect(bad.body.code).to.equal('product_unknown')
-    expect(bad.body.errors).to.deep.equal([{ in: 'body', pointer: '#/lines/1/sku', detail: "There is no product 'NOPE'." }])
+    expect(bad.body.errors).to.deep.equal([
+      { in: 'body', pointer: '#/lines/1/sku', detail: "There is no product 'NOPE'." },
+    ])
     expect((await me.get('/v1/cart')).body.version).to.equal(1)
   })
 
   it('sets quantity, note and selection; totals are of the selected lines', async () => {
-    await me.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 1 }, { sku: 'T-002', quantity: 2 }] })
+    await me.post('/v1/cart/lines', {
+      lines: [
+        { sku: 'T-001', quantity: 1 },
+        { sku: 'T-002', quantity: 2 },
+      ],
+    })
     await me.put('/v1/cart/lines/T-001', { quantity: 5, note: 'gift, please 🎁' })
     const { body } = await me.put('/v1/cart/lines/T-002', { selected: false })
     expect(body.version).to.equal(3)
@@ -57,7 +83,12 @@ describe('the cart over HTTP', () => {
   })
 
   it('removes a line, removes it again without a change, and clears', async () => {
-    await me.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 1 }, { sku: 'T-002', quantity: 2 }] })
+    await me.post('/v1/cart/lines', {
+      lines: [
+        { sku: 'T-001', quantity: 1 },
+        { sku: 'T-002', quantity: 2 },
+      ],
+    })
     expect((await me.delete('/v1/cart/lines/T-001')).body.version).to.equal(2)
     expect((await me.delete('/v1/cart/lines/T-001')).body.version).to.equal(2)
     expect((await me.delete('/v1/cart')).body).to.include({ version: 3 })
@@ -152,7 +183,9 @@ describe('the cart over HTTP', () => {
     })
 
     it('keeps the adds of two tabs that race', async () => {
-      const adds = Array.from({ length: 30 }, (_, n) => me.post('/v1/cart/lines', { sku: n % 2 ? 'T-001' : 'T-002', quantity: 1 }))
+      const adds = Array.from({ length: 30 }, (_, n) =>
+        me.post('/v1/cart/lines', { sku: n % 2 ? 'T-001' : 'T-002', quantity: 1 }),
+      )
       const versions = (await Promise.all(adds)).map(answer => answer.body.version).sort((a, b) => a - b)
       expect(versions).to.deep.equal(Array.from({ length: 30 }, (_, n) => n + 1))
       expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 15, 'T-002': 15 })
@@ -175,12 +208,16 @@ describe('the cart over HTTP', () => {
 
     it('reads the key quoted, as the draft standard writes it, and bare', async () => {
       await me.post('/v1/cart/lines', add, { 'Idempotency-Key': '"k1"' })
-      expect((await me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'k1' })).headers.get('idempotency-replayed')).to.equal('true')
+      expect(
+        (await me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'k1' })).headers.get('idempotency-replayed'),
+      ).to.equal('true')
     })
 
     it('refuses the key for another body or route with 422', async () => {
       await me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'k1' })
-      expect((await me.post('/v1/cart/lines', { ...add, quantity: 3 }, { 'Idempotency-Key': 'k1' })).status).to.equal(422)
+      expect((await me.post('/v1/cart/lines', { ...add, quantity: 3 }, { 'Idempotency-Key': 'k1' })).status).to.equal(
+        422,
+      )
       const other = await me.delete('/v1/cart', { 'Idempotency-Key': 'k1' })
       expect(other.status).to.equal(422)
       expect(other.body.code).to.equal('idempotency_mismatch')
@@ -195,7 +232,9 @@ describe('the cart over HTTP', () => {
     })
 
     it('carries duplicates in flight out once', async () => {
-      const answers = await Promise.all(Array.from({ length: 12 }, () => me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'race' })))
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () => me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'race' })),
+      )
       for (const answer of answers) expect(answer.status).to.be.oneOf([200, 409])
       expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 2 })
     })
@@ -207,13 +246,21 @@ describe('the cart over HTTP', () => {
     })
 
     it('does not keep the answer of a request that was refused', async () => {
-      expect((await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 }, { 'Idempotency-Key': 'k', 'If-Match': '"9"' })).status).to.equal(412)
-      expect((await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 }, { 'Idempotency-Key': 'k', 'If-Match': '"0"' })).status).to.equal(200)
+      expect(
+        (await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 }, { 'Idempotency-Key': 'k', 'If-Match': '"9"' }))
+          .status,
+      ).to.equal(412)
+      expect(
+        (await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 }, { 'Idempotency-Key': 'k', 'If-Match': '"0"' }))
+          .status,
+      ).to.equal(200)
     })
 
     for (const key of ['', ' ', 'ä', 'x'.repeat(256)]) {
       it(`refuses '${key.slice(0, 5)}' as a key, or takes it as none`, async () => {
-        const { status } = await me.post('/v1/cart/lines', add, { 'Idempotency-Key': encodeURI(key).includes('%C3') ? 'a b' : key })
+        const { status } = await me.post('/v1/cart/lines', add, {
+          'Idempotency-Key': encodeURI(key).includes('%C3') ? 'a b' : key,
+        })
         expect(status).to.equal(400)
       })
     }
@@ -237,9 +284,19 @@ describe('the cart over HTTP', () => {
 
     it('goes over into the cart of the user at login, the larger quantity of each line', async () => {
       const member = await newMember(app().url)
-      await member.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 5 }, { sku: 'T-003', quantity: 1 }] })
+      await member.post('/v1/cart/lines', {
+        lines: [
+          { sku: 'T-001', quantity: 5 },
+          { sku: 'T-003', quantity: 1 },
+        ],
+      })
       const guest = await newGuest(app().url)
-      await guest.post('/v1/cart/lines', { lines: [{ sku: 'T-002', quantity: 4 }, { sku: 'T-003', quantity: 6 }] })
+      await guest.post('/v1/cart/lines', {
+        lines: [
+          { sku: 'T-002', quantity: 4 },
+          { sku: 'T-003', quantity: 6 },
+        ],
+      })
       const guestToken = guest.token
       const login = await guest.post('/v1/sessions', { email: member.email, password: PASSWORD })
       expect(login.body.merged).to.deep.equal({ lines: 2, leftOut: 0 })
@@ -266,7 +323,9 @@ describe('the cart over HTTP', () => {
       const member = await newMember(app().url)
       const guest = await newGuest(app().url)
       const logins = await Promise.all(
-        [1, 2, 3, 4].map(() => clientOf(app().url, guest.token).post('/v1/sessions', { email: member.email, password: PASSWORD })),
+        [1, 2, 3, 4].map(() =>
+          clientOf(app().url, guest.token).post('/v1/sessions', { email: member.email, password: PASSWORD }),
+        ),
       )
       for (const login of logins) expect(login.status).to.equal(201)
       expect(await contentsOf(member)).to.deep.equal({ version: 1, lines: { 'T-001': 2 } })

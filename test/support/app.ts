@@ -14,8 +14,15 @@ export function testConfig(changes: Partial<Config> = {}): Config {
   return { ...loadConfig(PROJECT, {}).config, instancePort: 0, opsPort: 0, ...changes }
 }
 
-export async function startApp(changes: Partial<Config> = {}, servers: Partial<ServerAddresses> = {}): Promise<TestApp> {
-  const app = await createApp(testConfig(changes), { ...testServers().addresses, ...servers }, createLog(process.env['TEST_LOG'] ?? 'silent'))
+export async function startApp(
+  changes: Partial<Config> = {},
+  servers: Partial<ServerAddresses> = {},
+): Promise<TestApp> {
+  const app = await createApp(
+    testConfig(changes),
+    { ...testServers().addresses, ...servers },
+    createLog(process.env['TEST_LOG'] ?? 'silent'),
+  )
   await app.listen()
   const at = (server: App['server']) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return { ...app, url: at(app.server), opsUrl: at(app.opsServer) }

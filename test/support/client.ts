@@ -42,7 +42,12 @@ export function clientOf(url: string, token?: string): Client {
       })
       const text = await response.text()
       const json = /json/.test(response.headers.get('content-type') ?? '')
-      return { status: response.status, headers: response.headers, body: json && text ? JSON.parse(text) : undefined, text }
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: json && text ? JSON.parse(text) : undefined,
+        text,
+      }
     },
     get: (path, headers) => client.send('GET', path, undefined, headers),
     post: (path, body, headers) => client.send('POST', path, body, headers),

@@ -29,7 +29,12 @@ export interface TestServers {
   readonly dir: string
   readonly secrets: StackSecrets
   readonly addresses: ServerAddresses
-  readonly adminUrls: { readonly sessions: string; readonly cache: string; readonly shards: readonly string[]; readonly global: string }
+  readonly adminUrls: {
+    readonly sessions: string
+    readonly cache: string
+    readonly shards: readonly string[]
+    readonly global: string
+  }
   readonly backends: Readonly<Record<'shard-0' | 'shard-1' | 'redis-sessions' | 'redis-cache', Backend>>
   stop(): Promise<void>
 }
@@ -80,8 +85,22 @@ export async function startServers(): Promise<TestServers> {
   const specs = {
     'shard-0': shard(0, shard0),
     'shard-1': shard(1, shard1),
-    'redis-sessions': redisServer({ program: redis, role: 'sessions', dir: join(dir, 'sessions'), port: sessions, memoryMb: 64, secrets }),
-    'redis-cache': redisServer({ program: redis, role: 'cache', dir: join(dir, 'cache'), port: cache, memoryMb: 64, secrets }),
+    'redis-sessions': redisServer({
+      program: redis,
+      role: 'sessions',
+      dir: join(dir, 'sessions'),
+      port: sessions,
+      memoryMb: 64,
+      secrets,
+    }),
+    'redis-cache': redisServer({
+      program: redis,
+      role: 'cache',
+      dir: join(dir, 'cache'),
+      port: cache,
+      memoryMb: 64,
+      secrets,
+    }),
   }
   const backends = Object.fromEntries(
     Object.entries(specs).map(([name, spec]) => [name, createBackend(spec, join(dir, `${name}.log`))]),
@@ -117,7 +136,11 @@ export async function startServers(): Promise<TestServers> {
 }
 
 export async function putProducts(products: readonly Product[]): Promise<number> {
-  const global = openDatabase({ name: 'global', url: testServers().addresses.global, limits: DEFAULT_LIMITS }, createMetrics(), createLog('silent'))
+  const global = openDatabase(
+    { name: 'global', url: testServers().addresses.global, limits: DEFAULT_LIMITS },
+    createMetrics(),
+    createLog('silent'),
+  )
   try {
     return await catalogRows.put(global, products)
   } finally {

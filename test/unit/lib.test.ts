@@ -13,7 +13,11 @@ function gateway(): { promise: Promise<void>; open: () => void } {
   return { promise, open: resolve }
 }
 
-const codeOf = (work: Promise<unknown>) => work.then(() => 'none', (error: unknown) => (isAppError(error) ? error.code : String(error)))
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'none',
+    (error: unknown) => (isAppError(error) ? error.code : String(error)),
+  )
 
 describe('lib', () => {
   describe('a gate', () => {

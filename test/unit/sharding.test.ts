@@ -39,7 +39,7 @@ describe('sharding', () => {
     }
 
     it('spreads consecutive ids evenly', () => {
-      const counts = new Array<number>(SLOTS).fill(0)
+      const counts = Array.from({ length: SLOTS }, () => 0)
       const ids = 100_000
       for (let id = 1_000_000; id < 1_000_000 + ids; id++) {
         const slot = slotOf(String(id))
@@ -56,7 +56,8 @@ describe('sharding', () => {
       const ranges = evenRanges(shards)
       expect(ranges[0]?.first).to.equal(0)
       expect(ranges.at(-1)?.last).to.equal(SLOTS - 1)
-      for (const [index, range] of ranges.slice(1).entries()) expect(range.first).to.equal((ranges[index]?.last ?? 0) + 1)
+      for (const [index, range] of ranges.slice(1).entries())
+        expect(range.first).to.equal((ranges[index]?.last ?? 0) + 1)
       const sizes = ranges.map(range => range.last - range.first + 1)
       expect(Math.max(...sizes) - Math.min(...sizes)).to.be.at.most(1)
     })

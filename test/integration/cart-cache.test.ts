@@ -1,0 +1,149 @@
+import { expect } from 'chai'
+import { type CachedCart, type CartCache, type CartKey, createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
+import { connectRedis, type RedisConnection } from '../../src/lib/redis.ts'
+import { testServers } from '../support/servers.ts'
+
+/** The four states and the functions that move between them, on a real Redis; the races are those named in cart-cache.ts. */
+describe('the cart cache protocol', () => {
+  let redis: RedisConnection
+  let cache: CartCache
+  let users = 0
+  let key: CartKey
+
+  before(async () => {
+    const options = { name: 'cache', url: testServers().adminUrls.cache, commandMsMax: 2000, connectMsMax: 2000, failuresToOpen: 5, openMs: 100 }
+    redis = connectRedis(options, () => undefined)
+    await new Promise(resolve => redis.client.once('ready', resolve))
+    cache = createCartCache(redis)
+  })
+  after(() => redis.close())
+  beforeEach(() => {
+    key = { userId: `9${++users}`, epoch: 1 }
+  })
+
+  const cart = (version: number, chunks = ['{"a":1}']): CachedCart => ({ version, catalogVersion: 3, lines: chunks.length, head: `head ${version}`, chunks })
+  const version = async () => (await cache.read(key, 0, 0))?.version
+  const evict = () => redis.client.del(keyOf(key))
+
+  async function filled(at: number): Promise<void> {
+    const lease = await cache.lease(key, `t${at}`)
+    expect(lease.kind).to.equal('leased')
+    expect(await cache.fill(key, `t${at}`, cart(at))).to.equal(true)
+  }
+
+  it('leases an empty key to one reader, who fills it', async () => {
+    expect(await version()).to.equal(undefined)
+    expect((await cache.lease(key, 'r1')).kind).to.equal('leased')
+    expect((await cache.lease(key, 'r2')).kind).to.equal('busy')
+    expect(await cache.fill(key, 'r2', cart(1))).to.equal(false)
+    expect(await cache.fill(key, 'r1', cart(1))).to.equal(true)
+    expect(await version()).to.equal(1)
+    expect((await cache.lease(key, 'r3')).kind).to.equal('value')
+  })
+
+  it('gives back the bytes that were put in, chunk by chunk', async () => {
+    await cache.lease(key, 't')
+    await cache.fill(key, 't', cart(12, ['one', 'zwei 🎁', 'three']))
+    const hit = await cache.read(key, 1, 2)
+    expect(hit).to.include({ version: 12, catalogVersion: 3, lines: 3, firstChunk: 1 })
+    expect(hit?.head.toString()).to.equal('head 12')
+    expect(hit?.chunks.map(String)).to.deep.equal(['zwei 🎁', 'three'])
+  })
+
+  it('fences before a commit and publishes after it', async () => {
+    await filled(4)
+    await cache.fence(key, 5, 'w')
+    expect(await version()).to.equal(undefined)
+    expect(await cache.publish(key, 'w', cart(5))).to.equal(true)
+    expect(await version()).to.equal(5)
+  })
+
+  it('R1: refuses a fill that was overtaken by a writer', async () => {
+    await cache.lease(key, 'r')
+    await cache.fence(key, 6, 'w')
+    expect(await cache.fill(key, 'r', cart(5))).to.equal(false)
+    await cache.publish(key, 'w', cart(6))
+    expect(await cache.fill(key, 'r', cart(5))).to.equal(false)
+    expect(await version()).to.equal(6)
+  })
+
+  it('R2: lets a reader fill over the fence of a writer that died after its commit', async () => {
+    await cache.fence(key, 6, 'dead')
+    const state = await cache.lease(key, 'r')
+    expect(state).to.include({ kind: 'fenced', minVersion: 6, token: 'dead' })
+    expect(await cache.fillOverFence(key, 'dead', cart(5))).to.equal(false)
+    expect(await cache.fillOverFence(key, 'dead', cart(6))).to.equal(true)
+    expect(await version()).to.equal(6)
+  })
+
+  it('R3: lets a reader resolve the fence of a writer that died before its commit', async () => {
+    await cache.fence(key, 6, 'dead')
+    expect(await cache.resolve(key, 'other', cart(5))).to.equal(false)
+    expect(await cache.resolve(key, 'dead', cart(5))).to.equal(true)
+    expect(await version()).to.equal(5)
+  })
+
+  it('R4: takes over a fence of the same version, so that a late resolve of the dead one is refused', async () => {
+    await cache.fence(key, 6, 'dead')
+    await cache.fence(key, 6, 'live')
+    expect(await cache.resolve(key, 'dead', cart(5))).to.equal(false)
+    expect(await cache.publish(key, 'live', cart(6))).to.equal(true)
+    expect(await cache.resolve(key, 'dead', cart(5))).to.equal(false)
+    expect(await version()).to.equal(6)
+  })
+
+  it('R5: does not let a writer publish over a key that was evicted and leased', async () => {
+    await cache.fence(key, 6, 'w')
+    await evict()
+    expect((await cache.lease(key, 'r')).kind).to.equal('leased')
+    expect(await cache.publish(key, 'w', cart(6))).to.equal(false)
+    expect(await cache.fill(key, 'r', cart(6))).to.equal(true)
+  })
+
+  it('keeps a newer value and a higher fence against a late fence', async () => {
+    await filled(8)
+    await cache.fence(key, 7, 'late')
+    expect(await version()).to.equal(8)
+    await cache.fence(key, 10, 'w')
+    await cache.fence(key, 9, 'late')
+    expect(await cache.lease(key, 'r')).to.include({ kind: 'fenced', minVersion: 10, token: 'w' })
+  })
+
+  it('takes commands twice without harm', async () => {
+    await cache.fence(key, 2, 'w')
+    await cache.publish(key, 'w', cart(2))
+    expect(await cache.publish(key, 'w', cart(2))).to.equal(false)
+    await cache.fence(key, 3, 'x')
+    expect(await cache.publish(key, 'w', cart(2))).to.equal(false)
+    expect(await version()).to.equal(undefined)
+  })
+
+  it('turns a value with old totals into a lease for one of many readers', async () => {
+    await filled(4)
+    const old = await cache.read(key, 0, 0)
+    if (!old) throw new Error('no hit')
+    const kinds = await Promise.all(['a', 'b', 'c'].map(async token => (await cache.renew(key, token, old)).kind))
+    expect(kinds.toSorted()).to.deep.equal(['busy', 'busy', 'leased'])
+  })
+
+  it('keeps epochs apart', async () => {
+    await filled(4)
+    expect(await cache.read({ ...key, epoch: 2 }, 0, 0)).to.equal(undefined)
+  })
+
+  it('lets every state run out by itself', async () => {
+    const ttl = () => redis.client.pttl(keyOf(key))
+    await cache.lease(key, 't')
+    expect(await ttl()).to.be.within(1, 3000)
+    await cache.fill(key, 't', cart(1))
+    expect(await ttl()).to.be.within(60_000, 900_000)
+    await cache.fence(key, 2, 'w')
+    expect(await ttl()).to.be.within(1, 10_000)
+  })
+
+  it('loads its functions again when Redis has lost them', async () => {
+    await redis.client.function('FLUSH')
+    await filled(1)
+    expect(await version()).to.equal(1)
+  })
+})
