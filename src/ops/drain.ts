@@ -19,7 +19,8 @@ export interface Drain {
   run(server: Server): Promise<void>
 }
 
-const CLOSE_HEADERS_MS = 300
+/** Longer than nginx's fail_timeout, whose clock has steps of a second: whoever was out before us is back by now. */
+const CLOSE_HEADERS_MS = 2_200
 const QUIET_MS = 250
 const REFUSABLE = new Set(['GET', 'HEAD'])
 

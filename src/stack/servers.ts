@@ -48,6 +48,7 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
     `port ${port}`,
     'protected-mode yes',
     'daemonize no',
+    'set-proc-title no', // the command line goes on naming this file, by which the process is known as ours
     `dir ${dir}`,
     `pidfile ${pidFile}`,
     'save ""',
@@ -56,7 +57,9 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
     'tcp-backlog 2048',
     'maxclients 10000',
     'busy-reply-threshold 200',
-    'user default off',
+    // Nobody can log in as default, but Redis itself reads its append-only file as that user: without rights it would
+    // refuse every transaction in it, and all sessions would be gone after a restart.
+    'user default off ~* &* +@all',
     // The application reads, writes, and loads and calls its functions; nothing that could empty or reconfigure the server.
     `user cartload on >${secrets.redisApp} ~* &* +@read +@write +@connection +@fast +fcall +function|load +info -@dangerous +info -swapdb -flushall -flushdb`,
     `user admin on >${secrets.redisAdmin} ~* &* +@all`,
@@ -98,11 +101,13 @@ export function mysqlServer(options: MysqlSpecOptions): ServerSpec {
   const { program, name, dir, port, memoryMb, databases, secrets } = options
   const pidFile = join(dir, 'server.pid')
   const initFile = join(dir, 'init.sql')
+  mkdirSync(join(dir, 'tmp'), { recursive: true })
   writePrivate(initFile, `${accountStatements(databases, secrets).join('\n')}\n`)
   const args = [
     '--no-defaults',
     ...baseArguments(program),
     `--datadir=${join(dir, 'data')}`,
+    `--tmpdir=${join(dir, 'tmp')}`,
     `--socket=${join(dir, 's.sock')}`,
     `--pid-file=${pidFile}`,
     `--bind-address=${LOOPBACK}`,
@@ -132,6 +137,7 @@ export async function createDataFolder(program: Program, dir: string): Promise<v
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const making = join(dir, 'data.making')
   rmSync(making, { recursive: true, force: true })
+  mkdirSync(join(dir, 'tmp'), { recursive: true })
   const environment = { ...process.env, ...environmentOf(program) }
   const installer = companionOf(program, ['mariadb-install-db', 'mysql_install_db'])
   if (installer && !(await isOracleMysql(program))) {
@@ -139,6 +145,7 @@ export async function createDataFolder(program: Program, dir: string): Promise<v
       '--no-defaults',
       ...baseArguments(program),
       `--datadir=${making}`,
+      `--tmpdir=${join(dir, 'tmp')}`, // two installers at once would meet in /tmp
       '--skip-test-db',
       '--auth-root-authentication-method=normal',
     ]

@@ -11,7 +11,14 @@ describe('the cart cache protocol', () => {
   let key: CartKey
 
   before(async () => {
-    const options = { name: 'cache', url: testServers().adminUrls.cache, commandMsMax: 2000, connectMsMax: 2000, failuresToOpen: 5, openMs: 100 }
+    const options = {
+      name: 'cache',
+      url: testServers().adminUrls.cache,
+      commandMsMax: 2000,
+      connectMsMax: 2000,
+      failuresToOpen: 5,
+      openMs: 100,
+    }
     redis = connectRedis(options, () => undefined)
     await new Promise(resolve => redis.client.once('ready', resolve))
     cache = createCartCache(redis)
@@ -21,7 +28,13 @@ describe('the cart cache protocol', () => {
     key = { userId: `9${++users}`, epoch: 1 }
   })
 
-  const cart = (version: number, chunks = ['{"a":1}']): CachedCart => ({ version, catalogVersion: 3, lines: chunks.length, head: `head ${version}`, chunks })
+  const cart = (version: number, chunks = ['{"a":1}']): CachedCart => ({
+    version,
+    catalogVersion: 3,
+    lines: chunks.length,
+    head: `head ${version}`,
+    chunks,
+  })
   const version = async () => (await cache.read(key, 0, 0))?.version
   const evict = () => redis.client.del(keyOf(key))
 

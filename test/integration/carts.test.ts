@@ -20,6 +20,7 @@ describe('carts of two instances', () => {
   before(async () => {
     ;[one, two] = await Promise.all([startApp(), startApp()])
     admin = new Redis(testServers().adminUrls.cache)
+    admin.on('error', () => undefined) // tests take the server away
     for (const uri of testServers().adminUrls.shards) shards.push(await createConnection({ uri }))
   })
   after(async () => {
@@ -30,7 +31,11 @@ describe('carts of two instances', () => {
   const view = async (app: TestApp, userId: string) => {
     const peeked = await app.carts.peek(userId, PAGE)
     const { body } = await app.carts.view(userId, PAGE, peeked)
-    return JSON.parse(body.toString()) as { version: number; lines: { sku: string; quantity: number }[]; totals: { total: number } }
+    return JSON.parse(body.toString()) as {
+      version: number
+      lines: { sku: string; quantity: number }[]
+      totals: { total: number }
+    }
   }
   const hits = async (app: TestApp, result = 'hit') => {
     const { values } = await app.metrics.cartReads.get()
@@ -41,10 +46,11 @@ describe('carts of two instances', () => {
     if (!shard) throw new Error('no shard')
     return shard
   }
-  const add = (app: TestApp, userId: string, sku: string, quantity = 1) => app.carts.addLines({ userId }, [{ sku, quantity }], ['#/sku'])
+  const add = (app: TestApp, userId: string, sku: string, quantity = 1) =>
+    app.carts.addLines({ userId }, [{ sku, quantity }], ['#/sku'])
   const cached = async (userId: string) => {
     const [key] = await admin.keys(`{u:${userId}}:cart:*`)
-    return key ? admin.hgetall(key) : {}
+    return key ? admin.hgetall(key) : ({} as Record<string, string>)
   }
 
   it('show on one what the other has written, at once', async () => {
@@ -93,7 +99,9 @@ describe('carts of two instances', () => {
         if (isAppError(error, 'idempotency_in_flight')) return undefined
         throw error
       })
-    const answers = (await Promise.all(Array.from({ length: 16 }, (_, n) => send(n % 2 ? one : two)))).filter(a => a !== undefined)
+    const answers = (await Promise.all(Array.from({ length: 16 }, (_, n) => send(n % 2 ? one : two)))).filter(
+      a => a !== undefined,
+    )
     expect(answers.filter(answer => !answer.replayed)).to.have.length(1)
     expect(new Set(answers.map(answer => answer.body.toString())).size).to.equal(1)
     expect((await view(one, userId)).lines[0]?.quantity).to.equal(1)
@@ -164,10 +172,14 @@ describe('carts of two instances', () => {
       backends['redis-cache'].signal('SIGCONT')
       await backends['redis-cache'].start()
       for (const shard of shards) {
-        await eventually('the cache is on again', async () => {
-          const [rows] = await shard.query<RowDataPacket[]>('SELECT state FROM cache_mode')
-          return rows[0]?.['state'] === 'on'
-        }, 20_000)
+        await eventually(
+          'the cache is on again',
+          async () => {
+            const [rows] = await shard.query<RowDataPacket[]>('SELECT state FROM cache_mode')
+            return rows[0]?.['state'] === 'on'
+          },
+          20_000,
+        )
       }
     })
 
@@ -208,7 +220,10 @@ describe('carts of two instances', () => {
     await add(one, guestId, 'T-001', 3)
     const member = await one.registrations.addMember({ email: `${guestId}@half.example`, name: '', passwordHash: 'x' })
     const userId = 'id' in member ? member.id : ''
-    await shardOf(guestId).query('UPDATE carts SET merged_into = ?, version = version + 1 WHERE user_id = ?', [userId, guestId])
+    await shardOf(guestId).query('UPDATE carts SET merged_into = ?, version = version + 1 WHERE user_id = ?', [
+      userId,
+      guestId,
+    ])
     const late = await add(two, guestId, 'T-002').catch((error: unknown) => error)
     expect(isAppError(late, 'session_ended')).to.equal(true)
     expect((await view(two, userId)).lines.map(line => [line.sku, line.quantity])).to.deep.equal([['T-001', 3]])

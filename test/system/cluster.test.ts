@@ -1,0 +1,395 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { brotliCompressSync } from 'node:zlib'
+import { expect } from 'chai'
+import { Redis } from 'ioredis'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { createPm2 } from '../../src/stack/pm2.ts'
+import { redisAdminUrl } from '../../src/stack/servers.ts'
+import { type Answer, type Client, clientOf, contentsOf, eventually, newMember, PASSWORD } from '../support/client.ts'
+import { type Cluster, createCluster } from '../support/cluster.ts'
+import { type Acknowledged, chance, expectFold, randomWrite } from '../support/history.ts'
+import { PROJECT } from '../support/servers.ts'
+
+/** The whole cluster behind nginx, as `npm start` makes it: what clients see while parts of it are taken away. */
+describe('the cluster', function () {
+  this.timeout(180_000)
+  let cluster: Cluster
+
+  before(async () => {
+    cluster = await createCluster()
+    await cluster.up()
+  })
+  after(() => cluster.remove())
+
+  const instanceUrl = (index: number) => `http://127.0.0.1:${cluster.port + 100 + index}`
+
+  describe('is up', () => {
+    it('with every process healthy', () => cluster.healthy())
+
+    it('and keeps its secrets from others', () => {
+      for (const file of ['secrets.json', 'embedded.env', 'redis-cache/redis.conf', 'shard-0/init.sql']) {
+        expect(statSync(join(cluster.dataDir, file)).mode & 0o077, file).to.equal(0)
+      }
+      expect(statSync(cluster.dataDir).mode & 0o077).to.equal(0)
+    })
+
+    it('and shows no password in any command line', () => {
+      const passwords = Object.values(cluster.secrets())
+      for (const pid of cluster.allPids()) {
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        for (const password of passwords) expect(line).not.to.include(password)
+      }
+    })
+
+    it('and answers the curl lines of the README', async () => {
+      const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8')
+      const block = /```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1] ?? ''
+      const lines = block.split('\n').filter(line => line.startsWith('curl'))
+      expect(lines).to.have.length(5)
+      const script = block
+        .replaceAll('localhost:8080', `localhost:${cluster.port}`)
+        .replaceAll('cookies.txt', join(cluster.dataDir, 'cookies.txt'))
+      const { stdout } = await promisify(execFile)('sh', ['-euc', script.replaceAll('curl ', 'curl -sS --fail ')])
+      expect(stdout).to.include('"token"').and.to.include('"lines"').and.to.include('"totals"')
+    })
+
+    it('and starts again without harm: everything goes on, the data stays', async () => {
+      const before = (await cluster.status()).map(p => p.pid)
+      await cluster.up()
+      expect((await cluster.status()).map(p => p.pid)).to.deep.equal(before)
+    })
+  })
+
+  describe('behind nginx', () => {
+    it('shows one session and one cart on both instances', async () => {
+      const member = await newMember(instanceUrl(0))
+      await member.post('/v1/cart/lines', { sku: 'P000001', quantity: 2 })
+      const other = clientOf(instanceUrl(1), member.token)
+      expect((await other.get('/v1/me')).body.email).to.equal(member.email)
+      expect(await contentsOf(other)).to.deep.equal({ version: 1, lines: { P000001: 2 } })
+      await other.delete('/v1/sessions/current')
+      expect((await member.get('/v1/me')).status).to.equal(401)
+    })
+
+    it('gives both instances work', async () => {
+      const seen = new Set<string>()
+      const count = async (index: number) => {
+        const text = (await clientOf(`http://127.0.0.1:${cluster.port + 200 + index}`).get('/metrics')).text
+        return Number(
+          /cartload_http_request_duration_seconds_count\{method="GET",route="\/v1\/products"[^}]*\} (\d+)/.exec(
+            text,
+          )?.[1] ?? 0,
+        )
+      }
+      const before = [await count(0), await count(1)]
+      await Promise.all(Array.from({ length: 60 }, () => clientOf(cluster.url).get('/v1/products?limit=1')))
+      for (const index of [0, 1]) if ((await count(index)) > (before[index] ?? 0)) seen.add(String(index))
+      expect(seen.size).to.equal(2)
+    })
+
+    it('sets security headers and a request id that the application logs', async () => {
+      const { headers } = await clientOf(cluster.url).get('/v1/products')
+      expect(headers.get('x-content-type-options')).to.equal('nosniff')
+      expect(headers.get('x-frame-options')).to.equal('DENY')
+      expect(headers.get('x-request-id')).to.match(/^[0-9a-f]{32}$/)
+      expect(headers.get('x-trace-id')).to.equal(headers.get('x-request-id'))
+    })
+
+    it('refuses an encoded body before anything decodes it', async () => {
+      const response = await fetch(`${cluster.url}/v1/cart/lines`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Content-Encoding': 'br' },
+        body: brotliCompressSync('{"sku":"P000001","quantity":1}'),
+      })
+      expect(response.status).to.equal(415)
+      expect(await response.json()).to.include({ code: 'unsupported_media_type' })
+    })
+
+    it('refuses a body that is too large with a problem document', async () => {
+      const answer = await clientOf(cluster.url).post('/v1/cart/lines', { sku: 'x'.repeat(100_000), quantity: 1 })
+      expect(answer.status).to.equal(413)
+      expect(answer.body).to.include({ code: 'body_too_large', status: 413 })
+    })
+
+    it('does not believe a client who says where it comes from', async () => {
+      const member = await newMember(cluster.url)
+      const statuses: number[] = []
+      for (let n = 0; n < 7; n++) {
+        const headers = { 'X-Forwarded-For': `10.0.0.${n}`, Forwarded: `for=10.0.0.${n}` }
+        statuses.push(
+          (await clientOf(cluster.url).post('/v1/sessions', { email: member.email, password: 'wrong' }, headers))
+            .status,
+        )
+      }
+      expect(statuses.at(-1)).to.equal(429)
+    })
+
+    it('a warm view costs one command on each Redis and no statement', async () => {
+      const member = await newMember(cluster.url)
+      await member.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })
+      await member.get('/v1/cart')
+      const secrets = cluster.secrets()
+      const redis = [0, 1].map(n => new Redis(redisAdminUrl(cluster.port + 400 + n, secrets)))
+      const shards = await Promise.all(
+        [0, 1].map(n =>
+          createConnection({
+            host: '127.0.0.1',
+            port: cluster.port + 300 + n,
+            user: 'root',
+            password: secrets.mysqlRoot,
+            database: 'mysql',
+          }),
+        ),
+      )
+      try {
+        for (const shard of shards) await shard.query("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = 1")
+        for (const connection of redis) await connection.config('RESETSTAT')
+        const views = 200
+        for (let n = 0; n < views; n++) expect((await member.get('/v1/cart')).status).to.equal(200)
+        const calls = await Promise.all(
+          redis.map(async connection => {
+            const stats = await connection.info('commandstats')
+            return Object.fromEntries(
+              [...stats.matchAll(/cmdstat_([\w|]+):calls=(\d+)/g)].map(([, name, count]) => [
+                name ?? '',
+                Number(count),
+              ]),
+            )
+          }),
+        )
+        const asked = (commands: Record<string, number> | undefined) =>
+          Object.fromEntries(
+            Object.entries(commands ?? {}).filter(([name]) => !/^(info|ping|config|hello|client|auth)/.test(name)),
+          )
+        expect(asked(calls[0])).to.deep.equal({ get: views })
+        expect(asked(calls[1])).to.deep.equal({ hmget: views })
+        for (const shard of shards) {
+          const [rows] = await shard.query<RowDataPacket[]>(
+            "SELECT argument FROM general_log WHERE command_type IN ('Query', 'Execute')",
+          )
+          const texts = rows.map(row => String(row['argument']))
+          expect(texts.filter(text => /\b(carts|cart_lines|users|idempotency)\b/.test(text))).to.deep.equal([])
+          // What remains is twice a second per instance: the lease on the cache mode, and the version of the catalogue.
+          const background = texts.filter(text => !/general_log|cache_mode|catalog_state|^SET |SHOW/.test(text))
+          expect(background).to.deep.equal([])
+        }
+      } finally {
+        for (const shard of shards) {
+          await shard.query('SET GLOBAL general_log = 0')
+          await shard.query('TRUNCATE general_log')
+          await shard.end()
+        }
+        for (const connection of redis) connection.disconnect()
+      }
+    })
+  })
+
+  describe('keeps every acknowledged write', () => {
+    it('of 16 clients on 20 carts: each cart is the fold of its acknowledged writes', async () => {
+      const seed = Date.now() % 100_000
+      console.log(`      seed ${seed}`)
+      const random = chance(seed)
+      const members = await Promise.all(Array.from({ length: 20 }, () => newMember(cluster.url)))
+      const acknowledged = members.map((): Acknowledged[] => [])
+      let left = 2000
+      await Promise.all(
+        Array.from({ length: 16 }, async (_, client) => {
+          while (left-- > 0) {
+            const at = random(members.length)
+            const member = members[at] as Client
+            const write = randomWrite(random)
+            const through = clientOf(instanceUrl(client % 2), member.token)
+            const { status, body } = await through.send(write.method, write.path, write.body)
+            expect(status).to.equal(200)
+            acknowledged[at]?.push({ version: body.version, edit: write.edit })
+          }
+        }),
+      )
+      expect(acknowledged.flat()).to.have.length(2000)
+      for (const [at, member] of members.entries()) await expectFold(member, acknowledged[at] ?? [])
+    })
+
+    it('and every request through reloads under load', async () => {
+      const load = await startLoad(cluster.url)
+      const pm2 = createPm2(join(cluster.dataDir, 'pm2'), 'SIGINT')
+      const pids = await cluster.pidsOf('cartload')
+      for (let n = 0; n < 3; n++) await pm2.run('reload', 'cartload', '--silent')
+      const { answers, failures } = await load.stop()
+      console.log(`      ${answers} requests during 3 reloads`)
+      expect(failures).to.deep.equal([])
+      expect(answers).to.be.above(300)
+      await load.expectExact()
+      expect((await cluster.pidsOf('cartload')).some(pid => pids.includes(pid))).to.equal(false)
+    })
+
+    it('and those with a key through the kill of an instance', async () => {
+      const load = await startLoad(cluster.url)
+      for (let n = 0; n < 3; n++) {
+        await sleep(500)
+        const [pid] = await cluster.pidsOf('cartload')
+        if (pid) process.kill(pid, 'SIGKILL')
+      }
+      await sleep(1000)
+      await load.stop()
+      await load.expectExact()
+      await cluster.healthy()
+    })
+
+    it('and serves on while the cache is killed', async () => {
+      const load = await startLoad(cluster.url)
+      await sleep(300)
+      for (const pid of await cluster.pidsOf('redis-cache')) process.kill(pid, 'SIGKILL')
+      await sleep(4000)
+      const { failures } = await load.stop()
+      expect(failures.filter(failure => !failure.startsWith('503'))).to.deep.equal([])
+      await load.expectExact()
+      await cluster.healthy()
+    })
+
+    it('and sessions through a kill of their Redis', async () => {
+      const member = await newMember(cluster.url)
+      await sleep(1200) // the append-only file is flushed every second; this is its bound, not a race
+      for (const pid of await cluster.pidsOf('redis-sessions')) process.kill(pid, 'SIGKILL')
+      await eventually('the session is back', async () => (await member.get('/v1/me')).status === 200)
+      const login = await clientOf(cluster.url).post('/v1/sessions', { email: member.email, password: PASSWORD })
+      expect(login.status).to.equal(201)
+    })
+
+    it("and one shard's users are told at once while it is away, the others notice nothing", async () => {
+      const { slotOf } = await import('../../src/sharding/slots.ts')
+      const members = await Promise.all(Array.from({ length: 8 }, () => newMember(cluster.url)))
+      const here = members.find(member => slotOf(member.userId) < 512)
+      const there = members.find(member => slotOf(member.userId) >= 512)
+      if (!here || !there) throw new Error('all members landed on one shard')
+      const [pid] = await cluster.pidsOf('shard-1')
+      if (pid) process.kill(pid, 'SIGSTOP')
+      try {
+        for (let n = 0; n < 10; n++)
+          expect((await here.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })).status).to.equal(200)
+        const told = await there.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })
+        expect(told.status).to.equal(503)
+        expect(told.headers.get('retry-after')).to.equal('1')
+      } finally {
+        if (pid) process.kill(pid, 'SIGKILL')
+      }
+      await eventually(
+        'the shard is back',
+        async () => (await there.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })).status === 200,
+        30_000,
+      )
+      expect((await contentsOf(here)).lines).to.deep.equal({ P000001: 10 })
+      await cluster.healthy()
+    })
+
+    it('and comes back with all of them after everything was killed', async () => {
+      const load = await startLoad(cluster.url, { retry: false })
+      await sleep(1000)
+      for (const pid of cluster.allPids()) {
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch {
+          // gone with its parent
+        }
+      }
+      await load.stop()
+      await cluster.up()
+      await cluster.healthy()
+      await load.expectNothingLost()
+    })
+  })
+
+  describe('at the end', () => {
+    it('refuses to start on a port that is taken, names it and the setting, and starts nothing', async () => {
+      const other = await createCluster()
+      const blocker = createServer()
+      await new Promise<void>(resolve => blocker.listen(other.port + 400, '127.0.0.1', resolve))
+      try {
+        const { code, stderr } = await other.cli('up')
+        expect(code).to.equal(1)
+        expect(stderr)
+          .to.include(`port ${other.port + 400}`)
+          .and.to.include('CARTLOAD_REDIS_PORT')
+        expect(other.allPids()).to.deep.equal([])
+      } finally {
+        blocker.close()
+        await other.remove()
+      }
+    })
+
+    it('stops, and leaves no process', async () => {
+      const { code } = await cluster.cli('down')
+      expect(code).to.equal(0)
+      expect(cluster.allPids()).to.deep.equal([])
+    })
+  })
+})
+
+/** The nth unit: another product every 500, so that no line meets its limit. */
+function unit(n: number): { sku: string; quantity: number } {
+  return { sku: `P${String(1 + Math.floor(n / 500)).padStart(6, '0')}`, quantity: 1 }
+}
+
+function sumOf(lines: Readonly<Record<string, number>>): number {
+  return Object.values(lines).reduce((sum, quantity) => sum + quantity, 0)
+}
+
+/** Mixed reading and writing through nginx: every writer adds one unit at a time, each with a key, to a cart of its own. */
+async function startLoad(url: string, { retry = true } = {}) {
+  const writers = await Promise.all(Array.from({ length: 8 }, () => newMember(url)))
+  const acknowledged = writers.map(() => 0)
+  const failures: string[] = []
+  let answers = 0
+  let stopped = false
+
+  async function send(client: Client, method: 'GET' | 'POST', n: number): Promise<Answer | undefined> {
+    try {
+      const answer =
+        method === 'GET'
+          ? await client.get('/v1/cart')
+          : await client.post('/v1/cart/lines', unit(n), { 'Idempotency-Key': `load-${n}` })
+      answers++
+      if (answer.status !== 200) failures.push(`${answer.status} ${method} ${answer.text.slice(0, 200)}`)
+      return answer
+    } catch (error) {
+      failures.push(`${method} ${String(error)} ${String((error as Error).cause)}`)
+      return undefined
+    }
+  }
+
+  const running = writers.map(async (client, at) => {
+    for (let n = 0; !stopped; n++) {
+      let answer = await send(client, 'POST', n)
+      while (retry && answer?.status !== 200) {
+        await sleep(50)
+        answer = await send(client, 'POST', n)
+      }
+      if (answer?.status === 200) acknowledged[at] = (acknowledged[at] ?? 0) + 1
+      else if (!retry) return
+      await send(client, 'GET', n)
+    }
+  })
+
+  const quantities = () => Promise.all(writers.map(async writer => sumOf((await contentsOf(writer)).lines)))
+  return {
+    async stop() {
+      stopped = true
+      await Promise.all(running)
+      return { answers, failures }
+    },
+    /** Each acknowledged add is there exactly once. */
+    async expectExact() {
+      expect(await quantities()).to.deep.equal(acknowledged)
+    },
+    /** Each acknowledged add is there; the one under way at the end may be too. */
+    async expectNothingLost() {
+      for (const [at, quantity] of (await quantities()).entries()) {
+        expect(quantity).to.be.within(acknowledged[at] ?? 0, (acknowledged[at] ?? 0) + 1)
+      }
+    },
+  }
+}
