@@ -41,10 +41,13 @@ export function readBasket(text: string, limits: Limits): Basket {
   if (tooMany)
     return {
       kind: 'wrong',
-      reason: `${tooMany.quantity} of '${tooMany.sku}': at most ${limits.lineQuantityMax} to a line`,
+      reason: `${tooMany.quantity} of '${tooMany.sku}': at most ${limits.lineQuantityMax} to a line (CARTLOAD_LINE_QUANTITY_MAX)`,
     }
   if (lines.length > limits.cartLinesMax)
-    return { kind: 'wrong', reason: `${lines.length} lines: at most ${limits.cartLinesMax} to a cart` }
+    return {
+      kind: 'wrong',
+      reason: `${lines.length} lines: at most ${limits.cartLinesMax} to a cart (CARTLOAD_CART_LINES_MAX)`,
+    }
   const id = 'n' in data ? data.n : data.id
   return { kind: 'cart', id, email: ('email' in data && data.email) || `${id}@import.example`, lines }
 }

@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  type WriteStream,
   writeFileSync,
 } from 'node:fs'
 import { hash } from 'node:crypto'
@@ -76,25 +77,32 @@ carts: one order a line, as {"n": "536365", "l": [["85123A", 6, 255], …]} or
 }
 
 interface Report {
+  /** A report of a file that is gone on with goes on too; else it begins anew. */
+  open(goingOn: boolean): void
   reject(line: number, reason: string): void
   count(): number
   end(): void
 }
 
 function createReport(path: string): Report {
-  mkdirSync(dirname(resolve(path)), { recursive: true })
-  const file = createWriteStream(path)
+  let file: WriteStream | undefined
+  let goesOn = false
   let count = 0
   return {
+    open(goingOn) {
+      goesOn = goingOn
+      if (!goingOn) rmSync(path, { force: true })
+    },
     reject(line, reason) {
       count++
+      mkdirSync(dirname(resolve(path)), { recursive: true })
+      file ??= createWriteStream(path, { flags: goesOn ? 'a' : 'w' })
       file.write(`${JSON.stringify({ line, reason })}\n`)
     },
     count: () => count,
     end() {
-      file.end()
-      if (count === 0) rmSync(path, { force: true })
-      else console.log(`${count} rows were left out; line numbers and reasons: ${path}`)
+      file?.end()
+      if (count > 0) console.log(`${count} rows were left out; line numbers and reasons: ${path}`)
     },
   }
 }
@@ -107,6 +115,7 @@ const COLUMNS: Readonly<Record<keyof Product, readonly string[]>> = {
 }
 
 async function importCatalog(app: App, file: string, args: Args, report: Report): Promise<void> {
+  report.open(false)
   const products = await step('read the catalogue', () => readCatalog(file, args.text('columns'), report))
   if (products.length === 0) throw new CommandError('the file has no row that could be imported')
   if (args.flag('dry-run')) {
@@ -204,6 +213,7 @@ async function importCarts(
     console.log(`All ${total} lines were imported before; --restart begins again.`)
     return
   }
+  report.open(done > 0)
   if (done > 0) console.log(`Going on after line ${done}.`)
   const counts = { imported: 0, returns: 0 }
   await step(`import carts from ${total - done} lines`, async () => {

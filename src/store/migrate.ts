@@ -44,7 +44,6 @@ export async function migrationStatus(
 ): Promise<{ applied: string[]; pending: string[] }> {
   const connection = await createConnection({ uri: url })
   try {
-    await createBookkeeping(connection)
     const umzug = umzugFor(connection, list)
     return { applied: (await umzug.executed()).map(m => m.name), pending: (await umzug.pending()).map(m => m.name) }
   } finally {
@@ -99,6 +98,8 @@ function umzugFor(connection: Connection, list: 'global' | 'shard'): Umzug<Conne
       })),
     storage: {
       async executed() {
+        const [tables] = await connection.query<RowDataPacket[]>("SHOW TABLES LIKE 'migrations'")
+        if (tables.length === 0) return []
         const [rows] = await connection.query<RowDataPacket[]>('SELECT name FROM migrations ORDER BY name')
         return rows.map(row => String(row['name']))
       },

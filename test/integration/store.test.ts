@@ -1,0 +1,254 @@
+import { expect } from 'chai'
+import { createConnection } from 'mysql2/promise'
+import { isAppError } from '../../src/lib/errors.ts'
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
+import { slotOf } from '../../src/sharding/slots.ts'
+import { cartRows } from '../../src/store/carts.ts'
+import { type Database, DuplicateKeyError, openDatabase } from '../../src/store/database.ts'
+import { idempotencyKeys } from '../../src/store/idempotency.ts'
+import { createIds } from '../../src/store/ids.ts'
+import { migrateShard, migrationStatus } from '../../src/store/migrate.ts'
+import { createSingleRouter, createSlotRouter, type Router } from '../../src/store/router.ts'
+import { loginRows, userRows } from '../../src/store/users.ts'
+import { createLog } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { testServers } from '../support/servers.ts'
+
+const log = createLog('silent')
+let ids = 7_000_000
+
+describe('the store', () => {
+  const opened: Database[] = []
+  const open = (name: string, url: string, limits = DEFAULT_LIMITS) => {
+    const database = openDatabase({ name, url, limits }, createMetrics(), log)
+    opened.push(database)
+    return database
+  }
+  let shards: Database[]
+  let router: Router
+
+  before(async () => {
+    shards = testServers().addresses.shards.map((url, index) => open(`shard-${index}`, url))
+    router = await createSlotRouter(shards)
+  })
+  after(() => Promise.all(opened.map(database => database.close())))
+
+  async function newCart(): Promise<string> {
+    const id = String(++ids)
+    await router.write(id, async (tx, { slot }) => {
+      await userRows.insert(tx, { id, slot, kind: 'guest', email: '', name: '', passwordHash: '' })
+      await cartRows.insert(tx, id, slot)
+    })
+    return id
+  }
+  const to = (version: number) => ({ version, catalogVersion: 1, digest: 'd' })
+
+  it('writes where the slot says and nowhere else', async () => {
+    const id = await newCart()
+    const owner = slotOf(id) < 512 ? 0 : 1
+    expect(await cartRows.load(shards[owner] as Database, id)).to.include({ version: 0 })
+    expect(await cartRows.load(shards[1 - owner] as Database, id)).to.equal(undefined)
+  })
+
+  it('loses no update: of two that read the same version, one is told', async () => {
+    const id = await newCart()
+    const results = await Promise.all(
+      [1, 2, 3, 4].map(() => router.write(id, tx => cartRows.advance(tx, id, 0, to(1)))),
+    )
+    expect(results.filter(Boolean)).to.have.length(1)
+  })
+
+  it('undoes everything of a transaction that fails', async () => {
+    const id = await newCart()
+    const failed = router.write(id, async (tx, { slot }) => {
+      await cartRows.advance(tx, id, 0, to(1))
+      await cartRows.writeLines(tx, id, slot, {
+        upserts: [{ sku: 'x', quantity: 1, selected: true, note: '', position: 1 }],
+        removals: [],
+      })
+      throw new Error('stop')
+    })
+    expect(await failed.catch((error: Error) => error.message)).to.equal('stop')
+    expect(await cartRows.load(router.of(id), id)).to.deep.include({ version: 0, lines: [] })
+  })
+
+  it('runs a transaction that met a deadlock again', async () => {
+    const [a, b] = [await newCartOn(0), await newCartOn(0)]
+    const shard = shards[0] as Database
+    let runs = 0
+    const crossing = (first: string, second: string) =>
+      shard.transaction(async tx => {
+        runs++
+        await cartRows.loadLocked(tx, first)
+        await new Promise(resolve => setTimeout(resolve, 50))
+        await cartRows.loadLocked(tx, second)
+      })
+    await Promise.all([crossing(a, b), crossing(b, a)])
+    expect(runs).to.be.above(2)
+  })
+
+  async function newCartOn(shard: number): Promise<string> {
+    for (;;) {
+      const id = await newCart()
+      if (slotOf(id) < 512 === (shard === 0)) return id
+    }
+  }
+
+  it('claims an idempotency key once', async () => {
+    const id = await newCart()
+    const answer = { fingerprint: 'f', status: 200, version: 1, body: '{}' }
+    const claim = () => router.write(id, (tx, { slot }) => idempotencyKeys.claim(tx, id, slot, 'k', answer))
+    await claim()
+    expect(await claim().catch((error: unknown) => error)).to.be.instanceOf(DuplicateKeyError)
+    expect(await idempotencyKeys.find(router.of(id), id, 'k')).to.deep.equal(answer)
+  })
+
+  it('forgets idempotency keys by age, and younger ones not', async () => {
+    const id = await newCart()
+    const answer = { fingerprint: 'f', status: 200, version: 1, body: '{}' }
+    await router.write(id, (tx, { slot }) => idempotencyKeys.claim(tx, id, slot, 'old', answer))
+    await router.write(id, (tx, { slot }) => idempotencyKeys.claim(tx, id, slot, 'new', answer))
+    const admin = await createConnection({ uri: testServers().adminUrls.shards[slotOf(id) < 512 ? 0 : 1] ?? '' })
+    await admin.query(
+      "UPDATE idempotency SET created_at = created_at - INTERVAL 49 HOUR WHERE user_id = ? AND idempotency_key = 'old'",
+      [id],
+    )
+    await admin.end()
+    expect(await idempotencyKeys.sweep(router.of(id), 48)).to.equal(1)
+    expect(await idempotencyKeys.find(router.of(id), id, 'old')).to.equal(undefined)
+    expect(await idempotencyKeys.find(router.of(id), id, 'new')).to.deep.equal(answer)
+  })
+
+  it('hands out ids in blocks, never one twice, from several instances', async () => {
+    const global = open('global', testServers().addresses.global)
+    const makers = [createIds(global, 'user', 10), createIds(global, 'user', 10)]
+    const made = await Promise.all(Array.from({ length: 100 }, (_, n) => makers[n % 2]?.next()))
+    expect(new Set(made).size).to.equal(100)
+  })
+
+  describe('behind the fence of a slot', () => {
+    const slot = () => slotOf('424242')
+    let admins: Awaited<ReturnType<typeof createConnection>>[]
+    before(async () => {
+      admins = await Promise.all(testServers().adminUrls.shards.map(uri => createConnection({ uri })))
+    })
+    after(async () => {
+      for (const admin of admins) {
+        await admin.query('UPDATE slots SET shard = ?, epoch = 9, state = ? WHERE slot = ?', [
+          slot() < 512 ? 'shard-0' : 'shard-1',
+          'active',
+          slot(),
+        ])
+        await admin.end()
+      }
+    })
+
+    it('an instance with an old map is told, learns the new one and writes to the new owner', async () => {
+      const stale = await createSlotRouter(shards)
+      const before = stale.of('424242').name
+      const after = before === 'shard-0' ? 'shard-1' : 'shard-0'
+      for (const admin of admins)
+        await admin.query('UPDATE slots SET shard = ?, epoch = 2 WHERE slot = ?', [after, slot()])
+      const wrote = await stale.write('424242', async (_, fence) => fence.shard)
+      expect(wrote).to.equal(after)
+      expect(stale.of('424242').name).to.equal(after)
+    })
+
+    it('nothing is written while a slot moves; the client is told to come back', async () => {
+      for (const admin of admins)
+        await admin.query("UPDATE slots SET state = 'moving', epoch = 3 WHERE slot = ?", [slot()])
+      const refused = await router.write('424242', async () => 'written').catch((error: unknown) => error)
+      expect(isAppError(refused, 'unavailable')).to.equal(true)
+    })
+  })
+
+  it('works the same through the single router', async () => {
+    const single = createSingleRouter(shards[0] as Database)
+    const id = await newCartOn(0)
+    expect(single.of(id).name).to.equal('shard-0')
+    expect(
+      await single.write(id, (tx, fence) => cartRows.advance(tx, id, 0, to(fence.cache.epoch > 0 ? 1 : 9))),
+    ).to.equal(true)
+    expect(await cartRows.load(single.of(id), id)).to.include({ version: 1 })
+  })
+
+  it('bounds the queue for its connections and says so', async () => {
+    const small = open('shard-0', testServers().addresses.shards[0] ?? '', {
+      ...DEFAULT_LIMITS,
+      mysqlConnectionsMax: 1,
+      mysqlQueueMax: 2,
+      mysqlWaitMsMax: 200,
+    })
+    const slow = () => small.transaction(() => new Promise(resolve => setTimeout(resolve, 300)))
+    const codes = await Promise.all(
+      Array.from({ length: 6 }, () =>
+        slow().then(
+          () => 'ok',
+          (error: unknown) => (isAppError(error) ? error.code : String(error)),
+        ),
+      ),
+    )
+    expect(codes.filter(code => code === 'overloaded').length).to.be.at.least(4)
+    expect(await small.rows('SELECT 1 AS one')).to.deep.equal([{ one: 1 }])
+  })
+
+  it('gives up on a statement that takes too long, and goes on with a new connection', async () => {
+    const database = open('shard-0', testServers().addresses.shards[0] ?? '', {
+      ...DEFAULT_LIMITS,
+      statementMsMax: 100,
+    })
+    const gone = await database.rows('SELECT SLEEP(2)').catch((error: unknown) => error)
+    expect(isAppError(gone, 'unavailable')).to.equal(true)
+    expect(await database.rows('SELECT 2 AS two')).to.deep.equal([{ two: 2 }])
+  })
+
+  it('names a server that is not there', async () => {
+    const url = new URL(testServers().addresses.shards[0] ?? '')
+    url.port = '1'
+    const gone = await open('shard-9', url.href)
+      .rows('SELECT 1')
+      .catch((error: unknown) => error)
+    expect(isAppError(gone) && gone.extra['dependency']).to.equal('shard-9')
+  })
+
+  it('is migrated once, however many try at once', async () => {
+    const admin = testServers().adminUrls.shards[0] ?? ''
+    const connection = await createConnection({ uri: admin })
+    await connection.query('CREATE DATABASE IF NOT EXISTS migrate_test')
+    const url = admin.replace(/\/cartload$/, '/migrate_test')
+    try {
+      const reports = await Promise.all([1, 2, 3].map(() => migrateShard(url, 1, 4)))
+      expect(reports.filter(report => report.applied.length > 0)).to.have.length(1)
+      expect((await migrationStatus(url, 'shard')).pending).to.deep.equal([])
+      const [rows] = await connection.query(
+        'SELECT MIN(slot) AS first, COUNT(*) AS slots FROM migrate_test.slots WHERE shard = ?',
+        ['shard-1'],
+      )
+      expect(rows).to.deep.equal([{ first: 256, slots: 256 }])
+    } finally {
+      await connection.query('DROP DATABASE migrate_test')
+      await connection.end()
+    }
+  })
+
+  it('gives the application no right to change tables', async () => {
+    const refused = await (shards[0] as Database)
+      .rows('CREATE TABLE cartload.x (a INT)')
+      .catch((error: { errno?: number }) => error.errno)
+    expect(refused).to.equal(1142)
+  })
+
+  it('keeps the login directory: a reservation is taken over from its holder only', async () => {
+    const address = `${Date.now()}@directory.example`
+    await router.write(address, (tx, { slot }) => loginRows.reserve(tx, address, slot, '11'))
+    expect(await router.write(address, tx => loginRows.takeOver(tx, address, '99', '12'))).to.equal(false)
+    expect(await router.write(address, tx => loginRows.takeOver(tx, address, '11', '12'))).to.equal(true)
+    await router.write(address, tx => loginRows.confirm(tx, address, '12'))
+    expect(await router.write(address, tx => loginRows.takeOver(tx, address, '12', '13'))).to.equal(false)
+    expect(await loginRows.find(router.of(address), address, 10)).to.deep.equal({
+      userId: '12',
+      state: 'confirmed',
+      abandoned: false,
+    })
+  })
+})

@@ -1,0 +1,117 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { ConfigError, type Environment, loadConfig, portsOf } from '../../src/config/config.ts'
+import { envExample, SETTINGS } from '../../src/config/settings.ts'
+import { checkLimits, DEFAULT_LIMITS } from '../../src/model/limits.ts'
+import { PROJECT } from '../support/servers.ts'
+
+describe('the settings', () => {
+  let dir: string
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'cartload-config-'))
+  })
+  afterEach(() => rmSync(dir, { recursive: true }))
+
+  const outside = {
+    CARTLOAD_SHARDS: 'mysql://a:b@db0:3306/cartload,mysql://a:b@db1:3306/cartload',
+    CARTLOAD_GLOBAL: 'mysql://a:b@db0:3306/cartload_global',
+    CARTLOAD_SESSIONS_REDIS: 'redis://u:p@r0:6379',
+    CARTLOAD_CACHE_REDIS: 'redis://u:p@r1:6379',
+  }
+  const mistakesOf = (environment: Environment): readonly string[] => {
+    try {
+      loadConfig(dir, environment)
+    } catch (error) {
+      if (error instanceof ConfigError) return error.mistakes
+      throw error
+    }
+    return []
+  }
+
+  it('have defaults that work: embedded, everything on ports that follow from one', () => {
+    const { config, secrets } = loadConfig(dir, {})
+    expect(config).to.include({
+      embedded: true,
+      port: 8080,
+      instancePort: 8180,
+      opsPort: 8280,
+      shardPort: 8380,
+      redisPort: 8480,
+    })
+    expect(config.instances).to.be.at.least(2)
+    expect(config.publicUrl).to.equal('http://localhost:8080')
+    expect(secrets.servers).to.equal(undefined)
+  })
+
+  it('move all ports with one variable, so that two clones live side by side', () => {
+    const [one, two] = ['8080', '8090'].map(port =>
+      portsOf(loadConfig(dir, { CARTLOAD_PORT: port }).config).map(row => row.port),
+    )
+    expect(one?.filter(port => two?.includes(port))).to.deep.equal([])
+  })
+
+  it('tell all mistakes at once', () => {
+    const mistakes = mistakesOf({
+      CARTLOAD_PORT: 'eighty',
+      CARTLOAD_INSTANCES: '0',
+      CARTLOAD_MERGE_RULE: 'best',
+      CARTLOAD_PORTT: '1',
+      CARTLOAD_GLOBAL: 'x',
+    })
+    expect(mistakes.join('\n')).to.include('CARTLOAD_PORT must be a whole number')
+    expect(mistakes.join('\n')).to.include('CARTLOAD_INSTANCES must be from 1 to 64')
+    expect(mistakes.join('\n')).to.include('CARTLOAD_MERGE_RULE must be one of larger, sum, guest, user')
+    expect(mistakes.join('\n')).to.include('CARTLOAD_PORTT is not a setting')
+    expect(mistakes.join('\n')).to.include('CARTLOAD_GLOBAL set without CARTLOAD_SHARDS')
+  })
+
+  it('never show a secret in a mistake', () => {
+    expect(mistakesOf({ ...outside, CARTLOAD_CACHE_REDIS: 'http://u:hunter22@r1' }).join()).not.to.include('hunter22')
+  })
+
+  it('start nothing private when outside servers are given', () => {
+    const { config, secrets } = loadConfig(dir, outside)
+    expect(config.embedded).to.equal(false)
+    expect(secrets.servers?.shards).to.have.length(2)
+    expect(JSON.stringify(config)).not.to.include('mysql:')
+  })
+
+  it('read a secret from a file', () => {
+    const file = join(dir, 'secret')
+    writeFileSync(file, `${outside.CARTLOAD_CACHE_REDIS}\n`)
+    const { CARTLOAD_CACHE_REDIS: _, ...rest } = outside
+    expect(loadConfig(dir, { ...rest, CARTLOAD_CACHE_REDIS_FILE: file }).secrets.servers?.cacheRedis).to.equal(
+      outside.CARTLOAD_CACHE_REDIS,
+    )
+    expect(mistakesOf({ ...rest, CARTLOAD_CACHE_REDIS_FILE: join(dir, 'none') }).join()).to.include('cannot be read')
+  })
+
+  it('are read from .env too, and the environment wins', () => {
+    writeFileSync(join(dir, '.env'), 'CARTLOAD_PORT=9000\nCARTLOAD_CURRENCY=EUR\n')
+    expect(loadConfig(dir, { CARTLOAD_PORT: '9100' }).config).to.include({ port: 9100, currency: 'EUR' })
+  })
+
+  it('want one shard for the single router', () => {
+    expect(mistakesOf({ ...outside, CARTLOAD_ROUTER: 'single' }).join()).to.include('exactly one address')
+  })
+
+  it('refuse ports that meet each other', () => {
+    expect(mistakesOf({ CARTLOAD_INSTANCE_PORT: '8281' }).join()).to.include('port 8281 is wanted by')
+  })
+
+  it('refuse limits that do not fit each other', () => {
+    expect(mistakesOf({ CARTLOAD_PAGE_DEFAULT: '200' }).join()).to.include('the default page is larger')
+    expect(() => checkLimits(DEFAULT_LIMITS)).not.to.throw()
+  })
+
+  it('are all in .env.example, which is what the schema says', () => {
+    expect(readFileSync(join(PROJECT, '.env.example'), 'utf8')).to.equal(envExample())
+  })
+
+  it('are all in the table of the README', () => {
+    const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8')
+    for (const { name } of Object.values(SETTINGS)) expect(readme).to.include(`\`${name}\``)
+  })
+})

@@ -1,0 +1,120 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-view.ts'
+import { newLine } from '../../src/model/cart.ts'
+import { minorFromDecimal, plus, times } from '../../src/model/money.ts'
+import { priceCart } from '../../src/pricing/price.ts'
+import { packSnapshot, unpackSnapshot } from '../../src/pricing/snapshot.ts'
+
+const catalog = {
+  version: 7,
+  products: new Map([
+    ['a', { sku: 'a', name: 'A "quoted" name,\n with a break', price: 295, category: 'x' }],
+    ['b', { sku: 'b', name: 'Bücher 📚', price: 1, category: 'x' }],
+  ]),
+}
+
+describe('prices', () => {
+  it('are quantity times the price of the catalogue; totals are of the selected lines', () => {
+    const priced = priceCart(
+      [
+        { sku: 'a', quantity: 2, selected: true },
+        { sku: 'b', quantity: 999, selected: false },
+      ],
+      catalog,
+    )
+    expect(priced.catalogVersion).to.equal(7)
+    expect(priced.lines.map(line => line.total)).to.deep.equal([590, 999])
+    expect(priced.totals).to.deep.equal({ lines: 1, units: 2, subtotal: 590, discount: 0, total: 590 })
+  })
+
+  it('of a product that is not sold any more are nothing, and it is not counted', () => {
+    const { lines, totals } = priceCart([{ sku: 'gone', quantity: 2, selected: true }], catalog)
+    expect(lines).to.deep.equal([{ name: 'gone', unitPrice: 0, total: 0, available: false }])
+    expect(totals).to.deep.equal({ lines: 0, units: 0, subtotal: 0, discount: 0, total: 0 })
+  })
+
+  it('stop the process rather than leave the range of exact integers', () => {
+    expect(() => times(Number.MAX_SAFE_INTEGER, 2)).to.throw('exact integers')
+    expect(() => plus(Number.MAX_SAFE_INTEGER, 1)).to.throw('exact integers')
+  })
+
+  const decimals: [string, number | undefined][] = [
+    ['2.95', 295],
+    ['2.9', 290],
+    ['2', 200],
+    [' 0.04 ', 4],
+    ['165.00', 16_500],
+    ['2.955', undefined],
+    ['1e3', undefined],
+    ['-1', undefined],
+    ['', undefined],
+    ['2,95', undefined],
+    ['.5', undefined],
+    ['NaN', undefined],
+    ['9999999999', undefined],
+  ]
+  for (const [text, minor] of decimals) {
+    it(`read '${text}' as ${minor === undefined ? 'no amount' : `${minor} minor units`}`, () =>
+      expect(minorFromDecimal(text)).to.equal(minor))
+  }
+
+  it('reach a thread through shared memory as they were', () => {
+    const products = [...catalog.products.values()]
+    const back = unpackSnapshot(packSnapshot(9, products))
+    expect(back.version).to.equal(9)
+    expect([...back.products.values()]).to.deep.equal(products)
+  })
+})
+
+describe('the view of a cart', () => {
+  const rendered = (count: number) => {
+    const lines = Array.from({ length: count }, (_, n) => ({
+      ...newLine(n % 2 ? 'a' : 'b', n + 1, n + 1),
+      note: n === 3 ? ',\n{"x":1}' : '',
+    }))
+    return { lines, cart: renderCart(5, 'GBP', lines, priceCart(lines, catalog)) }
+  }
+
+  it('cut from chunks is the same as made for the page, for every offset and limit', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 70 }),
+        fc.integer({ min: 0, max: 80 }),
+        fc.integer({ min: 1, max: 100 }),
+        (count, offset, limit) => {
+          const { lines, cart } = rendered(count)
+          const { first, last } = chunksOf({ offset, limit })
+          const hit = {
+            ...cart,
+            firstChunk: first,
+            chunks: cart.chunks.slice(first, last + 1).map(chunk => Buffer.from(chunk)),
+          }
+          for (const source of [cart, hit]) {
+            const body = JSON.parse(pageOf(source, { offset, limit }).body.toString())
+            expect(body.lines.map((line: { quantity: number }) => line.quantity)).to.deep.equal(
+              lines.slice(offset, offset + limit).map(l => l.quantity),
+            )
+            expect(body.page.next === null).to.equal(offset + limit >= count)
+            if (body.page.next)
+              expect(readCartCursor(body.page.next)).to.deep.equal({ version: 5, offset: offset + limit })
+          }
+        },
+      ),
+    )
+  })
+
+  it('has a digest of everything shown but the version', () => {
+    const { lines, cart } = rendered(3)
+    const again = (name: string, version = 5) => {
+      const moved = {
+        version: 8,
+        products: new Map(catalog.products).set('a', { sku: 'a', name, price: 295, category: 'x' }),
+      }
+      return renderCart(version, 'GBP', lines, priceCart(lines, moved)).digest
+    }
+    const name = catalog.products.get('a')?.name ?? ''
+    expect(again(name, 6)).to.equal(cart.digest)
+    expect(again('another name')).not.to.equal(cart.digest)
+  })
+})
