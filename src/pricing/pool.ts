@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
-import { AppError, messageOf, unavailable } from '../lib/errors.ts'
+import { isAppError, unavailable } from '../lib/errors.ts'
+import { createGate } from '../lib/gate.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -30,18 +31,24 @@ export interface PricingOptions {
 }
 
 export function createPricing(options: PricingOptions, metrics: Metrics): Pricing {
+  const taskMsMax = options.taskMsMax ?? FIXED.pricingMsMax
   const piscina = new Piscina<PricingTask, PricedCart>({
     filename: options.workerFile ?? join(import.meta.dirname, 'worker.ts'),
     name: 'price',
     minThreads: options.threads,
     maxThreads: options.threads,
-    maxQueue: options.queueMax,
     concurrentTasksPerWorker: 1,
     recordTiming: false,
   })
   // A thread that fails outside a task must not take the process with it; the pool replaces the thread.
   piscina.on('error', () => undefined)
-  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => piscina.queueSize)
+  // The bound is ours: tasks that carry an abort signal do not count against Piscina's own maxQueue (5.3.2 keeps them aside).
+  const waits = metrics.poolWaits.labels({ pool: 'pricing' })
+  const gate = createGate(
+    { name: 'pricing', concurrencyMax: options.threads, queueMax: options.queueMax, waitMsMax: taskMsMax },
+    waitedMs => waits.observe(waitedMs / 1000),
+  )
+  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', gate.waiting)
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
   let snapshot: Snapshot = packSnapshot(0, [])
 
@@ -59,11 +66,9 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
         snapshot,
       }
       try {
-        return await piscina.run(task, { signal: AbortSignal.timeout(options.taskMsMax ?? FIXED.pricingMsMax) })
+        return await gate.run(() => piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) }))
       } catch (error) {
-        if (messageOf(error).includes('queue is at limit')) {
-          throw new AppError('overloaded', 'Too many prices to calculate right now.', { retryAfterS: 1, cause: error })
-        }
+        if (isAppError(error)) throw error
         throw unavailable('pricing', error)
       } finally {
         metrics.pricing.observe((performance.now() - since) / 1000)

@@ -18,8 +18,12 @@ export async function mochaGlobalTeardown(): Promise<void> {
 const rejections: unknown[] = []
 process.on('unhandledRejection', error => rejections.push(error))
 
+const counts = { passed: 0, failed: 0 }
+process.on('exit', () => console.log(`tests: ${counts.passed} passed, ${counts.failed} failed`))
+
 export const mochaHooks = {
-  afterEach(): void {
+  afterEach(this: Mocha.Context): void {
+    counts[this.currentTest?.state === 'passed' ? 'passed' : 'failed']++
     const [first] = rejections.splice(0)
     if (first !== undefined) throw new Error('unhandled rejection', { cause: first })
   },
