@@ -19,7 +19,7 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
         'A shopping-cart backend. Money is in minor units; ids are strings; errors are RFC 9457 problem documents.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: options.publicUrl }],
+    servers: [{ url: '/' }], // wherever the document came from
     tags: [...new Set(routes.map(route => route.tag))].map(name => ({ name })),
     paths,
     components: {
