@@ -8,6 +8,7 @@ import { createCartCache } from './cache/cart-cache.ts'
 import { createPageCache } from './cache/page-cache.ts'
 import { watchCacheModes } from './cart/cache-mode.ts'
 import { createCarts } from './cart/carts.ts'
+import { createFencedWrite } from './cart/fenced-write.ts'
 import { createFunnel } from './cart/funnel.ts'
 import { createHandover } from './cart/handover.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
@@ -80,8 +81,9 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     closers.push(startHousekeeping(shards, log).stop)
 
     const cache = createCartCache(cacheRedis)
-    const funnel = createFunnel({ router, cache, modes, pricing, limits, currency, metrics })
-    const handover = createHandover({ router, cache, funnel, limits, rule: config.mergeRule })
+    const fencedWrite = createFencedWrite({ router, cache, modes })
+    const funnel = createFunnel({ router, cache, fencedWrite, pricing, limits, currency, metrics })
+    const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
     const carts = createCarts({ router, cache, modes, pricing, funnel, handover, limits, currency, metrics })
     const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
     const passwords = createPasswords(limits.loginsWaitingMax, metrics)

@@ -49,6 +49,26 @@ export function createLogins(deps: LoginsDeps) {
     return user?.kind === 'member' ? user : undefined
   }
 
+  /** Ends all sessions but this one, which goes on in the user's new epoch. */
+  async function keepOnly(session: Session, epoch: number): Promise<void> {
+    await sessions.endAll(session.userId, session.token)
+    await sessions.setEpoch(session, epoch)
+  }
+
+  /** A password change that was sent again: finishes what the first may have left undone. The password is compared by argon2. */
+  async function replay(
+    user: User | undefined,
+    session: Session,
+    change: { next: string },
+    sameRequest: boolean,
+  ): Promise<{ replayed: boolean }> {
+    if (!user || !sameRequest || !(await passwords.verify(user.passwordHash, change.next))) {
+      throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request.')
+    }
+    await keepOnly(session, user.sessionEpoch)
+    return { replayed: true }
+  }
+
   return {
     /** The session of a token as it came in a cookie or header, or undefined. */
     async find(token: SessionToken): Promise<Session | undefined> {
@@ -65,14 +85,17 @@ export function createLogins(deps: LoginsDeps) {
       from: { address: string; current: Session | undefined },
     ): Promise<LoggedIn> {
       const account = canonicalAddress(email)
-      try {
-        await throttle.check(account, from.address)
-      } catch (error) {
-        metrics.logins.inc({ result: 'throttled' })
-        throw error
+      const check = async () => {
+        try {
+          await throttle.check(account, from.address)
+        } catch (error) {
+          metrics.logins.inc({ result: 'throttled' })
+          throw error
+        }
       }
+      await check()
       const user = await findByAddress(account)
-      if (!(await passwords.verify(user?.passwordHash, password)) || !user) {
+      if (!(await passwords.verify(user?.passwordHash, password, check)) || !user) {
         await throttle.failed(account, from.address)
         metrics.logins.inc({ result: 'wrong' })
         throw new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
@@ -84,6 +107,12 @@ export function createLogins(deps: LoginsDeps) {
       const guest = from.current?.kind === 'guest' ? from.current : undefined
       const merged = guest && (await handover.handOver(guest.userId, user.id))
       const session = await sessions.create(user.id, 'member', user.sessionEpoch)
+      // A password change or a log-out everywhere may have passed while this login was under way: it must not outlive it.
+      const now = await userRows.find(router.of(user.id), user.id)
+      if (now?.sessionEpoch !== user.sessionEpoch) {
+        await sessions.end(session.token)
+        throw new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
+      }
       if (from.current) await sessions.end(from.current.token)
       metrics.logins.inc({ result: 'ok' })
       return { session, expiresAtMs: sessions.expiresAtMs(session), merged }
@@ -96,15 +125,18 @@ export function createLogins(deps: LoginsDeps) {
       await sessions.endAll(session.userId)
     },
 
+    countAccount: (address: string) => throttle.count('accounts', address),
+
     /** @throws AppError `too_many_attempts` */
     async newGuest(address: string): Promise<Session> {
-      await throttle.countGuest(address)
+      await throttle.count('guests', address)
       return sessions.create(await registrations.newGuest(), 'guest', 1)
     },
 
     async whoAmI(session: Session) {
       const user = await userRows.find(router.of(session.userId), session.userId)
-      if (!user) throw new AppError('session_ended', 'The account of this session is gone.')
+      if (!user || user.sessionEpoch !== session.epoch)
+        throw new AppError('session_ended', 'This session was ended elsewhere.')
       const { id, kind, email, name, createdAt } = user
       const expiresAt = new Date(sessions.expiresAtMs(session)).toISOString()
       return kind === 'guest' ? { id, guest: true, expiresAt } : { id, guest: false, email, name, createdAt, expiresAt }
@@ -120,11 +152,9 @@ export function createLogins(deps: LoginsDeps) {
       idempotency?: { key: string; fingerprint: string },
     ): Promise<{ replayed: boolean }> {
       const { userId } = session
-      if (idempotency) {
-        const stored = await idempotencyKeys.find(router.of(userId), userId, idempotency.key)
-        if (stored) return replayed(stored.fingerprint === idempotency.fingerprint)
-      }
       const user = await userRows.find(router.of(userId), userId)
+      const earlier = idempotency && (await idempotencyKeys.find(router.of(userId), userId, idempotency.key))
+      if (earlier) return replay(user, session, change, earlier.fingerprint === idempotency.fingerprint)
       if (!user || user.sessionEpoch !== session.epoch) {
         throw new AppError('session_ended', 'This session was ended elsewhere. Log in again.')
       }
@@ -136,6 +166,8 @@ export function createLogins(deps: LoginsDeps) {
         throw new AppError('credentials_invalid', detail, { errors: [{ in: 'body', pointer: '#/current', detail }] })
       }
       const passwordHash = await passwords.hash(change.next)
+      // Ended before the change as well as after it: if this process dies in between, no other session lives on.
+      await sessions.endAll(userId, session.token)
       try {
         await router.write(userId, async (tx, { slot }) => {
           if (idempotency) {
@@ -147,19 +179,15 @@ export function createLogins(deps: LoginsDeps) {
           }
         })
       } catch (error) {
-        if (error instanceof DuplicateKeyError) return replayed(true)
+        if (error instanceof DuplicateKeyError) {
+          return replay(await userRows.find(router.of(userId), userId), session, change, true)
+        }
         throw error
       }
-      await sessions.endAll(userId, session.token)
-      await sessions.setEpoch(session, user.sessionEpoch + 1)
+      await keepOnly(session, user.sessionEpoch + 1)
       return { replayed: false }
     },
 
     expiresAtMs: sessions.expiresAtMs,
   }
-}
-
-function replayed(sameRequest: boolean): { replayed: boolean } {
-  if (sameRequest) return { replayed: true }
-  throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another request.')
 }

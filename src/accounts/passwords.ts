@@ -10,14 +10,19 @@ import type { Metrics } from '../telemetry/metrics.ts'
 export interface Passwords {
   /** @throws AppError `overloaded` */
   hash(password: string): Promise<string>
-  /** With `undefined` (no such user) it does the same work and says no, so that the answer takes as long. */
-  verify(passwordHash: string | undefined, password: string): Promise<boolean>
+  /**
+   * With `undefined` (no such user) it does the same work and says no, so that the answer takes as long. `beforehand` runs
+   * when its turn has come, and may still refuse: whoever waited meanwhile must not pass a throttle that has closed.
+   */
+  verify(passwordHash: string | undefined, password: string, beforehand?: () => Promise<void>): Promise<boolean>
   /** True when a stored hash was made with weaker parameters than today's. */
   isOutdated(passwordHash: string): boolean
 }
 
 const ARGON2ID = 2
 const PARAMETERS = { algorithm: ARGON2ID, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+/** The hash of a random password that was thrown away: what a login of nobody is compared with. */
+const NOBODY = '$argon2id$v=19$m=19456,t=2,p=1$xk36Hw13d0hkomOPra+dVw$X8NLE3aN2lL7s4pnWFPSfFRx/lkBHLzizGA/bb2r+Oc'
 const PREFIX = '$argon2id$v=19$m=19456,t=2,p=1$'
 
 export function createPasswords(waitingMax: number, metrics: Metrics): Passwords {
@@ -32,15 +37,15 @@ export function createPasswords(waitingMax: number, metrics: Metrics): Passwords
     waitedMs => waits.observe(waitedMs / 1000),
   )
   metrics.watch('cartload_passwords_waiting', 'Password checks waiting for a place', gate.waiting)
-  let dummy: Promise<string> | undefined
   const hashed = (password: string) => gate.run(() => hash(password, PARAMETERS))
 
   return {
     hash: hashed,
-    async verify(passwordHash, password) {
-      dummy ??= hashed('a password that nobody has')
-      const against = passwordHash ?? (await dummy)
-      const matches = await gate.run(() => verify(against, password))
+    async verify(passwordHash, password, beforehand) {
+      const matches = await gate.run(async () => {
+        await beforehand?.()
+        return verify(passwordHash ?? NOBODY, password)
+      })
       return matches && passwordHash !== undefined
     },
     isOutdated: passwordHash => !passwordHash.startsWith(PREFIX),

@@ -67,9 +67,19 @@ export function createRegistrations({ router, ids, passwords }: RegistrationDeps
     idempotency?: { key: string; fingerprint: string },
   ): Promise<{ id: string; email: string; name: string } | { takenBy: string }> {
     const address = canonicalAddress(member.email)
+    if (address.length > FIXED.emailCharsMax) {
+      const detail = `must have at most ${FIXED.emailCharsMax} characters`
+      throw new AppError('invalid_request', `E-mail ${detail}`, {
+        errors: [{ in: 'body', pointer: '#/email', detail }],
+      })
+    }
     const id = await ids.next()
     const takenBy = await reserve(address, id)
-    if (takenBy !== undefined) return { takenBy }
+    if (takenBy !== undefined) {
+      const other = await userRows.find(router.of(takenBy), takenBy)
+      if (other || !idempotency) return { takenBy }
+      throw new AppError('idempotency_in_flight', 'This address is being registered right now.', { retryAfterS: 1 })
+    }
     const account = { id, email: address, name: member.name }
     try {
       await router.write(id, async (tx, { slot }) => {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { RedisConnection } from '../lib/redis.ts'
+import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { FIXED } from '../model/limits.ts'
 
 /**
@@ -43,7 +42,7 @@ import { FIXED } from '../model/limits.ts'
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
  */
 
-const LIBRARY = { source: readFileSync(join(import.meta.dirname, 'cart-functions.lua'), 'utf8') }
+const LIBRARY = readLibrary(join(import.meta.dirname, 'cart-functions.lua'))
 
 /** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
 export interface CachedCart {
@@ -72,7 +71,7 @@ export type CartCache = ReturnType<typeof createCartCache>
 
 export function createCartCache(redis: RedisConnection) {
   const call = (name: string, key: CartKey, args: readonly (string | number)[]) =>
-    redis.call(LIBRARY, `cartload_${name}`, [keyOf(key)], args)
+    redis.call(LIBRARY, name, [keyOf(key)], args)
 
   return {
     newToken: () => randomBytes(12).toString('base64url'),

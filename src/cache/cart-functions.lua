@@ -1,4 +1,4 @@
-#!lua name=cartload_cart_1
+#!lua name=cartload_cart
 
 -- The four atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
 -- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;

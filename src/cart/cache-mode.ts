@@ -92,7 +92,8 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
     timers.set(shard.name, timer.unref())
   }
 
-  await Promise.all(router.shards.map(poll))
+  // A shard that is away now gets no lease; the next poll asks again.
+  await Promise.allSettled(router.shards.map(poll))
   for (const shard of router.shards) again(shard)
 
   return {

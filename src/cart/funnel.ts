@@ -9,8 +9,8 @@ import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/dat
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CacheModes } from './cache-mode.ts'
 import { pageOf, type RenderedCart, renderCart } from './cart-view.ts'
+import type { FencedWrite, SetFence } from './fenced-write.ts'
 
 /**
  * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
@@ -58,7 +58,7 @@ export class HandedOver extends Error {
 export interface FunnelDeps {
   readonly router: Router
   readonly cache: CartCache
-  readonly modes: CacheModes
+  readonly fencedWrite: FencedWrite
   readonly pricing: Pricing
   readonly limits: Limits
   readonly currency: string
@@ -75,14 +75,12 @@ interface Prepared {
 }
 
 class LostRace extends Error {}
-class CannotFence extends Error {}
-class Draining extends Error {}
 
 const OPTIMISTIC_ATTEMPTS = 3
 
 export type Funnel = ReturnType<typeof createFunnel>
 
-export function createFunnel({ router, cache, modes, pricing, limits, currency, metrics }: FunnelDeps) {
+export function createFunnel({ router, cache, fencedWrite, pricing, limits, currency, metrics }: FunnelDeps) {
   const queue = createKeyedQueue()
 
   /**
@@ -93,20 +91,12 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
     return queue.run(request.userId, async () => {
       const stored = await findAnswer(request)
       if (stored) return stored
-      let fenceFailures = 0
       for (let attempt = 1; attempt <= FIXED.writeAttemptsMax; attempt++) {
-        let mode: Fence | undefined
         try {
-          return await attemptChange(request, plan, attempt > OPTIMISTIC_ATTEMPTS, fence => {
-            mode = fence
-          })
+          return await attemptChange(request, plan, attempt > OPTIMISTIC_ATTEMPTS)
         } catch (error) {
-          const shard = router.of(request.userId)
           if (error instanceof LostRace) metrics.cartWrites.inc({ result: 'conflict' })
-          else if (error instanceof Draining && mode) await modes.settle(shard, mode.cache.epoch)
-          else if (error instanceof CannotFence && mode) {
-            if (++fenceFailures > 1) await modes.suspend(shard, mode.cache.epoch)
-          } else if (error instanceof DuplicateKeyError && request.idempotency) {
+          else if (error instanceof DuplicateKeyError && request.idempotency) {
             const first = await findAnswer(request)
             if (first) return first
             throw error
@@ -121,7 +111,6 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
     request: ChangeRequest,
     plan: (lines: Lines) => Plan | Promise<Plan>,
     lockFirst: boolean,
-    onFence: (fence: Fence) => void,
   ): Promise<Changed> {
     const { userId } = request
     let seen: { current: StoredCart; prepared: Prepared } | undefined
@@ -132,12 +121,10 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
       seen = { current, prepared }
     }
     const token = cache.newToken()
-    const { prepared, fence } = await router.write(userId, async (tx, passed) => {
-      onFence(passed)
-      if (passed.cache.state === 'draining') throw new Draining()
+    const { prepared, fence } = await fencedWrite(userId, async (tx, passed, setFence) => {
       const current = seen?.current ?? requireCart(await cartRows.loadLocked(tx, userId))
       const ready = seen?.prepared ?? (await prepare(request, current, plan))
-      await commitRows({ tx, fence: passed, request, current, prepared: ready, token })
+      await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token })
       return { prepared: ready, fence: passed }
     })
     if (prepared.changed && fence.cache.state === 'on') {
@@ -174,12 +161,13 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
   async function commitRows(work: {
     tx: Transaction
     fence: Fence
+    setFence: SetFence
     request: ChangeRequest
     current: StoredCart
     prepared: Prepared
     token: string
   }): Promise<void> {
-    const { tx, fence, request, current, prepared, token } = work
+    const { tx, fence, setFence, request, current, prepared, token } = work
     const { userId, idempotency } = request
     const { rendered } = prepared
     if (idempotency) {
@@ -196,17 +184,12 @@ export function createFunnel({ router, cache, modes, pricing, limits, currency, 
     }
     if (prepared.changed) {
       if (!(await cartRows.advance(tx, userId, current.version, rendered))) throw new LostRace()
-      const fencing =
-        fence.cache.state === 'on'
-          ? cache.fence({ userId, epoch: fence.cache.epoch }, rendered.version, token)
-          : Promise.resolve()
       const [fenced, written] = await Promise.allSettled([
-        fencing,
+        setFence(rendered.version, token),
         cartRows.writeLines(tx, userId, fence.slot, prepared.difference),
       ])
       if (written.status === 'rejected') throw written.reason
-      if (fenced.status === 'rejected')
-        throw new CannotFence('the cache did not acknowledge the fence', { cause: fenced.reason })
+      if (fenced.status === 'rejected') throw fenced.reason
     }
     await prepared.record?.(tx, fence)
   }

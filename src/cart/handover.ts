@@ -5,6 +5,7 @@ import type { CartCache } from '../cache/cart-cache.ts'
 import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
+import type { FencedWrite } from './fenced-write.ts'
 import type { Changed, ChangeRequest, Funnel } from './funnel.ts'
 
 /**
@@ -32,11 +33,12 @@ export interface HandoverDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly funnel: Funnel
+  readonly fencedWrite: FencedWrite
   readonly limits: Limits
   readonly rule: MergeRule
 }
 
-export function createHandover({ router, cache, funnel, limits, rule }: HandoverDeps) {
+export function createHandover({ router, cache, funnel, fencedWrite, limits, rule }: HandoverDeps) {
   /** Hands a guest's cart to a user. Undefined when there was nothing to merge, or it went to somebody else before. */
   async function handOver(guestId: string, userId: string): Promise<Merged | undefined> {
     await freeze(guestId, userId)
@@ -47,11 +49,10 @@ export function createHandover({ router, cache, funnel, limits, rule }: Handover
   }
 
   async function freeze(guestId: string, userId: string): Promise<void> {
-    await router.write(guestId, async (tx, fence) => {
+    await fencedWrite(guestId, async (tx, _, setFence) => {
       if (!(await cartRows.handOver(tx, guestId, userId))) return
-      if (fence.cache.state !== 'on') return
       const guest = await cartRows.loadLocked(tx, guestId)
-      await cache.fence({ userId: guestId, epoch: fence.cache.epoch }, guest?.version ?? 1, cache.newToken())
+      await setFence(guest?.version ?? 1, cache.newToken())
     })
   }
 

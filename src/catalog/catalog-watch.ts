@@ -7,7 +7,7 @@ import type { Log } from '../telemetry/log.ts'
 
 /**
  * Keeps an instance on the newest catalogue: asks for its version once a second and loads the products when it moved.
- * Until the global database answers again, the instance goes on with what it has.
+ * Until the global database answers again, the instance goes on with what it has; with nothing, prices are not available.
  */
 export interface CatalogWatch {
   version(): number
@@ -16,14 +16,16 @@ export interface CatalogWatch {
 
 export async function watchCatalog(global: Database, pricing: Pricing, log: Log): Promise<CatalogWatch> {
   let stopped = false
+  let loaded = false
   let timer: NodeJS.Timeout | undefined
 
   async function load(): Promise<void> {
     const version = await catalogRows.version(global)
-    if (version === pricing.catalogVersion()) return
+    if (loaded && version === pricing.catalogVersion()) return
     const products: Product[] = []
     for await (const page of catalogRows.all(global, FIXED.catalogLoadRows)) products.push(...page)
     pricing.useCatalog(version, products)
+    loaded = true
     log.info({ version, products: products.length }, 'catalogue loaded')
   }
 
@@ -37,7 +39,7 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
     timer.unref()
   }
 
-  await load()
+  await load().catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be loaded yet'))
   again()
   return {
     version: pricing.catalogVersion,

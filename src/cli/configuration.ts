@@ -6,7 +6,7 @@ import { SLOTS } from '../sharding/slots.ts'
 import { renderNginx } from '../stack/nginx.ts'
 import { createStack } from '../stack/stack.ts'
 import { openDatabase } from '../store/database.ts'
-import { migrateGlobal, migrateShard, migrationStatus, shardName } from '../store/migrate.ts'
+import { migrateGlobal, migrateShards, migrationStatus, shardName } from '../store/migrate.ts'
 import { createSlotRouter } from '../store/router.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -68,12 +68,11 @@ export function migrateCommand(projectDir: string): Command {
       await step('migrate global', async say => {
         for (const file of (await migrateGlobal(as(servers.global))).applied) say(file)
       })
-      for (const [index, url] of servers.shards.entries()) {
-        await step(`migrate ${shardName(index)}`, async say => {
-          const { applied } = await migrateShard(as(url), index, servers.shards.length)
-          for (const file of applied) say(file)
-        })
-      }
+      await step(`migrate ${servers.shards.length} shards`, async say => {
+        for (const { database, applied } of await migrateShards(servers.shards.map(as))) {
+          for (const file of applied) say(`${database}: ${file}`)
+        }
+      })
     },
   }
 }

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   type WriteStream,
@@ -258,9 +259,10 @@ async function importCart(
     const userId = 'id' in added ? added.id : added.takenBy
     const key = `import:${basket.id}`.slice(0, FIXED.idempotencyKeyCharsMax)
     const fingerprint = hash('sha256', JSON.stringify(basket.lines))
-    await app.carts.addLines({ userId, idempotency: { key, fingerprint } }, basket.lines, [])
+    await app.carts.addLines({ userId, ifMatch: 0, idempotency: { key, fingerprint } }, basket.lines, [])
     return undefined
   } catch (error) {
+    if (isAppError(error, 'version_mismatch')) return undefined // imported before, so long ago that its key is forgotten
     const refused = ['product_unknown', 'line_quantity_max', 'cart_lines_max', 'idempotency_mismatch', 'email_taken']
     if (isAppError(error) && refused.includes(error.code)) return error.message
     throw error
@@ -285,6 +287,11 @@ async function* linesOf(file: string, limit: number, after = 0): AsyncGenerator<
 function rememberer(path: string) {
   return {
     read: () => (existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { line: number }).line : 0),
-    write: (line: number) => writeFileSync(path, JSON.stringify({ line })),
+    /** Renamed into place, so that a kill leaves the old one or the new one. */
+    write(line: number): void {
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(`${path}.new`, JSON.stringify({ line }))
+      renameSync(`${path}.new`, path)
+    },
   }
 }

@@ -1,5 +1,6 @@
 import { type App, createApp } from '../app.ts'
 import { loadConfig } from '../config/config.ts'
+import { isAppError } from '../lib/errors.ts'
 import type { Step } from '../stack/stack.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { createLog } from '../telemetry/log.ts'
@@ -85,7 +86,9 @@ export async function seed(app: App, options: SeedOptions, run: Step): Promise<v
         const lines = generator.cart(index)
         const key = `seed:${options.seed}:${options.products}:${index}`
         const idempotency = { key, fingerprint: key }
-        await app.carts.addLines({ userId, idempotency }, lines, [])
+        await app.carts.addLines({ userId, ifMatch: 0, idempotency }, lines, []).catch((error: unknown) => {
+          if (!isAppError(error, 'version_mismatch')) throw error // there was a cart before: it is left alone
+        })
         bar.add()
       },
     )

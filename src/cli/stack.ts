@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { styleText } from 'node:util'
 import { createApp } from '../app.ts'
 import { type Config, loadConfig, type Secrets } from '../config/config.ts'
@@ -134,8 +135,11 @@ export function reloadCommand(projectDir: string): Command {
 async function seedIfEmpty(config: Config, servers: Parameters<typeof createApp>[1], secrets: Secrets): Promise<void> {
   const app = await createApp(config, servers, createLog('warn'))
   try {
-    if ((await catalogRows.count(app.global)) > 0) return
+    const begun = join(config.dataDir, 'seeding') // there while a seed is under way: one that was cut off is done again
+    if ((await catalogRows.count(app.global)) > 0 && !existsSync(begun)) return
+    writeFileSync(begun, '')
     await seed(app, { products: 5000, users: 2000, seed: 1, password: secrets.seedPassword }, step)
+    rmSync(begun)
   } finally {
     await app.close()
   }

@@ -1,5 +1,6 @@
 import type { Logins } from '../accounts/logins.ts'
 import type { Registrations } from '../accounts/registration.ts'
+import { isAppError } from '../lib/errors.ts'
 import { type Answer, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
@@ -21,6 +22,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       answer: { status: 201, description: 'The account', schema: schemas.registered },
       problems: [400, 409, 415, 422, 503],
       async handle({ body }, call) {
+        await logins.countAccount(call.address)
         // Without the password: see accounts/registration.ts.
         const idempotency = idempotencyOf(call, { email: body.email, name: body.name })
         const { replayed, ...account } = await registrations.register(body, idempotency)
@@ -40,7 +42,10 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       problems: [400, 401, 415, 429, 503],
       async handle({ body }, call) {
         // A session that is over must not keep anybody from logging in.
-        const current = await call.session().catch(() => undefined)
+        const current = await call.session().catch((error: unknown) => {
+          if (isAppError(error, 'session_ended')) return undefined
+          throw error
+        })
         const { session, expiresAtMs, merged } = await logins.logIn(body.email, body.password, {
           address: call.address,
           current,
@@ -52,7 +57,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
           expiresAt: new Date(expiresAtMs).toISOString(),
           merged: merged ? { lines: merged.lines, leftOut: merged.leftOut } : null,
         }
-        return { ...json(201, answer), cookie: { token, expiresAtMs } }
+        return { ...json(201, answer), cookie: { token, endsAtMs: session.endsAtMs } }
       },
     }),
     route({

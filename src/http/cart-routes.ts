@@ -28,7 +28,7 @@ export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas): Rout
     if (known) return { status: 200, body: done.body, headers }
     const token = session.token.text
     headers['X-Session-Token'] = token
-    return { status: 200, body: done.body, headers, cookie: { token, expiresAtMs: logins.expiresAtMs(session) } }
+    return { status: 200, body: done.body, headers, cookie: { token, endsAtMs: session.endsAtMs } }
   }
 
   return [

@@ -26,8 +26,9 @@ export function readCredentials(request: IncomingMessage, secure: boolean): Cred
   return sid === undefined ? { token: undefined, malformed: false, fromCookie: false } : credentials(sid, true)
 }
 
-export function setCookie(token: string, expiresAtMs: number, secure: boolean): string {
-  const expires = new Date(expiresAtMs).toUTCString()
+/** The cookie lives as long as the session may at most; the idle limit is the server's, who moves it along. */
+export function setCookie(token: string, endsAtMs: number, secure: boolean): string {
+  const expires = new Date(endsAtMs).toUTCString()
   return `${cookieName(secure)}=${token}; Path=/; Expires=${expires}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
 }
 

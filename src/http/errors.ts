@@ -100,6 +100,9 @@ export function errorHandler(log: Log): ErrorRequestHandler {
 /** Errors of Express's own parsers have a `type`; the rest that is not ours is a bug. */
 function translate(error: unknown): AppError {
   if (isAppError(error)) return error
+  if (error instanceof Error && error.name === 'LockWaitError') {
+    return new AppError('overloaded', 'Too many changes at once to the same rows.', { retryAfterS: 1, cause: error })
+  }
   const type = error instanceof Error && 'type' in error ? String(error.type) : ''
   switch (type) {
     case 'entity.parse.failed':

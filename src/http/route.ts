@@ -57,7 +57,7 @@ export interface Answer {
   /** JSON, ready to send. */
   readonly body?: Buffer | string
   readonly headers?: Readonly<Record<string, string>>
-  readonly cookie?: { readonly token: string; readonly expiresAtMs: number } | 'clear'
+  readonly cookie?: { readonly token: string; readonly endsAtMs: number } | 'clear'
 }
 
 /** Declares a route with the types of its schemas. */

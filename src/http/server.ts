@@ -85,7 +85,8 @@ function begin({ drain, metrics }: ServerDeps, limits: Limits): RequestHandler {
     if (drain.isDraining()) {
       response.setHeader('Connection', 'close')
       // nginx passes a request that was not begun on to the next instance, and stops asking this one.
-      if (drain.refuses(request.method)) throw new AppError('draining', 'This instance is going away.')
+      if (drain.refuses(request.method, request.headers['idempotency-key'] !== undefined))
+        throw new AppError('draining', 'This instance is going away.')
     }
     if (inFlight >= limits.inFlightMax) {
       metrics.shed.inc()
@@ -185,7 +186,7 @@ function send(response: ServerResponse, answer: Answer, secure: boolean): void {
     const { cookie } = answer
     response.setHeader(
       'Set-Cookie',
-      cookie === 'clear' ? clearCookie(secure) : setCookie(cookie.token, cookie.expiresAtMs, secure),
+      cookie === 'clear' ? clearCookie(secure) : setCookie(cookie.token, cookie.endsAtMs, secure),
     )
   }
   if (answer.body === undefined) {

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { isAppError, unavailable } from './errors.ts'
@@ -32,9 +34,17 @@ export interface RedisConnection {
   close(): Promise<void>
 }
 
-/** A Redis Functions library: `source` starts with `#!lua name=<name>`. */
+/** A Redis Functions library. Its names carry a hash of its text, so that two versions of the application live side by side. */
 export interface RedisLibrary {
   readonly source: string
+  readonly prefix: string
+}
+
+/** Reads a library whose own names all begin with `cartload_`; callers leave that out. */
+export function readLibrary(file: string): RedisLibrary {
+  const text = readFileSync(file, 'utf8')
+  const prefix = `cartload_${hash('sha256', text).slice(0, 8)}_`
+  return { source: text.replaceAll('cartload_', prefix), prefix }
 }
 
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
@@ -67,7 +77,8 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
-    const invoke = (): Promise<unknown> => run(redis => redis.fcall(name, keys.length, ...keys, ...args))
+    const invoke = (): Promise<unknown> =>
+      run(redis => redis.fcall(library.prefix + name, keys.length, ...keys, ...args))
     try {
       return await invoke()
     } catch (error) {

@@ -44,7 +44,7 @@ export const FIXED = {
   passwordCharsMin: 8,
   passwordCharsMax: 256,
   searchCharsMax: 64,
-  cursorCharsMax: 300,
+  cursorCharsMax: 2_000,
   idempotencyKeyCharsMax: 255,
   idempotencyKeepHours: 48,
   mergeUndoHours: 24,
@@ -92,7 +92,7 @@ export const FIXED = {
   loginFreeFailuresPerAddress: 100,
   loginDelayMsMax: 15 * 60_000,
   loginWindowS: 60 * 60,
-  guestsPerAddressPerMinute: 6_000,
+  newPerAddressPerMinute: { guests: 6_000, accounts: 3_000 },
 
   pricingMsMax: 1_000,
   touchEveryMs: 60_000,

@@ -1,3 +1,4 @@
+import { FIXED } from './limits.ts'
 import type { Minor } from './money.ts'
 
 /** A thing that is sold. `price` is in minor units of the shop's one currency. */
@@ -10,5 +11,6 @@ export interface Product {
 
 /** The form in which names are searched: Unicode-folded, lower case, single spaces. */
 export function searchForm(text: string): string {
-  return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim()
+  // Normalising may make text longer than its column.
+  return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim().slice(0, FIXED.productNameCharsMax)
 }

@@ -7,14 +7,14 @@ import { FIXED } from '../model/limits.ts'
  * moment, so closing them first would hit requests on their way; a POST that was sent is never retried. In this order:
  *
  *   1. Every answer says `Connection: close`: nginx retires each connection after a good exchange. Readiness says no.
- *   2. Reads are refused with 502, untouched. nginx gives them to the next instance and, because that counts as a
- *      failure, asks this one no more (max_fails=1 for fail_timeout). POSTs that still come are served.
+ *   2. Reads, and writes with an Idempotency-Key, are refused with 502, untouched. nginx gives them to the next instance
+ *      and, because that counts as a failure, asks this one no more (max_fails=1 for fail_timeout). Others are served.
  *   3. When nothing has come for a moment, the listener closes, what is under way finishes, and idle connections go.
  */
 export interface Drain {
   isDraining(): boolean
-  /** True when a request with this method should be sent to another instance. */
-  refuses(method: string): boolean
+  /** True when this request should be sent to another instance: nginx does that with reads, and with writes that have a key. */
+  refuses(method: string, hasKey: boolean): boolean
   /** Returns when the server has closed and nothing is under way. */
   run(server: Server): Promise<void>
 }
@@ -22,6 +22,7 @@ export interface Drain {
 /** Longer than nginx's fail_timeout, whose clock has steps of a second: whoever was out before us is back by now. */
 const CLOSE_HEADERS_MS = 2_200
 const QUIET_MS = 250
+const GRACE_MS = 3_000
 const REFUSABLE = new Set(['GET', 'HEAD'])
 
 export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
@@ -29,7 +30,7 @@ export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
 
   return {
     isDraining: () => phase !== 'open',
-    refuses: method => phase === 'refusing' && REFUSABLE.has(method),
+    refuses: (method, hasKey) => phase === 'refusing' && (hasKey || REFUSABLE.has(method)),
     async run(server) {
       const deadline = performance.now() + msMax
       let lastRequest = performance.now()
@@ -39,7 +40,8 @@ export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
       phase = 'closing'
       await sleep(CLOSE_HEADERS_MS)
       phase = 'refusing'
-      while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline) await sleep(20)
+      // What is still under way when the quiet never comes has a grace of its own before it is cut off.
+      while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline - GRACE_MS) await sleep(20)
       const closed = new Promise<void>(resolve => {
         server.close(() => resolve())
       })

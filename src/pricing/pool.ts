@@ -50,14 +50,16 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   )
   metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', gate.waiting)
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
-  let snapshot: Snapshot = packSnapshot(0, [])
+  let snapshot: Snapshot | undefined
 
   return {
     useCatalog(version, products) {
       snapshot = packSnapshot(version, products)
     },
-    catalogVersion: () => snapshot.version,
+    catalogVersion: () => snapshot?.version ?? 0,
     async price(lines) {
+      // Without a catalogue every product would look as if it were not sold any more.
+      if (!snapshot) throw unavailable('global', new Error('no catalogue has been loaded yet'))
       const since = performance.now()
       const task: PricingTask = {
         skus: lines.map(line => line.sku),

@@ -1,4 +1,4 @@
-#!lua name=cartload_sessions_1
+#!lua name=cartload_sessions
 
 -- Sessions of one user: a string per session, and a sorted set of their names by the time they end at the latest.
 

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { RedisConnection } from '../lib/redis.ts'
+import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { FIXED } from '../model/limits.ts'
 import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
 
@@ -27,7 +26,7 @@ export interface SessionOptions {
 
 export type Sessions = ReturnType<typeof createSessions>
 
-export const SESSION_LIBRARY = { source: readFileSync(join(import.meta.dirname, 'session-functions.lua'), 'utf8') }
+export const SESSION_LIBRARY = readLibrary(join(import.meta.dirname, 'session-functions.lua'))
 
 export function createSessions(redis: RedisConnection, options: SessionOptions, now: () => number = Date.now) {
   const idleMs = (kind: Session['kind']) => (kind === 'guest' ? options.guestIdleMs : options.idleMs)
@@ -41,7 +40,7 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
       const session: Session = { token, userId, kind, epoch, createdAtMs: at, endsAtMs }
       const ttl = Math.min(idleMs(kind), endsAtMs - at)
       const keys = [sessionKey(token), indexKey(userId)]
-      await redis.call(SESSION_LIBRARY, 'cartload_session_create', keys, [
+      await redis.call(SESSION_LIBRARY, 'session_create', keys, [
         encode(session, at),
         ttl,
         endsAtMs,
@@ -63,20 +62,20 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
         const ttl = Math.min(idleMs(session.kind), session.endsAtMs - at)
         // Beside the request: if it fails, the next request does it.
         redis
-          .call(SESSION_LIBRARY, 'cartload_session_touch', [key], [value, encode(session, at), Math.ceil(ttl)])
+          .call(SESSION_LIBRARY, 'session_touch', [key], [value, encode(session, at), Math.ceil(ttl)])
           .catch(() => undefined)
       }
       return session
     },
 
     async end(token: SessionToken): Promise<void> {
-      await redis.call(SESSION_LIBRARY, 'cartload_session_end', [sessionKey(token), indexKey(token.userId)], [])
+      await redis.call(SESSION_LIBRARY, 'session_end', [sessionKey(token), indexKey(token.userId)], [])
     },
 
     /** Ends all sessions of a user, except `keep`. Returns how many. */
     async endAll(userId: string, keep?: SessionToken): Promise<number> {
       const kept = keep ? sessionKey(keep) : ''
-      return Number(await redis.call(SESSION_LIBRARY, 'cartload_session_end_all', [indexKey(userId)], [kept]))
+      return Number(await redis.call(SESSION_LIBRARY, 'session_end_all', [indexKey(userId)], [kept]))
     },
 
     /** Carries a session over to a new epoch; does nothing when it has ended meanwhile. */

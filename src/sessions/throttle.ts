@@ -34,9 +34,7 @@ export function createThrottle(redis: RedisConnection, now: () => number = Date.
     async failed(account: string, address: string): Promise<void> {
       const args = [now(), FIXED.loginWindowS]
       await Promise.all(
-        [accountKey(account), addressKey(address)].map(key =>
-          redis.call(SESSION_LIBRARY, 'cartload_failed', [key], args),
-        ),
+        [accountKey(account), addressKey(address)].map(key => redis.call(SESSION_LIBRARY, 'failed', [key], args)),
       )
     },
 
@@ -44,11 +42,11 @@ export function createThrottle(redis: RedisConnection, now: () => number = Date.
       await redis.run(client => client.del(accountKey(account)))
     },
 
-    /** Bounds how many guests one address may make. @throws AppError `too_many_attempts` */
-    async countGuest(address: string): Promise<void> {
-      const made = await redis.call(SESSION_LIBRARY, 'cartload_count', [`guests:${short(address)}`], [60])
-      if (Number(made) > FIXED.guestsPerAddressPerMinute) {
-        throw new AppError('too_many_attempts', 'Too many new guests from this address.', { retryAfterS: 60 })
+    /** Bounds how many guests or accounts one address may make. @throws AppError `too_many_attempts` */
+    async count(what: 'guests' | 'accounts', address: string): Promise<void> {
+      const made = await redis.call(SESSION_LIBRARY, 'count', [`${what}:${short(address)}`], [60])
+      if (Number(made) > FIXED.newPerAddressPerMinute[what]) {
+        throw new AppError('too_many_attempts', `Too many new ${what} from this address.`, { retryAfterS: 60 })
       }
     },
   }

@@ -112,7 +112,7 @@ export function writeServersFile(path: string, servers: readonly ServerSpec[], l
   writePrivate(path, JSON.stringify({ apps }, undefined, 2))
 }
 
-/** True when the process is there and its command line or environment says that it is ours (process numbers are reused). */
+/** True when the process is there and its command line says that it is ours (process numbers are reused). */
 export function isRunning(pid: number, mark: string): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false
   try {
@@ -123,7 +123,7 @@ export function isRunning(pid: number, mark: string): boolean {
   try {
     const of = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
     if (of('stat').split(') ').at(-1)?.startsWith('Z')) return false
-    return of('cmdline').includes(mark) || of('environ').includes(mark)
+    return of('cmdline').includes(mark)
   } catch {
     return !existsSync('/proc/self') // no /proc on this system: believe the number
   }

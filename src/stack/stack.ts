@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
-import { migrateGlobal, migrateShard } from '../store/migrate.ts'
+import { migrateGlobal, migrateShards } from '../store/migrate.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
 import { nginxOrphans, pidFiles, stopProcess } from './orphans.ts'
 import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
@@ -122,6 +122,7 @@ export function createStack(config: Config): Stack {
       )
     }
     await stopOrphans()
+    refuseMovedPorts()
     await refuseTakenPorts()
     writePrivate(at(EMBEDDED_ENV), embeddedEnv())
   }
@@ -152,7 +153,11 @@ export function createStack(config: Config): Stack {
     const pids: number[] = []
     if (!servers.isAlive()) pids.push(...pidFiles([at('nginx', 'run'), ...backendDirs()]))
     if (!instances.isAlive()) pids.push(...pidFiles([at('pm2', 'pids')]))
-    await Promise.all(pids.filter(pid => isRunning(pid, dataDir) || isRunning(pid, config.projectDir)).map(stopProcess))
+    await Promise.all(
+      pids
+        .filter(pid => isRunning(pid, dataDir) || isRunning(pid, join(config.projectDir, 'src', 'main.ts')))
+        .map(stopProcess),
+    )
     if (!servers.isAlive()) await Promise.all(nginxOrphans(logDir).map(stopProcess))
   }
 
@@ -162,6 +167,13 @@ export function createStack(config: Config): Stack {
       at('redis-sessions'),
       at('redis-cache'),
     ]
+  }
+
+  /** Running servers stay where they are; a start with other ports would write addresses that nobody listens on. */
+  function refuseMovedPorts(): void {
+    const file = at(EMBEDDED_ENV)
+    if (!servers.isAlive() || !existsSync(file) || readFileSync(file, 'utf8') === embeddedEnv()) return
+    throw new StackError('The servers are running with other ports than these settings name. Stop them first: npm stop')
   }
 
   async function refuseTakenPorts(): Promise<void> {
@@ -214,7 +226,7 @@ export function createStack(config: Config): Stack {
     await step('migrate the databases', async say => {
       const reports = [
         await migrateGlobal(mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'migrations')),
-        ...(await Promise.all(shardUrls('migrations').map((url, index) => migrateShard(url, index, shardCount)))),
+        ...(await migrateShards(shardUrls('migrations'))),
       ]
       for (const { database, applied } of reports) if (applied.length > 0) say(`${database}: ${applied.join(', ')}`)
     })

@@ -86,21 +86,55 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   )
   const timer = metrics.statements.labels({ shard: name })
 
+  /**
+   * Every statement has the same limit, whatever it waits for (preparing, a lock, a server that has stopped answering): a
+   * connection that missed it is thrown away, since nobody knows what it will still say.
+   */
+  async function limited<T>(connection: PoolConnection, statement: Promise<T>): Promise<T> {
+    const since = performance.now()
+    let timeout: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timeout = setTimeout(() => {
+        connection.destroy()
+        reject(new StatementTimeout(`no answer after ${limits.statementMsMax} ms`))
+      }, limits.statementMsMax)
+    })
+    try {
+      return await Promise.race([statement, late])
+    } finally {
+      clearTimeout(timeout)
+      timer.observe((performance.now() - since) / 1000)
+    }
+  }
+
   async function send<R extends RowDataPacket[] | ResultSetHeader>(
-    connection: Pool | PoolConnection,
+    connection: PoolConnection,
     sql: string,
     values: readonly unknown[],
   ): Promise<R> {
-    const since = performance.now()
-    const request = { sql, values: [...values], timeout: limits.statementMsMax }
+    // A list among the values is spread into the text by the driver, which prepared statements cannot do.
+    const spread = values.some(Array.isArray)
+    const [result] = await limited(
+      connection,
+      spread ? connection.query<R>(sql, [...values]) : connection.execute<R>(sql, [...values] as string[]),
+    )
+    return result
+  }
+
+  /** One statement on a connection of its own. */
+  async function single<R extends RowDataPacket[] | ResultSetHeader>(
+    sql: string,
+    values: readonly unknown[],
+  ): Promise<R> {
+    const connection = await pool.getConnection()
     try {
-      // A list among the values is spread into the text by the driver, which prepared statements cannot do.
-      const [result] = values.some(Array.isArray)
-        ? await connection.query<R>(request)
-        : await connection.execute<R>(request)
+      const result = await send<R>(connection, sql, values)
+      connection.release()
       return result
-    } finally {
-      timer.observe((performance.now() - since) / 1000)
+    } catch (error) {
+      if (isIll(error)) connection.destroy()
+      else connection.release()
+      throw error
     }
   }
 
@@ -127,27 +161,22 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       run: async (sql, values = []) => (await named(send<ResultSetHeader>(connection, sql, values))).affectedRows,
     }
     try {
-      await connection.query('START TRANSACTION')
+      await limited(connection, connection.query('START TRANSACTION'))
       const result = await work(tx)
       committing = true
-      await connection.query('COMMIT')
+      await limited(connection, connection.query('COMMIT'))
       return result
     } catch (error) {
-      if (committing && isIll(error)) {
-        usable = false
-        throw new AppError(
-          'outcome_unknown',
-          'The database was lost while it committed: the change may or may not have happened.',
-          {
-            retryAfterS: 1,
-            cause: error,
-          },
-        )
+      usable = !isIll(error)
+      if (committing && !usable) {
+        const text = 'The database was lost while it committed: the change may or may not have happened.'
+        throw new AppError('outcome_unknown', text, { retryAfterS: 1, cause: error })
       }
-      await connection.query('ROLLBACK').catch(() => {
-        usable = false
-      })
-      if (isIll(error)) usable = false
+      if (usable) {
+        await limited(connection, connection.query('ROLLBACK')).catch(() => {
+          usable = false
+        })
+      }
       throw error
     } finally {
       if (usable) connection.release()
@@ -158,11 +187,11 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   return {
     name,
     rows: <Row>(sql: string, values: readonly unknown[] = []) =>
-      guarded(() => gate.run(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[])),
+      guarded(() => gate.run(async () => (await single<RowDataPacket[]>(sql, values)) as Row[])),
     run: (sql, values = []) =>
-      guarded(() => gate.run(async () => (await send<ResultSetHeader>(pool, sql, values)).affectedRows)),
+      guarded(() => gate.run(async () => (await single<ResultSetHeader>(sql, values)).affectedRows)),
     background: <Row>(sql: string, values: readonly unknown[] = []) =>
-      guarded(async () => (await send<RowDataPacket[]>(pool, sql, values)) as Row[]),
+      guarded(async () => (await single<RowDataPacket[]>(sql, values)) as Row[]),
     async transaction(work) {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -180,9 +209,13 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         }
       }
     },
-    ping: async () => void (await guarded(() => send(pool, 'SELECT 1 FROM DUAL', []))),
+    ping: async () => void (await guarded(() => single('SELECT 1 FROM DUAL', []))),
     close: () => pool.end(),
   }
+}
+
+class StatementTimeout extends Error {
+  readonly fatal = true
 }
 
 class RunAgain extends Error {
@@ -230,7 +263,8 @@ function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log): Pool
 const SESSION = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   `SET SESSION innodb_lock_wait_timeout = ${FIXED.lockWaitS}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00'`,
-  `SET SESSION idle_write_transaction_timeout = ${FIXED.idleTransactionS}`,
+  // MariaDB's own: a process that was stopped in the middle of a transaction must not hold its locks for long.
+  `SET SESSION idle_write_transaction_timeout = ${FIXED.idleTransactionS}, idle_transaction_timeout = ${FIXED.idleTransactionS}`,
 ]
 
 function errnoOf(error: unknown): number | undefined {

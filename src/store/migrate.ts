@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise'
 import { Umzug } from 'umzug'
+import { AppError } from '../lib/errors.ts'
 import { evenRanges, SLOTS } from '../sharding/slots.ts'
 
 /**
@@ -22,15 +23,43 @@ export async function migrateGlobal(url: string): Promise<MigrationReport> {
   }))
 }
 
-/** Migrates shard `index` of `count`, and on first use gives it its range of slots. */
-export async function migrateShard(url: string, index: number, count: number): Promise<MigrationReport> {
-  const name = shardName(index)
-  return withLockedDatabase(url, async connection => {
-    const applied = await applyFiles(connection, 'shard')
-    const [rows] = await connection.query<RowDataPacket[]>('SELECT COUNT(*) AS slots FROM slots')
-    if (Number(rows[0]?.['slots']) === 0) await claimSlots(connection, name, count)
-    return { database: name, applied }
-  })
+/**
+ * Migrates all shards, and on first use deals the slots out. A shard without slots beside shards that have them is refused:
+ * dealing again would give slots two owners. A running installation grows by splitting a shard, not by adding an empty one.
+ */
+export async function migrateShards(urls: readonly string[]): Promise<MigrationReport[]> {
+  const reports = await Promise.all(
+    urls.map((url, index) =>
+      withLockedDatabase(url, async connection => ({
+        database: shardName(index),
+        applied: await applyFiles(connection, 'shard'),
+        slots: await countSlots(connection),
+      })),
+    ),
+  )
+  const empty = reports.filter(report => report.slots === 0)
+  if (empty.length > 0 && empty.length < reports.length) {
+    const names = empty.map(report => report.database).join(', ')
+    throw new AppError(
+      'unavailable',
+      `${names}: a database without slots beside others that own them all. Split a shard instead of adding one.`,
+    )
+  }
+  if (empty.length > 0) {
+    await Promise.all(
+      urls.map((url, index) =>
+        withLockedDatabase(url, async connection => {
+          if ((await countSlots(connection)) === 0) await claimSlots(connection, shardName(index), urls.length)
+        }),
+      ),
+    )
+  }
+  return reports
+}
+
+async function countSlots(connection: Connection): Promise<number> {
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT COUNT(*) AS slots FROM slots')
+  return Number(rows[0]?.['slots'])
 }
 
 export function shardName(index: number): string {

@@ -68,11 +68,12 @@ class NotMine extends Error {}
 
 const MAP_ATTEMPTS_MAX = 3
 
-/** Routes by slots. Databases must be named as the map names them. @throws AppError `unavailable` when slots have no owner */
+/** Routes by slots. Databases must be named as the map names them. Starts also while a shard is away. */
 export async function createSlotRouter(
   shards: readonly Database[],
 ): Promise<Router & { ownerName(slot: number): string | undefined }> {
   let owners = await loadOwners(shards)
+  let looking: Promise<void> | undefined
 
   async function refresh(): Promise<void> {
     owners = await loadOwners(shards)
@@ -80,8 +81,12 @@ export async function createSlotRouter(
 
   function ownerOf(slot: number): Owner {
     const owner = owners[slot]
-    if (!owner) throw new AppError('unavailable', `No shard owns slot ${slot} right now.`, { retryAfterS: 1 })
-    return owner
+    if (owner) return owner
+    // A shard that was away when the map was loaded may be back: look again, beside this request, one look at a time.
+    looking ??= refresh().finally(() => {
+      looking = undefined
+    })
+    throw new AppError('unavailable', `No shard owns slot ${slot} right now.`, { retryAfterS: 1 })
   }
 
   return {
@@ -138,17 +143,27 @@ interface Owner {
   readonly epoch: number
 }
 
-/** Where two databases both claim a slot, the higher epoch is right: the other has not heard yet. */
+/**
+ * Where two databases both claim a slot, the higher epoch is right: the other has not heard yet. With equal epochs neither
+ * is believed. The slots of a shard that does not answer have no owner until it does.
+ */
 async function loadOwners(shards: readonly Database[]): Promise<(Owner | undefined)[]> {
   const owners: (Owner | undefined)[] = Array.from({ length: SLOTS })
-  await Promise.all(
-    shards.map(async database => {
-      for (const row of await database.background<SlotRow>(SELECT_SLOTS, [database.name])) {
-        const epoch = Number(row.epoch)
-        if (row.state === 'active' && epoch > (owners[row.slot]?.epoch ?? -1)) owners[row.slot] = { database, epoch }
-      }
-    }),
-  )
+  const answers = await Promise.allSettled(shards.map(shard => shard.background<SlotRow>(SELECT_SLOTS, [shard.name])))
+  const contested = new Set<number>()
+  for (const [index, answer] of answers.entries()) {
+    const database = shards[index]
+    if (answer.status === 'rejected' || !database) continue
+    for (const row of answer.value) {
+      const epoch = Number(row.epoch)
+      const other = owners[row.slot]?.epoch ?? -1
+      if (row.state !== 'active' || epoch < other) continue
+      if (epoch === other) contested.add(row.slot)
+      else contested.delete(row.slot)
+      owners[row.slot] = { database, epoch }
+    }
+  }
+  for (const slot of contested) owners[slot] = undefined
   return owners
 }
 

@@ -182,7 +182,37 @@ describe('accounts and sessions over HTTP', () => {
       const again = await member.put('/v1/me/password', change, { 'Idempotency-Key': 'pw' })
       expect(again.status).to.equal(204)
       expect(again.headers.get('idempotency-replayed')).to.equal('true')
+      const other = await member.put(
+        '/v1/me/password',
+        { ...change, next: 'quite another one' },
+        { 'Idempotency-Key': 'pw' },
+      )
+      expect(other.status).to.equal(422)
     })
+
+    it('refuses a session of an older epoch, should one have survived in Redis', async () => {
+      const member = await newMember(app().url)
+      await app().router.write(member.userId, tx =>
+        tx.run('UPDATE users SET session_epoch = session_epoch + 1 WHERE user_id = ?', [member.userId]),
+      )
+      expect((await member.get('/v1/me')).status).to.equal(401)
+    })
+  })
+
+  it('lets few guesses pass when many are made at once', async () => {
+    const member = await newMember(app().url)
+    const guess = () => clientOf(app().url).post('/v1/sessions', { email: member.email, password: 'wrong password' })
+    const statuses = (await Promise.all(Array.from({ length: 40 }, guess))).map(answer => answer.status)
+    expect(statuses.filter(status => status === 401).length).to.be.at.most(10)
+    expect(statuses.filter(status => status === 429).length).to.be.at.least(30)
+  })
+
+  it('refuses an address that normalising makes too long', async () => {
+    const answer = await clientOf(app().url).post('/v1/accounts', {
+      email: `${'\ufdfa'.repeat(20)}@a.bc`,
+      password: PASSWORD,
+    })
+    expect(answer.status).to.equal(400)
   })
 
   it('keeps the cookie for https apart, with the __Host- prefix', async () => {

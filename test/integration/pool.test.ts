@@ -37,6 +37,7 @@ describe('the pricing threads', () => {
       { threads: 1, queueMax: 3, taskMsMax: 500, workerFile: join(dir, 'worker.mjs') },
       createMetrics(),
     )
+    pricing.useCatalog(1, [])
   })
   afterEach(() => pricing.close())
 

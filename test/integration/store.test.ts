@@ -7,7 +7,7 @@ import { cartRows } from '../../src/store/carts.ts'
 import { type Database, DuplicateKeyError, openDatabase } from '../../src/store/database.ts'
 import { idempotencyKeys } from '../../src/store/idempotency.ts'
 import { createIds } from '../../src/store/ids.ts'
-import { migrateShard, migrationStatus } from '../../src/store/migrate.ts'
+import { migrateShards, migrationStatus } from '../../src/store/migrate.ts'
 import { createSingleRouter, createSlotRouter, type Router } from '../../src/store/router.ts'
 import { loginRows, userRows } from '../../src/store/users.ts'
 import { createLog } from '../../src/telemetry/log.ts'
@@ -211,22 +211,26 @@ describe('the store', () => {
     expect(isAppError(gone) && gone.extra['dependency']).to.equal('shard-9')
   })
 
-  it('is migrated once, however many try at once', async () => {
+  it('is migrated once, however many try at once, and an empty shard beside owners is refused', async () => {
     const admin = testServers().adminUrls.shards[0] ?? ''
     const connection = await createConnection({ uri: admin })
-    await connection.query('CREATE DATABASE IF NOT EXISTS migrate_test')
-    const url = admin.replace(/\/cartload$/, '/migrate_test')
+    const names = ['migrate_0', 'migrate_1', 'migrate_2']
+    const urls = names.map(name => admin.replace(/\/cartload$/, `/${name}`))
     try {
-      const reports = await Promise.all([1, 2, 3].map(() => migrateShard(url, 1, 4)))
-      expect(reports.filter(report => report.applied.length > 0)).to.have.length(1)
-      expect((await migrationStatus(url, 'shard')).pending).to.deep.equal([])
+      for (const name of names) await connection.query(`CREATE DATABASE ${name}`)
+      const two = urls.slice(0, 2)
+      const reports = (await Promise.all([1, 2, 3].map(() => migrateShards(two)))).flat()
+      expect(reports.filter(report => report.applied.length > 0)).to.have.length(2)
+      expect((await migrationStatus(urls[0] ?? '', 'shard')).pending).to.deep.equal([])
       const [rows] = await connection.query(
-        'SELECT MIN(slot) AS first, COUNT(*) AS slots FROM migrate_test.slots WHERE shard = ?',
+        'SELECT MIN(slot) AS first, COUNT(*) AS slots FROM migrate_1.slots WHERE shard = ?',
         ['shard-1'],
       )
-      expect(rows).to.deep.equal([{ first: 256, slots: 256 }])
+      expect(rows).to.deep.equal([{ first: 512, slots: 512 }])
+      const refused = await migrateShards(urls).catch((error: Error) => error.message)
+      expect(refused).to.include('shard-2: a database without slots')
     } finally {
-      await connection.query('DROP DATABASE migrate_test')
+      for (const name of names) await connection.query(`DROP DATABASE IF EXISTS ${name}`)
       await connection.end()
     }
   })

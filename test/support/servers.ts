@@ -19,7 +19,7 @@ import {
 } from '../../src/stack/servers.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { openDatabase } from '../../src/store/database.ts'
-import { migrateGlobal, migrateShard } from '../../src/store/migrate.ts'
+import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
@@ -108,7 +108,7 @@ export async function startServers(): Promise<TestServers> {
   await Promise.all(Object.values(backends).map(backend => backend.start()))
   const urls = [shard0, shard1].map(port => mysqlUrl(port, 'cartload', secrets, 'migrations'))
   await migrateGlobal(mysqlUrl(shard0, 'cartload_global', secrets, 'migrations'))
-  await Promise.all(urls.map((url, index) => migrateShard(url, index, 2)))
+  await migrateShards(urls)
   running = {
     dir,
     secrets,

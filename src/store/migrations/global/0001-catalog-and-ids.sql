@@ -1,20 +1,22 @@
-CREATE TABLE id_blocks (
+CREATE TABLE IF NOT EXISTS id_blocks (
   name VARCHAR(32) NOT NULL,
   next_id BIGINT UNSIGNED NOT NULL,
   PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO id_blocks (name, next_id) VALUES ('user', 1000000);
+INSERT INTO id_blocks (name, next_id) VALUES ('user', 1000000)
+ON DUPLICATE KEY UPDATE name = VALUES(name);
 
-CREATE TABLE catalog_state (
+CREATE TABLE IF NOT EXISTS catalog_state (
   name VARCHAR(32) NOT NULL,
   version BIGINT UNSIGNED NOT NULL,
   PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO catalog_state (name, version) VALUES ('products', 0);
+INSERT INTO catalog_state (name, version) VALUES ('products', 0)
+ON DUPLICATE KEY UPDATE name = VALUES(name);
 
-CREATE TABLE products (
+CREATE TABLE IF NOT EXISTS products (
   sku VARCHAR(64) NOT NULL,
   name VARCHAR(200) NOT NULL,
   search_name VARCHAR(200) NOT NULL,
