@@ -82,9 +82,20 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const cache = createCartCache(cacheRedis)
     const fencedWrite = createFencedWrite({ router, cache, modes })
-    const funnel = createFunnel({ router, cache, fencedWrite, pricing, limits, currency, metrics })
+    const funnel = createFunnel({ router, cache, fencedWrite, pricing, catalog: watch, limits, currency, metrics })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
-    const carts = createCarts({ router, cache, modes, pricing, funnel, handover, limits, currency, metrics })
+    const carts = createCarts({
+      router,
+      cache,
+      modes,
+      pricing,
+      catalog: watch,
+      funnel,
+      handover,
+      limits,
+      currency,
+      metrics,
+    })
     const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
     const passwords = createPasswords(limits.loginsWaitingMax, metrics)
     const ids = createIds(global, 'user', FIXED.userIdBlock)

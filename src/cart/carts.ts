@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
+import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { addLines, clearLines, type Edit, type LineChange, removeLine, setLine, type Wanted } from '../model/cart.ts'
@@ -25,6 +26,7 @@ export interface CartsDeps {
   readonly cache: CartCache
   readonly modes: CacheModes
   readonly pricing: Pricing
+  readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly funnel: Funnel
   readonly handover: Handover
   readonly limits: Limits
@@ -38,7 +40,7 @@ export type Peeked = CartHit | undefined
 const READ_ATTEMPTS_MAX = 3
 
 export function createCarts(deps: CartsDeps) {
-  const { router, cache, modes, pricing, funnel, handover, limits, currency, metrics } = deps
+  const { router, cache, modes, pricing, catalog, funnel, handover, limits, currency, metrics } = deps
   const fills = createKeyedQueue()
 
   /** Asks the cache for a page. Safe to do before the session is known to be good: nothing is shown or changed by it. */
@@ -140,6 +142,7 @@ export function createCarts(deps: CartsDeps) {
 
   async function render(stored: StoredCart | undefined): Promise<{ cart: RenderedCart; outdated: boolean }> {
     if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
+    await catalog.atLeast(stored.catalogVersion)
     const cart = renderCart(stored.version, currency, stored.lines, await pricing.price(stored.lines))
     return { cart, outdated: stored.digest !== '' && stored.mergedInto === undefined && stored.digest !== cart.digest }
   }

@@ -1,4 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
+import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
@@ -60,6 +61,7 @@ export interface FunnelDeps {
   readonly cache: CartCache
   readonly fencedWrite: FencedWrite
   readonly pricing: Pricing
+  readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics
@@ -80,7 +82,7 @@ const OPTIMISTIC_ATTEMPTS = 3
 
 export type Funnel = ReturnType<typeof createFunnel>
 
-export function createFunnel({ router, cache, fencedWrite, pricing, limits, currency, metrics }: FunnelDeps) {
+export function createFunnel({ router, cache, fencedWrite, pricing, catalog, limits, currency, metrics }: FunnelDeps) {
   const queue = createKeyedQueue()
 
   /**
@@ -120,12 +122,12 @@ export function createFunnel({ router, cache, fencedWrite, pricing, limits, curr
       if (!prepared.changed && !prepared.record && !request.idempotency) return answered(prepared, 'unchanged')
       seen = { current, prepared }
     }
-    const token = cache.newToken()
-    const { prepared, fence } = await fencedWrite(userId, async (tx, passed, setFence) => {
+    const { prepared, fence, token } = await fencedWrite(userId, async (tx, passed, setFence) => {
+      const fresh = cache.newToken() // for each run: a late command for the token of an earlier run must find nothing
       const current = seen?.current ?? requireCart(await cartRows.loadLocked(tx, userId))
       const ready = seen?.prepared ?? (await prepare(request, current, plan))
-      await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token })
-      return { prepared: ready, fence: passed }
+      await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token: fresh })
+      return { prepared: ready, fence: passed, token: fresh }
     })
     if (prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
@@ -146,6 +148,7 @@ export function createFunnel({ router, cache, fencedWrite, pricing, limits, curr
         extra: { version: current.version },
       })
     }
+    await catalog.atLeast(current.catalogVersion)
     const planned = await plan(current.lines)
     const priced = await pricing.price(planned.lines)
     refuseUnknown(planned, priced.lines)

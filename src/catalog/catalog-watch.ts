@@ -1,3 +1,4 @@
+import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Pricing } from '../pricing/pool.ts'
@@ -11,10 +12,16 @@ import type { Log } from '../telemetry/log.ts'
  */
 export interface CatalogWatch {
   version(): number
+  /**
+   * Makes sure that prices are not older than ones that were shown already: another instance may have heard of a new
+   * catalogue first. @throws AppError `unavailable` when that cannot be found out now
+   */
+  atLeast(version: number): Promise<void>
   stop(): void
 }
 
 export async function watchCatalog(global: Database, pricing: Pricing, log: Log): Promise<CatalogWatch> {
+  const flight = createSingleFlight<void>()
   let stopped = false
   let loaded = false
   let timer: NodeJS.Timeout | undefined
@@ -32,7 +39,8 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
   function again(): void {
     if (stopped) return
     timer = setTimeout(() => {
-      load()
+      flight
+        .run('load', load)
         .catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be checked'))
         .finally(again)
     }, FIXED.catalogPollMs)
@@ -43,6 +51,9 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
   again()
   return {
     version: pricing.catalogVersion,
+    async atLeast(version) {
+      if (version > pricing.catalogVersion()) await flight.run('load', load)
+    },
     stop() {
       stopped = true
       clearTimeout(timer)

@@ -17,7 +17,7 @@ import { createGunzip } from 'node:zlib'
 import { parse } from 'csv-parse'
 import { type App, createApp } from '../app.ts'
 import { loadConfig } from '../config/config.ts'
-import { isAppError } from '../lib/errors.ts'
+import { isAppError, messageOf } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { minorFromDecimal } from '../model/money.ts'
 import type { Product } from '../model/product.ts'
@@ -263,7 +263,14 @@ async function importCart(
     return undefined
   } catch (error) {
     if (isAppError(error, 'version_mismatch')) return undefined // imported before, so long ago that its key is forgotten
-    const refused = ['product_unknown', 'line_quantity_max', 'cart_lines_max', 'idempotency_mismatch', 'email_taken']
+    const refused = [
+      'product_unknown',
+      'line_quantity_max',
+      'cart_lines_max',
+      'idempotency_mismatch',
+      'email_taken',
+      'session_ended',
+    ]
     if (isAppError(error) && refused.includes(error.code)) return error.message
     throw error
   }
@@ -278,6 +285,8 @@ async function* linesOf(file: string, limit: number, after = 0): AsyncGenerator<
       if (++number > limit) return
       if (number > after) yield { text, number }
     }
+  } catch (error) {
+    throw new CommandError(`${file} cannot be read past line ${number}: ${messageOf(error)}`)
   } finally {
     raw.destroy()
   }

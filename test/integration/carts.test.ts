@@ -21,7 +21,11 @@ describe('carts of two instances', () => {
     ;[one, two] = await Promise.all([startApp(), startApp()])
     admin = new Redis(testServers().adminUrls.cache)
     admin.on('error', () => undefined) // tests take the server away
-    for (const uri of testServers().adminUrls.shards) shards.push(await createConnection({ uri }))
+    for (const uri of testServers().adminUrls.shards) {
+      const shard = await createConnection({ uri })
+      shard.on('error', () => undefined) // tests take the servers away
+      shards.push(shard)
+    }
   })
   after(async () => {
     admin.disconnect()
@@ -213,6 +217,32 @@ describe('carts of two instances', () => {
       expect((await add(one, userId, 'T-001')).version).to.equal(2)
       expect((await view(two, userId)).version).to.equal(2)
     })
+  })
+
+  it('start while one shard is away; its users are told, the others served, and all are when it is back', async function () {
+    this.timeout(40_000)
+    const { backends } = testServers()
+    const ids = await Promise.all(Array.from({ length: 12 }, () => one.registrations.newGuest()))
+    const here = ids.find(id => slotOf(id) < 512) ?? ''
+    const there = ids.find(id => slotOf(id) >= 512) ?? ''
+    await backends['shard-1'].kill()
+    const late = await startApp()
+    try {
+      expect((await add(late, here, 'T-001')).version).to.equal(1)
+      const refused = await add(late, there, 'T-001').catch((error: unknown) => error)
+      expect(isAppError(refused, 'unavailable')).to.equal(true)
+      await backends['shard-1'].start()
+      await eventually(
+        'the shard is found again',
+        async () => (await add(late, there, 'T-001').catch(() => undefined)) !== undefined,
+      )
+      expect((await view(late, there)).lines[0]?.quantity).to.equal(1)
+    } finally {
+      await backends['shard-1'].start()
+      await late.close()
+      shards[1]?.destroy()
+      shards[1] = await createConnection({ uri: testServers().adminUrls.shards[1] ?? '' })
+    }
   })
 
   it('pass over to the account when a crash left the merge half done', async () => {

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { brotliCompressSync } from 'node:zlib'
+import { brotliCompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
@@ -304,6 +304,98 @@ describe('the cluster', function () {
       await cluster.healthy()
       await load.expectNothingLost()
     })
+  })
+
+  describe('takes in real files', () => {
+    const shared = join(PROJECT, '..', 'shared', 'data')
+    const read = async (id: string) => {
+      const reader = clientOf(cluster.url)
+      const session = await reader.post('/v1/sessions', { email: `${id}@import.example`, password: 'cartload-demo' })
+      reader.token = session.body?.token
+      const lines: [string, number][] = []
+      for (let cursor = ''; ; ) {
+        const { body } = await reader.get(`/v1/cart?limit=100${cursor}`)
+        for (const line of body.lines) lines.push([line.sku, line.quantity])
+        if (body.page.next === null) return lines
+        cursor = `&cursor=${body.page.next}`
+      }
+    }
+
+    it('of its own form, on a folder that has seen none, and reports bad rows by line', async () => {
+      const [catalogue, carts] = [join(cluster.dataDir, 'c.csv'), join(cluster.dataDir, 'carts.ndjson.gz')]
+      writeFileSync(
+        catalogue,
+        'SKU,Name,Price,Category\nX-1,One,1.50,a\nX-2,Two,2,b\nX-3,Three,free,b\nX-1,Again,1,a\n',
+      )
+      const rows = [
+        '{"n":"one","l":[["X-1",2,0],["X-2",1,0],["X-1",1,0]]}',
+        'nonsense',
+        '{"n":"two","l":[["NOPE",1,0]]}',
+        '{"n":"C3","r":1,"l":[["X-1",1,0]]}',
+      ]
+      writeFileSync(carts, gzipSync(`${rows.join('\n')}\n`))
+      const products = await cluster.cli('import', 'catalogue', catalogue)
+      expect(products.code, products.stderr).to.equal(0)
+      expect(reportOf('c.csv')).to.deep.equal([
+        { line: 4, reason: "price 'free' is not an amount such as 2.95" },
+        { line: 5, reason: "sku 'X-1' stands in an earlier row already" },
+      ])
+      const imported = await cluster.cli('import', 'carts', carts)
+      expect(imported.code, imported.stderr).to.equal(0)
+      expect(imported.stdout).to.include('Imported 1 carts; 1 returns passed over, 2 lines left out')
+      expect(
+        reportOf('carts.ndjson.gz')
+          .map(row => row.line)
+          .toSorted((a, b) => a - b),
+      ).to.deep.equal([2, 3])
+      expect(await read('one')).to.deep.equal([
+        ['X-1', 3],
+        ['X-2', 1],
+      ])
+      expect((await cluster.cli('import', 'carts', carts, '--restart')).code).to.equal(0)
+      expect(await read('one')).to.deep.equal([
+        ['X-1', 3],
+        ['X-2', 1],
+      ])
+    })
+
+    it('and names the line at which a file breaks off', async () => {
+      const broken = join(cluster.dataDir, 'broken.ndjson.gz')
+      writeFileSync(broken, gzipSync('{"n":"x","l":[["X-1",1,0]]}\n'.repeat(5000)).subarray(0, 60))
+      const { code, stderr } = await cluster.cli('import', 'carts', broken)
+      expect(code).to.equal(1)
+      expect(stderr).to.include('cannot be read past line')
+    })
+
+    it('such as the orders of a real shop, which read back line for line', async function () {
+      if (!existsSync(shared)) {
+        console.log(`      skipped: there is no ${shared}`)
+        this.skip()
+      }
+      expect((await cluster.cli('import', 'catalogue', join(shared, 'catalogue.csv'))).code).to.equal(0)
+      const file = join(shared, 'baskets.ndjson.gz')
+      expect((await cluster.cli('import', 'carts', file, '--limit', '300')).code).to.equal(0)
+      const left = new Set(reportOf('baskets.ndjson.gz').map(row => row.line))
+      const rows = gunzipSync(readFileSync(file)).toString().split('\n').slice(0, 300)
+      let checked = 0
+      for (const [at, text] of rows.entries()) {
+        const order = JSON.parse(text) as { n: string; r: number; l: [string, number, number][] }
+        if (order.r === 1 || left.has(at + 1) || at % 10 !== 0) continue
+        const wanted = new Map<string, number>()
+        for (const [sku, quantity] of order.l) wanted.set(sku, (wanted.get(sku) ?? 0) + quantity)
+        expect(await read(order.n), order.n).to.deep.equal([...wanted])
+        checked++
+      }
+      expect(checked).to.be.above(15)
+    })
+
+    function reportOf(name: string): { line: number; reason: string }[] {
+      const text = readFileSync(join(cluster.dataDir, 'imports', `${name}.rejected.ndjson`), 'utf8')
+      return text
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line) as { line: number; reason: string })
+    }
   })
 
   describe('at the end', () => {
