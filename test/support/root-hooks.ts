@@ -18,12 +18,15 @@ export async function mochaGlobalTeardown(): Promise<void> {
 const rejections: unknown[] = []
 process.on('unhandledRejection', error => rejections.push(error))
 
-const counts = { passed: 0, failed: 0 }
-process.on('exit', () => console.log(`tests: ${counts.passed} passed, ${counts.failed} failed`))
+const counts = { passed: 0, failed: 0, skipped: 0 }
+process.on('exit', () => {
+  console.log(`tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
+})
 
 export const mochaHooks = {
   afterEach(this: Mocha.Context): void {
-    counts[this.currentTest?.state === 'passed' ? 'passed' : 'failed']++
+    const test = this.currentTest
+    counts[test?.isPending() ? 'skipped' : test?.state === 'passed' ? 'passed' : 'failed']++
     const [first] = rejections.splice(0)
     if (first !== undefined) throw new Error('unhandled rejection', { cause: first })
   },
