@@ -25,6 +25,7 @@ export function logIn(user: number): string | undefined {
   const body = JSON.stringify({ email: `user${user}@example.com`, password: PASSWORD })
   const response = http.post(`${BASE_URL}/v1/sessions`, body, {
     headers: JSON_HEADERS,
+    jar: new http.CookieJar(), // every shopper has a browser of their own: a login ends the session that came with it
     tags: { name: 'POST /v1/sessions' },
   })
   const good = check(response, {
