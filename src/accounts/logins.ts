@@ -98,7 +98,7 @@ export function createLogins(deps: LoginsDeps) {
       if (!(await passwords.verify(user?.passwordHash, password, check)) || !user) {
         await throttle.failed(account, from.address)
         metrics.logins.inc({ result: 'wrong' })
-        throw new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
+        throw wrongCredentials()
       }
       if (passwords.isOutdated(user.passwordHash)) {
         await userRows.rehash(router.of(user.id), user.id, user.passwordHash, await passwords.hash(password))
@@ -111,7 +111,7 @@ export function createLogins(deps: LoginsDeps) {
       const now = await userRows.find(router.of(user.id), user.id)
       if (now?.sessionEpoch !== user.sessionEpoch) {
         await sessions.end(session.token)
-        throw new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
+        throw wrongCredentials()
       }
       if (from.current) await sessions.end(from.current.token)
       metrics.logins.inc({ result: 'ok' })
@@ -190,4 +190,9 @@ export function createLogins(deps: LoginsDeps) {
 
     expiresAtMs: sessions.expiresAtMs,
   }
+}
+
+/** The same for every reason, so that nobody learns which. */
+function wrongCredentials(): AppError {
+  return new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
 }

@@ -19,6 +19,14 @@ local function put_value(key, version, ttl, args, first)
   return 1
 end
 
+-- args: token, ttl ms
+local function put_lease(key, args)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 's', 'L', 't', args[1])
+  redis.call('PEXPIRE', key, args[2])
+  return { 'L' }
+end
+
 -- FENCE key | minVersion token ttl -> 1 set, 0 something newer is there
 local function fence(keys, args)
   local key, min = keys[1], tonumber(args[1])
@@ -43,9 +51,7 @@ local function lease(keys, args)
   local key = keys[1]
   local s, v, t, at = unpack(redis.call('HMGET', key, 's', 'v', 't', 'at'))
   if not s then
-    redis.call('HSET', key, 's', 'L', 't', args[1])
-    redis.call('PEXPIRE', key, args[2])
-    return { 'L' }
+    return put_lease(key, args)
   end
   if s == 'F' then return { 'F', v, t, tostring(now_ms() - tonumber(at)) } end
   if s == 'L' then return { 'B' } end
@@ -58,10 +64,7 @@ local function renew(keys, args)
   local key = keys[1]
   local s, v, c = unpack(redis.call('HMGET', key, 's', 'v', 'c'))
   if s ~= 'V' or v ~= args[3] or c ~= args[4] then return { 'B' } end
-  redis.call('DEL', key)
-  redis.call('HSET', key, 's', 'L', 't', args[1])
-  redis.call('PEXPIRE', key, args[2])
-  return { 'L' }
+  return put_lease(key, args)
 end
 
 -- FILL key | token version ttl field value ... -> 1 filled, 0 the lease is not ours any more
@@ -78,15 +81,10 @@ local function fill_fence(keys, args)
   return put_value(keys[1], args[2], args[3], args, 4)
 end
 
--- RESOLVE key | token version ttl field value ... -> 1 when that very fence still stands
-local function resolve(keys, args)
-  return publish(keys, args)
-end
-
 redis.register_function('cartload_fence', fence)
 redis.register_function('cartload_publish', publish)
 redis.register_function('cartload_lease', lease)
 redis.register_function('cartload_renew', renew)
 redis.register_function('cartload_fill', fill)
 redis.register_function('cartload_fill_fence', fill_fence)
-redis.register_function('cartload_resolve', resolve)
+redis.register_function('cartload_resolve', publish) -- the same step, taken by a reader for a writer that is gone

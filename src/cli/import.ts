@@ -20,7 +20,7 @@ import { loadConfig } from '../config/config.ts'
 import { isAppError, messageOf } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { minorFromDecimal } from '../model/money.ts'
-import type { Product } from '../model/product.ts'
+import { type Product, SKU_FORM } from '../model/product.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { createLog } from '../telemetry/log.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
@@ -179,8 +179,7 @@ function productOf(row: readonly string[], columns: Record<keyof Product, number
   const cell = (name: keyof Product) => (row[columns[name]] ?? '').trim()
   const [sku, name, category] = [cell('sku'), cell('name').replace(/\s+/g, ' '), cell('category') || 'other']
   const price = minorFromDecimal(cell('price'))
-  if (!/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/.test(sku) || sku.length > FIXED.skuCharsMax)
-    return `sku '${sku}' is not a product code`
+  if (!SKU_FORM.test(sku) || sku.length > FIXED.skuCharsMax) return `sku '${sku}' is not a product code`
   if (name.length === 0 || name.length > FIXED.productNameCharsMax)
     return `name has ${name.length} characters (1 to ${FIXED.productNameCharsMax})`
   if (category.length > FIXED.categoryCharsMax) return `category has more than ${FIXED.categoryCharsMax} characters`

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { FIXED, type Limits } from '../model/limits.ts'
+import { SKU_FORM } from '../model/product.ts'
 
 /** The shapes of the API: what requests are read with and what the OpenAPI document shows. Unknown fields are refused. */
 export type Schemas = ReturnType<typeof createSchemas>
@@ -14,11 +15,7 @@ export function createSchemas(limits: Limits) {
       .max(max)
       // oxlint-disable-next-line no-control-regex -- refusing them is the point
       .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/, 'must not have control characters')
-  const sku = z
-    .string()
-    .min(1)
-    .max(FIXED.skuCharsMax)
-    .regex(/^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/, 'must be a product code')
+  const sku = z.string().min(1).max(FIXED.skuCharsMax).regex(SKU_FORM, 'must be a product code')
   const email = z
     .string()
     .trim()

@@ -9,6 +9,9 @@ export interface Product {
   readonly category: string
 }
 
+/** A product code: visible ASCII, single spaces inside. */
+export const SKU_FORM = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/
+
 /** The form in which names are searched: Unicode-folded, lower case, single spaces. */
 export function searchForm(text: string): string {
   // Normalising may make text longer than its column.
