@@ -51,6 +51,19 @@ export const FIXED = {
   sessionsPerUserMax: 100,
   priceMinorMax: 100_000_000,
 
+  promotionsMax: 500,
+  promotionIdCharsMax: 64,
+  promotionNameCharsMax: 200,
+  promotionNamesMax: 5_000,
+  promotionTiersMax: 20,
+  promotionUnitsMax: 1_000_000,
+  /** Within these a set promotion looks for a better grouping than the largest sets first. */
+  setLayersMax: 32,
+  setMovesMax: 128,
+  codeCharsMax: 64,
+  /** Codes that one cart holds. */
+  codesMax: 10,
+
   /** Lines of one chunk of a cached cart; the default page is exactly one chunk. */
   chunkLines: 20,
   /** How long a cached cart lives; a safety net, not part of the protocol. */

@@ -1,0 +1,175 @@
+import { share, WHOLE } from './arithmetic.ts'
+import type { LineStep, OrderStep, Problem } from './problem.ts'
+
+/**
+ * How steps act on amounts: the arithmetic under the search and under the final result, over preallocated arrays.
+ * `work` counts the cells that were touched: the search's measure of effort, the same on every machine.
+ */
+export interface Arena {
+  readonly problem: Problem
+  readonly lineSteps: readonly LineStep[]
+  readonly orderSteps: readonly OrderStep[]
+  /** Distinct sets of cells that order steps aim at or measure. */
+  readonly scopes: readonly Int32Array[]
+  readonly targetOf: Int32Array
+  readonly measureOf: Int32Array
+  /** within[scope][step]: the step's target lies wholly in the scope. */
+  readonly within: readonly Uint8Array[]
+  /** Scopes that hold the whole target of a step, its own first: none of them may be overdrawn. */
+  readonly enclosing: readonly (readonly number[])[]
+  readonly floorSum: Float64Array
+  /** What each scope cost when the line steps were done. */
+  readonly sums: Float64Array
+  work: number
+}
+
+export function createArena(problem: Problem): Arena {
+  const lineSteps = problem.steps.filter(step => step.kind === 'line')
+  const orderSteps = problem.steps.filter(step => step.kind === 'order')
+  const scopes: Int32Array[] = []
+  const scopeOf = (cells: Int32Array): number => {
+    const at = scopes.indexOf(cells)
+    return at >= 0 ? at : scopes.push(cells) - 1
+  }
+  const targetOf = Int32Array.from(orderSteps, step => scopeOf(step.target))
+  const measureOf = Int32Array.from(orderSteps, step => scopeOf(step.measure))
+  const members = scopes.map(cells => new Set(cells))
+  const holds = scopes.map((_, outer) => scopes.map(inner => inner.every(cell => members[outer]!.has(cell))))
+  const targets = [...new Set(targetOf)]
+  return {
+    problem,
+    lineSteps,
+    orderSteps,
+    scopes,
+    targetOf,
+    measureOf,
+    within: holds.map(row => Uint8Array.from(targetOf, target => (row[target] ? 1 : 0))),
+    enclosing: orderSteps.map((_, at) => {
+      const own = targetOf[at]!
+      return [own, ...targets.filter(scope => scope !== own && holds[scope]![own])]
+    }),
+    floorSum: Float64Array.from(scopes, cells => cells.reduce((sum, cell) => sum + problem.floor[cell]!, 0)),
+    sums: new Float64Array(scopes.length),
+    work: 0,
+  }
+}
+
+/** What a line step leaves of a cell that costs `amount`. */
+function leftOf(step: LineStep, index: number, amount: number, units: number): number {
+  const value = step.values[index]!
+  switch (step.how) {
+    case 'percent':
+      return step.perUnit
+        ? amount - share(amount, value, WHOLE * units, step.rounding) * units
+        : amount - share(amount, value, WHOLE, step.rounding)
+    case 'each':
+      return amount - value * units
+    case 'price':
+      return Math.min(amount, value * units)
+    case 'constant':
+      return amount - value
+  }
+}
+
+/**
+ * Applies a line step: reads `from`, writes what changes into `to`, which holds the same amounts otherwise; returns what it
+ * takes off in all. A member of a line group reads what cells cost before its run in `base`, and a cell keeps the lower amount.
+ */
+export function applyLineStep(
+  arena: Arena,
+  step: LineStep,
+  from: Float64Array,
+  to: Float64Array,
+  base: Float64Array = from,
+): number {
+  const { floor, units } = arena.problem
+  const { cells } = step
+  arena.work += cells.length
+  let off = 0
+  for (let index = 0; index < cells.length; index++) {
+    const cell = cells[index]!
+    const before = from[cell]!
+    const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
+    const after = left < before ? left : before
+    to[cell] = after
+    off += before - after
+  }
+  return off
+}
+
+/** What a line step would take off, changing nothing. */
+export function lineDiscount(arena: Arena, step: LineStep, from: Float64Array, base: Float64Array = from): number {
+  const { floor, units } = arena.problem
+  const { cells } = step
+  arena.work += cells.length
+  let off = 0
+  for (let index = 0; index < cells.length; index++) {
+    const cell = cells[index]!
+    const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
+    if (left < from[cell]!) off += from[cell]! - left
+  }
+  return off
+}
+
+/** Sums every scope over amounts after the line steps. */
+export function sumScopes(arena: Arena, amounts: Float64Array, into: Float64Array): void {
+  for (let scope = 0; scope < arena.scopes.length; scope++) {
+    const cells = arena.scopes[scope]!
+    arena.work += cells.length
+    let sum = 0
+    for (let index = 0; index < cells.length; index++) sum += amounts[cells[index]!]!
+    into[scope] = sum
+  }
+}
+
+/** What a scope costs before order step `at`, given what the steps before it took off. */
+export function costBefore(arena: Arena, scope: number, at: number, sums: Float64Array, taken: Float64Array): number {
+  const within = arena.within[scope]!
+  let cost = sums[scope]!
+  for (let step = 0; step < at; step++) if (within[step] === 1) cost -= taken[step]!
+  return cost
+}
+
+/** What order step `at` takes off: its reward, but never more than a cap, its own lines, or any lines around them, have left. */
+export function orderDiscount(arena: Arena, at: number, sums: Float64Array, taken: Float64Array): number {
+  const step = arena.orderSteps[at]!
+  arena.work += at + 1
+  const measured = costBefore(arena, arena.measureOf[at]!, at, sums, taken)
+  let off = 0
+  if (step.every) off = Math.min(Math.floor(measured / step.every.amount), step.every.timesMax) * step.every.off
+  for (let tier = step.tiers.length - 1; tier >= 0; tier--) {
+    const { from, how, value } = step.tiers[tier]!
+    if (measured < from) continue
+    const cost = costBefore(arena, arena.targetOf[at]!, at, sums, taken)
+    off =
+      how === 'amount' ? value : how === 'price' ? Math.max(0, cost - value) : share(cost, value, WHOLE, step.rounding)
+    break
+  }
+  if (off > step.amountMax) off = step.amountMax
+  const around = arena.enclosing[at]!
+  for (let index = 0; index < around.length && off > 0; index++) {
+    const scope = around[index]!
+    const room = costBefore(arena, scope, at, sums, taken) - arena.floorSum[scope]!
+    if (off > room) off = Math.max(0, room)
+  }
+  return off
+}
+
+/** The order steps from narrow to broad, so that the broad ones leave room for the narrow ones when amounts are put on cells. */
+export function narrowFirst(arena: Arena): number[] {
+  return arena.orderSteps
+    .map((step, at) => ({ at, size: step.target.length }))
+    .sort((a, b) => a.size - b.size || a.at - b.at)
+    .map(({ at }) => at)
+}
+
+/** What cells cost after the line steps of a combination; `isTaken` is asked by the index of the step. */
+export function amountsAfterLines(arena: Arena, isTaken: (step: number) => boolean): Float64Array {
+  const amounts = Float64Array.from(arena.problem.list)
+  const beforeRun = Float64Array.from(amounts)
+  for (const [at, step] of arena.lineSteps.entries()) {
+    if (step.runStart === at) beforeRun.set(amounts)
+    if (isTaken(at)) applyLineStep(arena, step, amounts, amounts, step.runStart === undefined ? amounts : beforeRun)
+  }
+  return amounts
+}

@@ -1,0 +1,42 @@
+import type { Minor } from '../model/money.ts'
+
+/** What is priced, and for whom: everything the engine knows. No clock: `now` is a part of the input. */
+export interface CartToPrice {
+  readonly currency: string
+  readonly lines: readonly LineToPrice[]
+  /** Codes that the buyer has entered, in the order of entry. */
+  readonly codes: readonly string[]
+  readonly buyer: Buyer
+  readonly shippingFee: Minor
+  /** ISO 8601, UTC. */
+  readonly now: string
+  /** What has been given away so far, by promotion id; what is missing is zero. */
+  readonly usage: Readonly<Record<string, Usage>>
+}
+
+export interface LineToPrice {
+  readonly sku: string
+  readonly quantity: number
+  readonly unitPrice: Minor
+  /** The price before a sale, when the product is on sale. */
+  readonly listPrice?: Minor | undefined
+  readonly categories: readonly string[]
+  readonly tags: readonly string[]
+  readonly selected: boolean
+  /** No promotion brings a unit below this. */
+  readonly floorPrice?: Minor | undefined
+  readonly taxPercent?: number | undefined
+}
+
+export interface Buyer {
+  /** Orders that the buyer has placed; this one would be the next. */
+  readonly ordersPlaced: number
+  readonly groups: readonly string[]
+}
+
+export interface Usage {
+  readonly uses: number
+  readonly usesByBuyer: number
+  /** What the promotion has taken off so far, for its budget. */
+  readonly spent: Minor
+}

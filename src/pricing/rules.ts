@@ -1,0 +1,183 @@
+import { defaultStage, type Promotion, type RuleSet, type Scope, worksByLine } from '../model/promotion.ts'
+
+import type { CartToPrice, LineToPrice } from './cart.ts'
+
+/**
+ * A rule set made ready for pricing, once per version: promotions in the order in which they are applied, and for every scope
+ * a test that looks a product up in sets. Then, per cart, which of them the buyer could have at all, and why not.
+ */
+export interface CompiledRules {
+  readonly ruleSet: RuleSet
+  /** By stage, priority, id: the order of application. */
+  readonly promotions: readonly CompiledPromotion[]
+}
+
+export interface CompiledPromotion {
+  readonly promotion: Promotion
+  readonly byLine: boolean
+  readonly from: number
+  readonly until: number
+}
+
+export type Matcher = (line: LineToPrice) => boolean
+
+export function compileRules(ruleSet: RuleSet): CompiledRules {
+  const { stages } = ruleSet.policy
+  const promotions = ruleSet.promotions.map(promotion => ({
+    promotion,
+    byLine: worksByLine(promotion, stages),
+    from: promotion.when?.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(promotion.when.from),
+    until: promotion.when?.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(promotion.when.until),
+  }))
+  const stageOf = (one: Promotion) => stages.indexOf(one.stage ?? defaultStage(one, stages))
+  promotions.sort((a, b) => {
+    const [p, q] = [a.promotion, b.promotion]
+    return stageOf(p) - stageOf(q) || p.priority - q.priority || (p.id < q.id ? -1 : 1)
+  })
+  return { ruleSet, promotions: lineGroupsTogether(promotions, ruleSet) }
+}
+
+/** Members of a group that excludes by line stand together, where the first of them stands: a line takes the best of them. */
+function lineGroupsTogether(promotions: readonly CompiledPromotion[], { groups }: RuleSet): CompiledPromotion[] {
+  const byLine = ({ promotion: { group } }: CompiledPromotion) => group !== undefined && groups[group]?.scope === 'line'
+  const ordered: CompiledPromotion[] = []
+  for (const one of promotions) {
+    if (ordered.includes(one)) continue
+    ordered.push(one)
+    if (byLine(one)) {
+      ordered.push(...promotions.filter(other => other !== one && other.promotion.group === one.promotion.group))
+    }
+  }
+  return ordered
+}
+
+const matchers = new WeakMap<Scope, Matcher>()
+
+/** True for the lines a scope names. Compiled once per scope object. */
+export function matcherOf(scope: Scope | undefined): Matcher {
+  if (!scope) return () => true
+  const known = matchers.get(scope)
+  if (known) return known
+  const { priceMin = 0, priceMax = Number.POSITIVE_INFINITY, onSale, exclude } = scope
+  const named = namedIn(scope)
+  const excluded = exclude ? namedIn(exclude) : undefined
+  const matcher: Matcher = line =>
+    named.every(test => test(line)) &&
+    line.unitPrice >= priceMin &&
+    line.unitPrice <= priceMax &&
+    !(onSale === 'exclude' && isOnSale(line)) &&
+    !excluded?.some(test => test(line))
+  matchers.set(scope, matcher)
+  return matcher
+}
+
+type Names = Pick<Scope, 'skus' | 'categories' | 'tags'>
+
+function namedIn({ skus, categories, tags }: Names): Matcher[] {
+  const tests: Matcher[] = []
+  if (skus) {
+    const set = new Set(skus)
+    tests.push(line => set.has(line.sku))
+  }
+  if (categories) {
+    const set = new Set(categories)
+    tests.push(line => line.categories.some(category => set.has(category)))
+  }
+  if (tags) {
+    const set = new Set(tags)
+    tests.push(line => line.tags.some(tag => set.has(tag)))
+  }
+  return tests
+}
+
+export function isOnSale(line: LineToPrice): boolean {
+  return line.listPrice !== undefined && line.listPrice > line.unitPrice
+}
+
+export type RefusalCode =
+  | 'not_started'
+  | 'ended'
+  | 'no_matching_lines'
+  | 'min_amount'
+  | 'min_units'
+  | 'min_line_units'
+  | 'contains'
+  | 'on_sale'
+  | 'order_number'
+  | 'buyer_group'
+  | 'uses_max'
+  | 'uses_per_user_max'
+  | 'budget_spent'
+  | 'code_unknown'
+
+export interface Refusal {
+  readonly code: RefusalCode
+  readonly detail: string
+  /** What is missing to the condition, in minor units or units. */
+  readonly missing?: number
+}
+
+/** Whether a promotion is open to this buyer and cart before anything is calculated. Undefined when it is. */
+export function refusalOf(
+  compiled: CompiledPromotion,
+  cart: CartToPrice,
+  lines: readonly LineToPrice[],
+): Refusal | undefined {
+  const { promotion } = compiled
+  return refusedByTime(compiled, cart.now) ?? refusedByBuyer(promotion, cart) ?? refusedByLines(promotion, lines)
+}
+
+function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal | undefined {
+  const at = Date.parse(now)
+  if (at < from) return { code: 'not_started', detail: `It starts at ${new Date(from).toISOString()}.` }
+  if (at >= until) return { code: 'ended', detail: `It ended at ${new Date(until).toISOString()}.` }
+  return undefined
+}
+
+function refusedByBuyer(promotion: Promotion, { buyer, usage }: CartToPrice): Refusal | undefined {
+  const { when = {}, usesMax, usesPerUserMax, budget } = promotion
+  if (when.orderNumber !== undefined && buyer.ordersPlaced + 1 !== when.orderNumber)
+    return { code: 'order_number', detail: `It is for order number ${when.orderNumber} of a buyer.` }
+  if (when.buyerGroups && !when.buyerGroups.some(group => buyer.groups.includes(group)))
+    return { code: 'buyer_group', detail: `It is for: ${when.buyerGroups.join(', ')}.` }
+  const used = usage[promotion.id]
+  if (used && usesMax !== undefined && used.uses >= usesMax)
+    return { code: 'uses_max', detail: 'It has been used as often as it can be.' }
+  if (used && usesPerUserMax !== undefined && used.usesByBuyer >= usesPerUserMax)
+    return { code: 'uses_per_user_max', detail: 'You have used it as often as you can.' }
+  if (used && budget !== undefined && used.spent >= budget)
+    return { code: 'budget_spent', detail: 'What it could give away has been given away.' }
+  return undefined
+}
+
+function refusedByLines(promotion: Promotion, lines: readonly LineToPrice[]): Refusal | undefined {
+  const { when = {} } = promotion
+  const counted = lines.filter(matcherOf(when.of ?? promotion.scope))
+  if (counted.length === 0) return { code: 'no_matching_lines', detail: 'No product in the cart is meant by it.' }
+  if (when.nothingOnSale && lines.some(isOnSale))
+    return { code: 'on_sale', detail: 'It cannot be had with products that are on sale.' }
+  const units = counted.reduce((sum, line) => sum + line.quantity, 0)
+  if (when.minUnits !== undefined && units < when.minUnits)
+    return shortOf('min_units', when.minUnits - units, n => `${n} more of its products are needed.`)
+  const most = counted.reduce((max, line) => Math.max(max, line.quantity), 0)
+  if (when.minLineUnits !== undefined && most < when.minLineUnits)
+    return shortOf('min_line_units', when.minLineUnits - most, n => `${n} more of one product are needed.`)
+  if (when.contains) {
+    const there = lines.filter(matcherOf(when.contains.scope)).reduce((sum, line) => sum + line.quantity, 0)
+    if (there < when.contains.units)
+      return shortOf(
+        'contains',
+        when.contains.units - there,
+        n => `${n} more of the products that go with it are needed.`,
+      )
+  }
+  const amount = counted.reduce((sum, line) => sum + line.quantity * line.unitPrice, 0)
+  // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
+  if (when.minAmount !== undefined && amount < when.minAmount)
+    return shortOf('min_amount', when.minAmount - amount, n => `${n} more (minor units) are needed.`)
+  return undefined
+}
+
+function shortOf(code: RefusalCode, missing: number, detail: (missing: number) => string): Refusal {
+  return { code, missing, detail: detail(missing) }
+}

@@ -1,0 +1,325 @@
+import { type Arena, applyLineStep, costBefore, createArena, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { placed } from './placement.ts'
+import type { LineStep, Problem, Step } from './problem.ts'
+import { analyse, riskBit, type Structure } from './structure.ts'
+
+/**
+ * THE BEST LEGAL COMBINATION, by branch and bound over the steps in the order of application.
+ *
+ * Legal is every choice of steps with at most one member of a group, at most `codesMax` codes, nothing after a promotion that
+ * stops, and an exclusive promotion alone. So every part of a legal combination is legal, and a promotion may be left out when
+ * that is better for the buyer, such as one that would bring the order below the threshold of a larger one.
+ *
+ * Bound: from a node on, steps that are certainly taken are applied one after the other; each other step counts with what it
+ * would take off if it stood alone, of a group only the best, of codes only as many as are left. That is never too little,
+ * because a step takes off the less the less there is, and thresholds are taken as reached if they still can be.
+ *
+ * Certainly taken (`isSure`, proved in structure.ts): a step that competes with nothing, if no later threshold can be missed
+ * through it. It needs no branch, which is why most carts need a handful of nodes.
+ *
+ * Ties: the combination that has the first promotion in which two of them differ. The effort is counted in cells touched, not
+ * in time, so the same cart always gets the same price.
+ */
+export interface Solution {
+  /** By step: what it takes off; undefined where it is not in the combination. */
+  readonly off: readonly (number | undefined)[]
+  readonly total: number
+  /** No legal combination costs less than this. Equal to `total` when the combination is proved to be the best. */
+  readonly bound: number
+  readonly work: number
+}
+
+export interface SearchOptions {
+  readonly choice: 'lowest-total' | 'in-order'
+  readonly workMax: number
+}
+
+export function solve(problem: Problem, { choice, workMax }: SearchOptions): Solution {
+  const arena = createArena(problem)
+  const search = createSearch(arena, analyse(arena))
+  const exclusive = problem.steps.flatMap((step, at) => (step.promotion.exclusive ? [at] : []))
+  if (choice === 'in-order') {
+    for (const at of exclusive) {
+      const alone = search.evaluate(candidate => candidate === at)
+      if (alone.off[at] !== undefined) return { ...alone, bound: alone.total, work: arena.work }
+    }
+    const all = search.evaluate(candidate => !exclusive.includes(candidate))
+    return { ...all, bound: all.total, work: arena.work }
+  }
+  const found = search.lowest(workMax)
+  let best = found
+  for (const at of exclusive) {
+    const alone = search.evaluate(candidate => candidate === at)
+    if (alone.total < best.total) best = { ...alone, bound: 0 }
+  }
+  return { ...best, bound: Math.min(best.total, found.bound), work: arena.work }
+}
+
+/** The price of one given combination: its steps in order, each if it is legal after those before it and takes anything off. */
+export function evaluateCombination(
+  problem: Problem,
+  isIn: (step: number) => boolean,
+): Omit<Solution, 'bound' | 'work'> {
+  const arena = createArena(problem)
+  return createSearch(arena, analyse(arena)).evaluate(isIn)
+}
+
+function createSearch(arena: Arena, structure: Structure) {
+  const { problem, lineSteps, orderSteps } = arena
+  const { list, steps, codesMax } = problem
+  const [count, lineCount] = [steps.length, lineSteps.length]
+  // Amounts after each line step; a level shares the array of the one before where its step changes nothing.
+  const own = Array.from({ length: lineCount + 1 }, () => new Float64Array(list.length))
+  const levels: Float64Array[] = [...own]
+  const taken = new Float64Array(orderSteps.length)
+  const off = new Float64Array(count).fill(-1)
+  const groupTaken = new Uint8Array(structure.groups)
+  let codes = 0
+  let stopped = false
+  levels[0] = list
+
+  const trial = new Float64Array(list.length)
+  const trialBase = new Float64Array(list.length)
+  const trialSums = new Float64Array(arena.scopes.length)
+  const trialTaken = new Float64Array(orderSteps.length)
+  const groupBest = new Float64Array(structure.groups)
+  const codeOffs = new Float64Array(count)
+
+  function isLegal(at: number): boolean {
+    if (stopped) return false
+    const group = structure.groupOf[at]!
+    if (group >= 0 && groupTaken[group] === 1) return false
+    return !(steps[at]!.isCode && codes >= codesMax)
+  }
+
+  const isGift = (step: Step) => step.kind === 'order' && step.gift !== undefined
+
+  /** Tries a step on top of the present state: what it takes off, 0 when nothing; the state after it is ready in the next level. */
+  function attempt(at: number): number {
+    const step = steps[at]!
+    if (step.kind === 'order') return orderDiscount(arena, at - lineCount, arena.sums, taken)
+    const before = levels[at]!
+    const after = own[at + 1]!
+    after.set(before)
+    levels[at + 1] = after
+    return applyLineStep(arena, step, before, after, baseOf(step, at))
+  }
+
+  function baseOf(step: LineStep, at: number): Float64Array {
+    return step.runStart === undefined || step.runStart === at ? levels[at]! : levels[step.runStart]!
+  }
+
+  function take(at: number, amount: number): void {
+    const step = steps[at]!
+    off[at] = amount
+    if (step.kind === 'order') taken[at - lineCount] = amount
+    const group = structure.groupOf[at]!
+    if (group >= 0) groupTaken[group] = 1
+    if (step.isCode) codes++
+    if (step.promotion.stops) stopped = true
+  }
+
+  function giveBack(at: number): void {
+    const step = steps[at]!
+    off[at] = -1
+    if (step.kind === 'order') taken[at - lineCount] = 0
+    const group = structure.groupOf[at]!
+    if (group >= 0) groupTaken[group] = 0
+    if (step.isCode) codes--
+    if (step.promotion.stops) stopped = false
+  }
+
+  function leave(at: number): void {
+    if (at < lineCount) levels[at + 1] = levels[at]!
+  }
+
+  function enterOrder(at: number): void {
+    if (at === lineCount) sumScopes(arena, levels[at]!, arena.sums)
+  }
+
+  /** What the present combination costs: the sum of its cells less the order steps, and what did not fit on their lines. */
+  function totalNow(): number {
+    let total = 0
+    for (const amount of levels[lineCount]!) total += amount
+    for (const amount of taken) total -= amount
+    return structure.mayLose ? total + placed(arena, levels[lineCount]!, taken).lost : total
+  }
+
+  const solution = () => ({ off: Array.from(off, amount => (amount < 0 ? undefined : amount)), total: totalNow() })
+
+  function evaluate(isIn: (step: number) => boolean): Omit<Solution, 'bound' | 'work'> {
+    const undo: number[] = []
+    for (let at = 0; at < count; at++) {
+      enterOrder(at)
+      const amount = isIn(at) && isLegal(at) ? attempt(at) : 0
+      if (amount > 0 || (isIn(at) && isLegal(at) && isGift(steps[at]!))) {
+        take(at, amount)
+        undo.push(at)
+      } else leave(at)
+    }
+    enterOrder(count)
+    const result = solution()
+    for (const at of undo.reverse()) giveBack(at)
+    return result
+  }
+
+  /** A lower bound of what any completion of the present choice costs, from step `from` on. */
+  function boundOf(from: number, risks: number): number {
+    groupBest.fill(0)
+    let codesOpen = 0
+    let others = 0
+    const add = (at: number, amount: number) => {
+      const group = structure.groupOf[at]!
+      if (group >= 0) groupBest[group] = Math.max(groupBest[group]!, amount)
+      else if (steps[at]!.isCode) codeOffs[codesOpen++] = amount
+      else others += amount
+    }
+    let sums = arena.sums
+    trialTaken.set(taken)
+    let goods = 0
+    if (from <= lineCount) {
+      trial.set(levels[from]!)
+      for (let at = from; at < lineCount; at++) {
+        const step = lineSteps[at]!
+        if (step.runStart === at) trialBase.set(trial)
+        if (!isOpen(at)) continue
+        const base = step.runStart === undefined ? trial : step.runStart < from ? levels[step.runStart]! : trialBase
+        if (structure.isSure(at, risks)) applyLineStep(arena, step, trial, trial, base)
+        else add(at, lineDiscount(arena, step, trial, base))
+      }
+      sumScopes(arena, trial, trialSums)
+      sums = trialSums
+      for (const amount of trial) goods += amount
+    } else for (const amount of levels[lineCount]!) goods += amount
+    for (let at = 0; at < Math.max(from, lineCount) - lineCount; at++) goods -= taken[at]!
+    for (let at = Math.max(from, lineCount); at < count; at++) {
+      if (!isOpen(at)) continue
+      const amount = orderDiscount(arena, at - lineCount, sums, trialTaken)
+      if (structure.isSure(at, risks)) {
+        trialTaken[at - lineCount] = amount
+        others += amount
+      } else add(at, amount)
+    }
+    for (const amount of groupBest) others += amount
+    return Math.max(structure.floorTotal, goods - others - largestOf(codeOffs, codesOpen, codesMax - codes))
+  }
+
+  const isOpen = (at: number) => isLegal(at) && !steps[at]!.promotion.exclusive
+
+  /** Which thresholds could still be reached or missed, depending on what is taken from step `at` on. */
+  function risksAt(at: number): number {
+    if (structure.jumps.length === 0) return 0
+    let risks = 0
+    const amounts = at <= lineCount ? levels[at]! : undefined
+    for (const [bit, jump] of structure.jumps.entries()) {
+      if (jump.step < at) continue
+      const scope = arena.measureOf[jump.step - lineCount]!
+      let high = 0
+      if (amounts) {
+        for (const cell of arena.scopes[scope]!) high += amounts[cell]!
+        arena.work += arena.scopes[scope]!.length
+      } else high = costBefore(arena, scope, at - lineCount, arena.sums, taken)
+      if (jump.isOpenBetween(high - jump.reduction[at]!, high)) risks |= riskBit(bit)
+    }
+    return risks
+  }
+
+  function lowest(workMax: number): Omit<Solution, 'work'> {
+    const start = dive()
+    let best = start
+    let cutoff = start.total + 1 // the search is to find this one again, or the first of its equals
+    let openBound = Number.POSITIVE_INFINITY
+    const workEnd = arena.work + workMax
+
+    function visit(from: number): void {
+      let at = from
+      const sure: number[] = []
+      for (; at < count; at++) {
+        enterOrder(at)
+        if (!isOpen(at)) {
+          leave(at)
+          continue
+        }
+        const amount = attempt(at)
+        if (amount <= 0 && !isGift(steps[at]!)) {
+          leave(at)
+          continue
+        }
+        const risks = structure.isFree(at) ? risksAt(at) : 0
+        if (structure.isSure(at, risks)) {
+          take(at, amount)
+          sure.push(at)
+          continue
+        }
+        branch(at, amount)
+        break
+      }
+      if (at === count) {
+        enterOrder(count)
+        const total = totalNow()
+        if (total < cutoff) {
+          cutoff = total
+          best = solution()
+        }
+      }
+      for (const step of sure.reverse()) giveBack(step)
+    }
+
+    function branch(at: number, amount: number): void {
+      const bound = boundOf(at, risksAt(at))
+      if (bound >= cutoff) return
+      if (arena.work > workEnd) {
+        openBound = Math.min(openBound, bound)
+        return
+      }
+      take(at, amount)
+      visit(at + 1)
+      giveBack(at)
+      if (bound >= cutoff) return
+      leave(at)
+      visit(at + 1)
+    }
+
+    visit(0)
+    return { ...best, bound: Math.min(best.total, openBound) }
+  }
+
+  /** A good combination to start with: at every branch the side with the lower bound. */
+  function dive(): Omit<Solution, 'bound' | 'work'> {
+    const undo: number[] = []
+    for (let at = 0; at < count; at++) {
+      enterOrder(at)
+      const amount = isOpen(at) ? attempt(at) : 0
+      if (!isOpen(at) || (amount <= 0 && !isGift(steps[at]!))) {
+        leave(at)
+        continue
+      }
+      if (!structure.isFree(at) || !structure.isSure(at, risksAt(at))) {
+        const after = at < lineCount ? levels[at + 1]! : undefined
+        take(at, amount)
+        const withIt = boundOf(at + 1, risksAt(at + 1))
+        giveBack(at)
+        leave(at)
+        if (boundOf(at + 1, risksAt(at + 1)) < withIt) continue
+        if (after) levels[at + 1] = after
+      }
+      take(at, amount)
+      undo.push(at)
+    }
+    enterOrder(count)
+    const result = solution()
+    for (const at of undo.reverse()) giveBack(at)
+    return result
+  }
+
+  return { evaluate, lowest }
+}
+
+/** The sum of the largest `most` of the first `count` values; reorders them. */
+function largestOf(values: Float64Array, count: number, most: number): number {
+  const open = values.subarray(0, count)
+  if (count > most) open.sort()
+  let sum = 0
+  for (let at = Math.max(0, count - most); at < count; at++) sum += open[at]!
+  return sum
+}
