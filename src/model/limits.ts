@@ -58,7 +58,7 @@ export const FIXED = {
   promotionTiersMax: 20,
   promotionUnitsMax: 1_000_000,
   /** Within these a set promotion looks for a better grouping than the largest sets first. */
-  setLayersMax: 32,
+  setLayersMax: 12,
   setMovesMax: 128,
   codeCharsMax: 64,
   /** Codes that one cart holds. */

@@ -45,8 +45,8 @@ const conditions = z.strictObject({
   minAmount: amount.optional(),
   minUnits: units.optional(),
   minLineUnits: units.optional(),
-  /** Amounts before any promotion, or what the lines cost by then. */
-  basis: z.enum(['list', 'current']).optional(),
+  /** Whether amounts are counted before any promotion, as buyers see them, or as what the lines cost by then. */
+  basis: z.enum(['list', 'current']).default('list'),
   contains: z.strictObject({ scope, units: units.default(1) }).optional(),
   /** Not if any product in the cart is on sale. */
   nothingOnSale: z.boolean().optional(),
@@ -262,8 +262,15 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
     if (one.stage !== undefined && !stages.includes(one.stage)) wrong('/stage', `is not one of ${stages.join(', ')}`)
     if (one.when?.from && one.when.until && Date.parse(one.when.from) >= Date.parse(one.when.until))
       wrong('/when/until', 'must be after from')
-    if (one.group !== undefined && groups[one.group]?.scope === 'line' && !worksByLine(one, stages))
-      wrong('/group', 'excludes by line, which only a promotion that works on each line of the first stage can do')
+    if (one.group !== undefined && groups[one.group]?.scope === 'line' && !worksByLine(one))
+      wrong('/group', 'excludes by line, which only a promotion that works line by line can do')
+    if (one.when?.basis === 'current' && worksByLine(one))
+      wrong('/when/basis', 'must be list: it works line by line, before anything is taken off the order')
+    if (one.scope && isOfWholeOrder(one))
+      wrong(
+        '/scope',
+        'must be left out: this works on the order as a whole; off some products use per: line, multi_buy or bundle',
+      )
     if (one.exclusive && one.group !== undefined) wrong('/exclusive', 'is more than a group: leave one of them out')
     for (const detail of rewardMistakes(one)) wrong(detail.part, detail.detail)
   }
@@ -308,9 +315,8 @@ function rising<T>(part: string, list: readonly T[], of: (item: T) => number): {
   return at < 0 ? [] : [{ part: `${part}/${at}`, detail: 'must be above the one before' }]
 }
 
-/** True for a promotion whose effect on a line depends on nothing but that line's price: it is calculated line by line. */
-export function worksByLine(one: Promotion, stages: readonly string[]): boolean {
-  if ((one.stage ?? defaultStage(one, stages)) !== stages[0]) return false
+/** True for a promotion that changes each line by itself, whatever the other lines cost by then. */
+export function worksByLine(one: Promotion): boolean {
   switch (one.kind) {
     case 'percent_off':
       return one.per === 'line'
@@ -324,16 +330,23 @@ export function worksByLine(one: Promotion, stages: readonly string[]): boolean 
     case 'set':
       return true
     case 'threshold':
+      return one.scope !== undefined && one.tiers?.some(tier => tier.percent !== undefined) === true
     case 'gift':
     case 'shipping':
       return false
   }
 }
 
-/** Codes go into the last stage; what is off the order or delivery into the second; the rest into the first. */
+/** What takes a share of what it finds, once, does so of the whole order. */
+function isOfWholeOrder(one: Promotion): boolean {
+  if (one.kind === 'percent_off' || one.kind === 'fixed_price') return one.per === 'order'
+  const takesPercent = one.kind === 'threshold' && one.tiers?.some(tier => tier.percent !== undefined)
+  return takesPercent === true && one.when?.basis === 'current'
+}
+
+/** Codes go into the last stage; what works line by line into the first; the rest into the second. */
 export function defaultStage(one: Promotion, stages: readonly string[]): string {
   const [first = 'item', second = first] = stages
   if (one.code !== undefined) return stages.at(-1) ?? first
-  const offOrder = 'per' in one && one.per === 'order'
-  return offOrder || one.kind === 'threshold' || one.kind === 'gift' || one.kind === 'shipping' ? second : first
+  return worksByLine(one) ? first : second
 }

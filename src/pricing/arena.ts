@@ -13,6 +13,8 @@ export interface Arena {
   readonly scopes: readonly Int32Array[]
   readonly targetOf: Int32Array
   readonly measureOf: Int32Array
+  /** masks[scope][cell]: 1 where the cell is in the scope. */
+  readonly masks: readonly Uint8Array[]
   /** within[scope][step]: the step's target lies wholly in the scope. */
   readonly within: readonly Uint8Array[]
   /** Scopes that hold the whole target of a step, its own first: none of them may be overdrawn. */
@@ -21,6 +23,8 @@ export interface Arena {
   /** What each scope cost when the line steps were done. */
   readonly sums: Float64Array
   work: number
+  /** By how much the last order discount was cut for want of room. */
+  cut: number
 }
 
 export function createArena(problem: Problem): Arena {
@@ -33,14 +37,21 @@ export function createArena(problem: Problem): Arena {
   }
   const targetOf = Int32Array.from(orderSteps, step => scopeOf(step.target))
   const measureOf = Int32Array.from(orderSteps, step => scopeOf(step.measure))
-  const members = scopes.map(cells => new Set(cells))
-  const holds = scopes.map((_, outer) => scopes.map(inner => inner.every(cell => members[outer]!.has(cell))))
+  const masks = scopes.map(cells => {
+    const mask = new Uint8Array(problem.list.length)
+    for (const cell of cells) mask[cell] = 1
+    return mask
+  })
+  const holds = scopes.map((outer, at) =>
+    scopes.map(inner => inner.length <= outer.length && inner.every(cell => masks[at]![cell] === 1)),
+  )
   const targets = [...new Set(targetOf)]
   return {
     problem,
     lineSteps,
     orderSteps,
     scopes,
+    masks,
     targetOf,
     measureOf,
     within: holds.map(row => Uint8Array.from(targetOf, target => (row[target] ? 1 : 0))),
@@ -51,6 +62,7 @@ export function createArena(problem: Problem): Arena {
     floorSum: Float64Array.from(scopes, cells => cells.reduce((sum, cell) => sum + problem.floor[cell]!, 0)),
     sums: new Float64Array(scopes.length),
     work: 0,
+    cut: 0,
   }
 }
 
@@ -97,14 +109,21 @@ export function applyLineStep(
   return off
 }
 
-/** What a line step would take off, changing nothing. */
-export function lineDiscount(arena: Arena, step: LineStep, from: Float64Array, base: Float64Array = from): number {
+/** What a line step would take off, changing nothing; with a mask only off the cells in it. */
+export function lineDiscount(
+  arena: Arena,
+  step: LineStep,
+  from: Float64Array,
+  base: Float64Array = from,
+  mask?: Uint8Array,
+): number {
   const { floor, units } = arena.problem
   const { cells } = step
   arena.work += cells.length
   let off = 0
   for (let index = 0; index < cells.length; index++) {
     const cell = cells[index]!
+    if (mask !== undefined && mask[cell] === 0) continue
     const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
     if (left < from[cell]!) off += from[cell]! - left
   }
@@ -131,10 +150,15 @@ export function costBefore(arena: Arena, scope: number, at: number, sums: Float6
 }
 
 /** What order step `at` takes off: its reward, but never more than a cap, its own lines, or any lines around them, have left. */
-export function orderDiscount(arena: Arena, at: number, sums: Float64Array, taken: Float64Array): number {
+export function orderDiscount(
+  arena: Arena,
+  at: number,
+  sums: Float64Array,
+  taken: Float64Array,
+  measured: number = costBefore(arena, arena.measureOf[at]!, at, sums, taken),
+): number {
   const step = arena.orderSteps[at]!
   arena.work += at + 1
-  const measured = costBefore(arena, arena.measureOf[at]!, at, sums, taken)
   let off = 0
   if (step.every) off = Math.min(Math.floor(measured / step.every.amount), step.every.timesMax) * step.every.off
   for (let tier = step.tiers.length - 1; tier >= 0; tier--) {
@@ -146,12 +170,14 @@ export function orderDiscount(arena: Arena, at: number, sums: Float64Array, take
     break
   }
   if (off > step.amountMax) off = step.amountMax
+  const wanted = off
   const around = arena.enclosing[at]!
   for (let index = 0; index < around.length && off > 0; index++) {
     const scope = around[index]!
     const room = costBefore(arena, scope, at, sums, taken) - arena.floorSum[scope]!
     if (off > room) off = Math.max(0, room)
   }
+  arena.cut = wanted - off
   return off
 }
 

@@ -1,10 +1,10 @@
 import type { Minor } from '../model/money.ts'
-import { applyLineStep, createArena } from './arena.ts'
+import { type Arena, applyLineStep, createArena } from './arena.ts'
 import { hundredths, share, WHOLE } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { explain, type Outcome } from './explain.ts'
 import { placed } from './placement.ts'
-import { buildProblem, type Problem } from './problem.ts'
+import { buildProblem } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import { type Solution, solve } from './search.ts'
 
@@ -49,8 +49,9 @@ export interface Gift {
 export function calculate(rules: CompiledRules, cart: CartToPrice, { workMax }: { workMax: number }): Calculation {
   const { policy } = rules.ruleSet
   const problem = buildProblem(rules, cart)
-  const solution = solve(problem, { choice: policy.choice, workMax })
-  const { perLine, shippingDiscount } = distribute(problem, solution, policy.split === 'value-with-tax')
+  const arena = createArena(problem)
+  const solution = solve(arena, { choice: policy.choice, workMax })
+  const { perLine, shippingDiscount } = distribute(arena, solution, policy.split === 'value-with-tax')
   const { tax } = policy
   const taxOf = (amount: Minor, percent: number, units: number): Minor => {
     const rate = hundredths(percent)
@@ -85,19 +86,15 @@ export function calculate(rules: CompiledRules, cart: CartToPrice, { workMax }: 
       ? [{ sku: step.gift.sku, quantity: step.gift.units, promotion: step.promotion.id }]
       : [],
   )
-  const outcomes = explain(rules, cart, problem, solution)
+  const outcomes = explain(rules, cart, arena, solution)
   return { lines, totals, gifts, outcomes, gap: solution.total - solution.bound, work: solution.work }
 }
 
 type Parts = { promotion: string; amount: Minor }[]
 
 /** What each promotion of the combination takes off each line, in whole minor units that add up. */
-function distribute(
-  problem: Problem,
-  { off }: Solution,
-  withTax: boolean,
-): { perLine: Parts[]; shippingDiscount: Minor } {
-  const arena = createArena(problem)
+function distribute(arena: Arena, { off }: Solution, withTax: boolean): { perLine: Parts[]; shippingDiscount: Minor } {
+  const { problem } = arena
   const perLine: Parts[] = problem.lines.map(() => [])
   let shippingDiscount = 0
   const add = (line: number, promotion: string, amount: Minor) => {

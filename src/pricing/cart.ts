@@ -26,6 +26,8 @@ export interface LineToPrice {
   /** No promotion brings a unit below this. */
   readonly floorPrice?: Minor | undefined
   readonly taxPercent?: number | undefined
+  /** The product of the catalogue, by whose identity the engine remembers what it has found out about it. */
+  readonly product?: object
 }
 
 export interface Buyer {

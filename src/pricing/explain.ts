@@ -1,8 +1,8 @@
 import type { Minor } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
-import { amountsAfterLines, costBefore, createArena, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { amountsAfterLines, type Arena, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
-import type { OrderStep, Problem } from './problem.ts'
+import type { OrderStep } from './problem.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
 
@@ -25,10 +25,11 @@ export interface Outcome {
 
 export type Reason = RefusalCode | 'group' | 'exclusive' | 'codes_max' | 'stopped' | 'dearer_with_it' | 'no_effect'
 
-export function explain(rules: CompiledRules, cart: CartToPrice, problem: Problem, solution: Solution): Outcome[] {
+export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, solution: Solution): Outcome[] {
+  const { problem } = arena
   const entered = new Map(cart.codes.map(code => [code.toLowerCase(), code]))
   const steps = new Map(problem.steps.map((step, at) => [step.promotion.id, at]))
-  const judge = createJudge(problem, solution)
+  const judge = createJudge(arena, solution)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
     const code = promotion.code === undefined ? undefined : entered.get(promotion.code.toLowerCase())
     if (promotion.code !== undefined && code === undefined) return []
@@ -65,8 +66,8 @@ function noEffect(): Verdict {
   return { status: 'refused', amount: 0, reason: 'no_effect', detail: 'There is nothing for it to take off.' }
 }
 
-function createJudge(problem: Problem, { off }: Solution): (at: number) => Verdict {
-  const arena = createArena(problem)
+function createJudge(arena: Arena, { off }: Solution): (at: number) => Verdict {
+  const { problem } = arena
   const { steps, lineSteps, codesMax } = problem
   const isTaken = (at: number) => off[at] !== undefined
   const takenSteps = steps.flatMap((_, at) => (isTaken(at) ? [at] : []))
@@ -134,8 +135,9 @@ function createJudge(problem: Problem, { off }: Solution): (at: number) => Verdi
       return { reason: 'exclusive', detail: 'It cannot be combined, and others are better together.' }
     const stop = takenSteps.find(other => other < at && steps[other]!.promotion.stops)
     if (stop !== undefined) return { reason: 'stopped', detail: `Nothing follows '${steps[stop]!.promotion.id}'.` }
-    const codes = takenSteps.filter(other => steps[other]!.isCode).length
-    if (steps[at]!.isCode && codes >= codesMax)
+    const codes = new Set(takenSteps.flatMap(other => steps[other]!.code ?? []))
+    const { code } = steps[at]!
+    if (code !== undefined && !codes.has(code) && codes.size >= codesMax)
       return { reason: 'codes_max', detail: `At most ${codesMax} codes can be used at once.` }
     return undefined
   }

@@ -1,6 +1,7 @@
-import { defaultStage, type Promotion, type RuleSet, type Scope, worksByLine } from '../model/promotion.ts'
+import { defaultStage, type Promotion, type RuleSet, worksByLine } from '../model/promotion.ts'
 
-import type { CartToPrice, LineToPrice } from './cart.ts'
+import type { CartToPrice } from './cart.ts'
+import { compileScopes, isOnSale, type Scopes, type Shelf } from './shelf.ts'
 
 /**
  * A rule set made ready for pricing, once per version: promotions in the order in which they are applied, and for every scope
@@ -10,6 +11,9 @@ export interface CompiledRules {
   readonly ruleSet: RuleSet
   /** By stage, priority, id: the order of application. */
   readonly promotions: readonly CompiledPromotion[]
+  readonly scopes: Scopes
+  /** Place of the stage of a promotion. */
+  stageOf(promotion: Promotion): number
 }
 
 export interface CompiledPromotion {
@@ -19,13 +23,11 @@ export interface CompiledPromotion {
   readonly until: number
 }
 
-export type Matcher = (line: LineToPrice) => boolean
-
 export function compileRules(ruleSet: RuleSet): CompiledRules {
   const { stages } = ruleSet.policy
   const promotions = ruleSet.promotions.map(promotion => ({
     promotion,
-    byLine: worksByLine(promotion, stages),
+    byLine: worksByLine(promotion),
     from: promotion.when?.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(promotion.when.from),
     until: promotion.when?.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(promotion.when.until),
   }))
@@ -34,7 +36,8 @@ export function compileRules(ruleSet: RuleSet): CompiledRules {
     const [p, q] = [a.promotion, b.promotion]
     return stageOf(p) - stageOf(q) || p.priority - q.priority || (p.id < q.id ? -1 : 1)
   })
-  return { ruleSet, promotions: lineGroupsTogether(promotions, ruleSet) }
+  const scopes = compileScopes(ruleSet.promotions)
+  return { ruleSet, promotions: lineGroupsTogether(promotions, ruleSet), scopes, stageOf }
 }
 
 /** Members of a group that excludes by line stand together, where the first of them stands: a line takes the best of them. */
@@ -49,49 +52,6 @@ function lineGroupsTogether(promotions: readonly CompiledPromotion[], { groups }
     }
   }
   return ordered
-}
-
-const matchers = new WeakMap<Scope, Matcher>()
-
-/** True for the lines a scope names. Compiled once per scope object. */
-export function matcherOf(scope: Scope | undefined): Matcher {
-  if (!scope) return () => true
-  const known = matchers.get(scope)
-  if (known) return known
-  const { priceMin = 0, priceMax = Number.POSITIVE_INFINITY, onSale, exclude } = scope
-  const named = namedIn(scope)
-  const excluded = exclude ? namedIn(exclude) : undefined
-  const matcher: Matcher = line =>
-    named.every(test => test(line)) &&
-    line.unitPrice >= priceMin &&
-    line.unitPrice <= priceMax &&
-    !(onSale === 'exclude' && isOnSale(line)) &&
-    !excluded?.some(test => test(line))
-  matchers.set(scope, matcher)
-  return matcher
-}
-
-type Names = Pick<Scope, 'skus' | 'categories' | 'tags'>
-
-function namedIn({ skus, categories, tags }: Names): Matcher[] {
-  const tests: Matcher[] = []
-  if (skus) {
-    const set = new Set(skus)
-    tests.push(line => set.has(line.sku))
-  }
-  if (categories) {
-    const set = new Set(categories)
-    tests.push(line => line.categories.some(category => set.has(category)))
-  }
-  if (tags) {
-    const set = new Set(tags)
-    tests.push(line => line.tags.some(tag => set.has(tag)))
-  }
-  return tests
-}
-
-export function isOnSale(line: LineToPrice): boolean {
-  return line.listPrice !== undefined && line.listPrice > line.unitPrice
 }
 
 export type RefusalCode =
@@ -118,13 +78,9 @@ export interface Refusal {
 }
 
 /** Whether a promotion is open to this buyer and cart before anything is calculated. Undefined when it is. */
-export function refusalOf(
-  compiled: CompiledPromotion,
-  cart: CartToPrice,
-  lines: readonly LineToPrice[],
-): Refusal | undefined {
+export function refusalOf(compiled: CompiledPromotion, cart: CartToPrice, shelf: Shelf): Refusal | undefined {
   const { promotion } = compiled
-  return refusedByTime(compiled, cart.now) ?? refusedByBuyer(promotion, cart) ?? refusedByLines(promotion, lines)
+  return refusedByTime(compiled, cart.now) ?? refusedByBuyer(promotion, cart) ?? refusedByLines(promotion, shelf)
 }
 
 function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal | undefined {
@@ -135,10 +91,10 @@ function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal
 }
 
 function refusedByBuyer(promotion: Promotion, { buyer, usage }: CartToPrice): Refusal | undefined {
-  const { when = {}, usesMax, usesPerUserMax, budget } = promotion
-  if (when.orderNumber !== undefined && buyer.ordersPlaced + 1 !== when.orderNumber)
+  const { when, usesMax, usesPerUserMax, budget } = promotion
+  if (when?.orderNumber !== undefined && buyer.ordersPlaced + 1 !== when.orderNumber)
     return { code: 'order_number', detail: `It is for order number ${when.orderNumber} of a buyer.` }
-  if (when.buyerGroups && !when.buyerGroups.some(group => buyer.groups.includes(group)))
+  if (when?.buyerGroups && !when.buyerGroups.some(group => buyer.groups.includes(group)))
     return { code: 'buyer_group', detail: `It is for: ${when.buyerGroups.join(', ')}.` }
   const used = usage[promotion.id]
   if (used && usesMax !== undefined && used.uses >= usesMax)
@@ -150,31 +106,34 @@ function refusedByBuyer(promotion: Promotion, { buyer, usage }: CartToPrice): Re
   return undefined
 }
 
-function refusedByLines(promotion: Promotion, lines: readonly LineToPrice[]): Refusal | undefined {
-  const { when = {} } = promotion
-  const counted = lines.filter(matcherOf(when.of ?? promotion.scope))
+function refusedByLines(promotion: Promotion, { lines, members }: Shelf): Refusal | undefined {
+  const { when } = promotion
+  const counted = members(when?.of ?? promotion.scope)
+  const sum = (of: readonly number[], pick: (quantity: number, price: number) => number) =>
+    of.reduce((total, at) => total + pick(lines[at]!.quantity, lines[at]!.unitPrice), 0)
+  const unitsOf = (of: readonly number[]) => sum(of, quantity => quantity)
   if (counted.length === 0) return { code: 'no_matching_lines', detail: 'No product in the cart is meant by it.' }
+  if (!when) return undefined
   if (when.nothingOnSale && lines.some(isOnSale))
     return { code: 'on_sale', detail: 'It cannot be had with products that are on sale.' }
-  const units = counted.reduce((sum, line) => sum + line.quantity, 0)
-  if (when.minUnits !== undefined && units < when.minUnits)
-    return shortOf('min_units', when.minUnits - units, n => `${n} more of its products are needed.`)
-  const most = counted.reduce((max, line) => Math.max(max, line.quantity), 0)
-  if (when.minLineUnits !== undefined && most < when.minLineUnits)
-    return shortOf('min_line_units', when.minLineUnits - most, n => `${n} more of one product are needed.`)
-  if (when.contains) {
-    const there = lines.filter(matcherOf(when.contains.scope)).reduce((sum, line) => sum + line.quantity, 0)
-    if (there < when.contains.units)
-      return shortOf(
-        'contains',
-        when.contains.units - there,
-        n => `${n} more of the products that go with it are needed.`,
-      )
+  if (when.minUnits !== undefined && unitsOf(counted) < when.minUnits)
+    return shortOf('min_units', when.minUnits - unitsOf(counted), n => `${n} more of its products are needed.`)
+  if (when.minLineUnits !== undefined) {
+    const most = counted.reduce((max, at) => Math.max(max, lines[at]!.quantity), 0)
+    if (most < when.minLineUnits)
+      return shortOf('min_line_units', when.minLineUnits - most, n => `${n} more of one product are needed.`)
   }
-  const amount = counted.reduce((sum, line) => sum + line.quantity * line.unitPrice, 0)
-  // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
-  if (when.minAmount !== undefined && amount < when.minAmount)
-    return shortOf('min_amount', when.minAmount - amount, n => `${n} more (minor units) are needed.`)
+  if (when.contains) {
+    const there = unitsOf(members(when.contains.scope))
+    if (there < when.contains.units)
+      return shortOf('contains', when.contains.units - there, n => `${n} more of what goes with it are needed.`)
+  }
+  if (when.minAmount !== undefined) {
+    // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
+    const amount = sum(counted, (quantity, price) => quantity * price)
+    if (amount < when.minAmount)
+      return shortOf('min_amount', when.minAmount - amount, n => `${n} more (minor units) are needed.`)
+  }
   return undefined
 }
 

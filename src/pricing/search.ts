@@ -1,7 +1,8 @@
-import { type Arena, applyLineStep, costBefore, createArena, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, applyLineStep, orderDiscount, sumScopes } from './arena.ts'
+import { createBound } from './bound.ts'
 import { placed } from './placement.ts'
-import type { LineStep, Problem, Step } from './problem.ts'
-import { analyse, riskBit, type Structure } from './structure.ts'
+import type { LineStep, Step } from './problem.ts'
+import { analyse, costNow, isOpen as hasOpen, riskBit, type Structure } from './structure.ts'
 
 /**
  * THE BEST LEGAL COMBINATION, by branch and bound over the steps in the order of application.
@@ -34,8 +35,8 @@ export interface SearchOptions {
   readonly workMax: number
 }
 
-export function solve(problem: Problem, { choice, workMax }: SearchOptions): Solution {
-  const arena = createArena(problem)
+export function solve(arena: Arena, { choice, workMax }: SearchOptions): Solution {
+  const { problem } = arena
   const search = createSearch(arena, analyse(arena))
   const exclusive = problem.steps.flatMap((step, at) => (step.promotion.exclusive ? [at] : []))
   if (choice === 'in-order') {
@@ -56,11 +57,7 @@ export function solve(problem: Problem, { choice, workMax }: SearchOptions): Sol
 }
 
 /** The price of one given combination: its steps in order, each if it is legal after those before it and takes anything off. */
-export function evaluateCombination(
-  problem: Problem,
-  isIn: (step: number) => boolean,
-): Omit<Solution, 'bound' | 'work'> {
-  const arena = createArena(problem)
+export function evaluateCombination(arena: Arena, isIn: (step: number) => boolean): Omit<Solution, 'bound' | 'work'> {
   return createSearch(arena, analyse(arena)).evaluate(isIn)
 }
 
@@ -74,22 +71,17 @@ function createSearch(arena: Arena, structure: Structure) {
   const taken = new Float64Array(orderSteps.length)
   const off = new Float64Array(count).fill(-1)
   const groupTaken = new Uint8Array(structure.groups)
+  const codeUses = new Uint16Array(structure.codes)
   let codes = 0
   let stopped = false
   levels[0] = list
-
-  const trial = new Float64Array(list.length)
-  const trialBase = new Float64Array(list.length)
-  const trialSums = new Float64Array(arena.scopes.length)
-  const trialTaken = new Float64Array(orderSteps.length)
-  const groupBest = new Float64Array(structure.groups)
-  const codeOffs = new Float64Array(count)
 
   function isLegal(at: number): boolean {
     if (stopped) return false
     const group = structure.groupOf[at]!
     if (group >= 0 && groupTaken[group] === 1) return false
-    return !(steps[at]!.isCode && codes >= codesMax)
+    const code = structure.codeOf[at]!
+    return code < 0 || codeUses[code]! > 0 || codes < codesMax
   }
 
   const isGift = (step: Step) => step.kind === 'order' && step.gift !== undefined
@@ -115,7 +107,8 @@ function createSearch(arena: Arena, structure: Structure) {
     if (step.kind === 'order') taken[at - lineCount] = amount
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 1
-    if (step.isCode) codes++
+    const code = structure.codeOf[at]!
+    if (code >= 0 && codeUses[code]!++ === 0) codes++
     if (step.promotion.stops) stopped = true
   }
 
@@ -125,7 +118,8 @@ function createSearch(arena: Arena, structure: Structure) {
     if (step.kind === 'order') taken[at - lineCount] = 0
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 0
-    if (step.isCode) codes--
+    const code = structure.codeOf[at]!
+    if (code >= 0 && --codeUses[code]! === 0) codes--
     if (step.promotion.stops) stopped = false
   }
 
@@ -138,11 +132,12 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   /** What the present combination costs: the sum of its cells less the order steps, and what did not fit on their lines. */
-  function totalNow(): number {
+  function totalNow(limit = Number.POSITIVE_INFINITY): number {
     let total = 0
     for (const amount of levels[lineCount]!) total += amount
     for (const amount of taken) total -= amount
-    return structure.mayLose ? total + placed(arena, levels[lineCount]!, taken).lost : total
+    // Placing is dear: not for a combination that is too dear without it.
+    return structure.mayLose && total < limit ? total + placed(arena, levels[lineCount]!, taken).lost : total
   }
 
   const solution = () => ({ off: Array.from(off, amount => (amount < 0 ? undefined : amount)), total: totalNow() })
@@ -163,63 +158,16 @@ function createSearch(arena: Arena, structure: Structure) {
     return result
   }
 
-  /** A lower bound of what any completion of the present choice costs, from step `from` on. */
-  function boundOf(from: number, risks: number): number {
-    groupBest.fill(0)
-    let codesOpen = 0
-    let others = 0
-    const add = (at: number, amount: number) => {
-      const group = structure.groupOf[at]!
-      if (group >= 0) groupBest[group] = Math.max(groupBest[group]!, amount)
-      else if (steps[at]!.isCode) codeOffs[codesOpen++] = amount
-      else others += amount
-    }
-    let sums = arena.sums
-    trialTaken.set(taken)
-    let goods = 0
-    if (from <= lineCount) {
-      trial.set(levels[from]!)
-      for (let at = from; at < lineCount; at++) {
-        const step = lineSteps[at]!
-        if (step.runStart === at) trialBase.set(trial)
-        if (!isOpen(at)) continue
-        const base = step.runStart === undefined ? trial : step.runStart < from ? levels[step.runStart]! : trialBase
-        if (structure.isSure(at, risks)) applyLineStep(arena, step, trial, trial, base)
-        else add(at, lineDiscount(arena, step, trial, base))
-      }
-      sumScopes(arena, trial, trialSums)
-      sums = trialSums
-      for (const amount of trial) goods += amount
-    } else for (const amount of levels[lineCount]!) goods += amount
-    for (let at = 0; at < Math.max(from, lineCount) - lineCount; at++) goods -= taken[at]!
-    for (let at = Math.max(from, lineCount); at < count; at++) {
-      if (!isOpen(at)) continue
-      const amount = orderDiscount(arena, at - lineCount, sums, trialTaken)
-      if (structure.isSure(at, risks)) {
-        trialTaken[at - lineCount] = amount
-        others += amount
-      } else add(at, amount)
-    }
-    for (const amount of groupBest) others += amount
-    return Math.max(structure.floorTotal, goods - others - largestOf(codeOffs, codesOpen, codesMax - codes))
-  }
-
   const isOpen = (at: number) => isLegal(at) && !steps[at]!.promotion.exclusive
+  const boundOf = createBound(arena, structure, { levels, taken, codeUses, isOpen, codesLeft: () => codesMax - codes })
 
-  /** Which thresholds could still be reached or missed, depending on what is taken from step `at` on. */
+  /** Which thresholds are open, depending on what is chosen from step `at` on. */
   function risksAt(at: number): number {
-    if (structure.jumps.length === 0) return 0
     let risks = 0
-    const amounts = at <= lineCount ? levels[at]! : undefined
     for (const [bit, jump] of structure.jumps.entries()) {
       if (jump.step < at) continue
-      const scope = arena.measureOf[jump.step - lineCount]!
-      let high = 0
-      if (amounts) {
-        for (const cell of arena.scopes[scope]!) high += amounts[cell]!
-        arena.work += arena.scopes[scope]!.length
-      } else high = costBefore(arena, scope, at - lineCount, arena.sums, taken)
-      if (jump.isOpenBetween(high - jump.reduction[at]!, high)) risks |= riskBit(bit)
+      const high = costNow(arena, jump, at, at <= lineCount ? levels[at]! : undefined, taken)
+      if (hasOpen(jump, high - jump.reduction[at]!, high)) risks |= riskBit(bit)
     }
     return risks
   }
@@ -256,7 +204,7 @@ function createSearch(arena: Arena, structure: Structure) {
       }
       if (at === count) {
         enterOrder(count)
-        const total = totalNow()
+        const total = totalNow(cutoff)
         if (total < cutoff) {
           cutoff = total
           best = solution()
@@ -313,13 +261,4 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   return { evaluate, lowest }
-}
-
-/** The sum of the largest `most` of the first `count` values; reorders them. */
-function largestOf(values: Float64Array, count: number, most: number): number {
-  const open = values.subarray(0, count)
-  if (count > most) open.sort()
-  let sum = 0
-  for (let at = Math.max(0, count - most); at < count; at++) sum += open[at]!
-  return sum
 }

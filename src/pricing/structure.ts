@@ -1,42 +1,53 @@
-import { type Arena, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, amountsAfterLines, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { WHOLE } from './arithmetic.ts'
 
 /**
  * What can be said about the steps of one cart before the search, above all which of them need no branch.
  *
- * A step is *free* when nothing hinders it: it is in no group with another member, codes are not scarce, and it does not stop
- * others. Taking a free step never makes the order dearer, and so needs no branch, if from there on less always costs less:
+ * A step is *free* when nothing hinders it: it is in no group with another member, codes are not scarce, it does not stop
+ * others, and less costs less from there on. The last is so when, thresholds aside,
  *
- *   - line steps: cell by cell, what is left of less is not more (whole numbers, rounded monotonically);
- *   - order steps that go from narrow to broad: of any two that overlap, the earlier lies within the later. Then take two runs
- *     of which one costs less by some d >= 0 on every cell. A step takes off at most as much more in the dearer run as its
- *     cells cost more there, so the difference on its cells stays >= 0; and they stay together for ever after, because every
- *     later step that meets them holds them all. At the end the difference of the totals is a sum of such differences.
- *     Without that order a step may lower the base of two later ones at once, and nothing is taken for certain;
- *   - thresholds: a step is only sure while no threshold after it is open, i.e. lies between what its lines may still come down
- *     to and what they cost now. `risks` has a bit for every threshold that is open (the last bit for all beyond the 30th).
+ *   - line steps: what is left of less is not more, cell by cell. This holds for all of them;
+ *   - order steps: take two runs of which one costs less by some d >= 0 on every cell. A step that takes off a given amount
+ *     does not care. A step that *responds* (a percentage, or an amount that may not fit) takes off at most as much more in the
+ *     dearer run as its cells cost more there, so on its cells the difference stays >= 0 in all. If of any two of these that
+ *     overlap the earlier lies within the later, those cells stay together ever after, and the difference of the totals is a sum
+ *     of such differences. Without that, a step could lower the bases of two later ones at once, and no step is free.
+ *
+ * A free step is *sure* to be in a best combination unless it may decide whether a later threshold is reached. `risks` has a
+ * bit for every threshold that lies between what its lines may still come down to and what they cost now.
+ *
+ * Giving up d by leaving free steps out makes the order dearer by at least `kept * d - slack`, where no amount is cut for want
+ * of room: each free percentage passes on all but itself, rounded.
  */
 export interface Structure {
   /** Number of the group that excludes in the order, or -1. */
   readonly groupOf: Int32Array
   readonly groups: number
-  /** Some order steps overlap without one holding the other: their amounts may not all fit on the lines. */
+  /** Number of the code that is scarce, or -1: where all codes can be used at once none is. */
+  readonly codeOf: Int32Array
+  readonly codes: number
+  /** The amounts of some order steps may not fit on their lines, which only their placement shows. */
   readonly mayLose: boolean
   readonly floorTotal: number
+  /** Order steps with thresholds that are open. */
   readonly jumps: readonly Jump[]
+  readonly kept: number
+  readonly slack: number
   isFree(step: number): boolean
   isSure(step: number, risks: number): boolean
 }
 
-/** An order step with thresholds that may be missed. */
 export interface Jump {
   readonly step: number
   /** reduction[k]: by how much the steps from k up to this one may bring down what it measures, at most. */
   readonly reduction: Float64Array
-  /** True when a threshold lies above `low` and not above `high`. */
-  isOpenBetween(low: number, high: number): boolean
+  /** The thresholds above `low` and not above `high`, rising; undefined when there are too many to look at. */
+  openBetween(low: number, high: number): readonly number[] | undefined
 }
 
 const RISK_BITS = 31
+const THRESHOLDS_MAX = 12
 
 export function analyse(arena: Arena): Structure {
   const { problem, lineSteps, orderSteps } = arena
@@ -48,34 +59,46 @@ export function analyse(arena: Arena): Structure {
     const at = group === undefined ? -1 : names.indexOf(group)
     return at >= 0 && sizes[at]! > 1 ? at : -1
   })
-  const scarceCodes = steps.filter(step => step.isCode).length > codesMax
-  const { nested, disjoint } = relationsOf(arena)
-  const isGift = (at: number) => orderSteps[at]!.gift !== undefined
-  const pairs = orderSteps.flatMap((_, a) => orderSteps.slice(a + 1).map((__, b) => [a, a + 1 + b] as const))
-  const meeting = pairs.filter(([a, b]) => !disjoint(a, b) && !isGift(a) && !isGift(b))
-  const narrowToBroad = meeting.every(([a, b]) => nested(a, b))
+  const entered = [...new Set(steps.flatMap(step => (step.promotion.exclusive ? [] : (step.code ?? []))))]
+  const codes = entered.length > codesMax ? entered : []
+  const codeOf = Int32Array.from(steps, ({ code }) => (code === undefined ? -1 : codes.indexOf(code)))
+  const isHindered = (at: number) => steps[at]!.promotion.stops === true || groupOf[at]! >= 0 || codeOf[at]! >= 0
+  const orders = analyseOrderSteps(arena, groupOf)
+  const free = steps.map((_, at) => !isHindered(at) && (orders.lessCostsLess || orders.isGift(at - lineCount)))
   const all = jumpsOf(arena, groupOf, names.length)
-  const high = all.map(({ step }) => problemSum(arena, arena.scopes[arena.measureOf[step - lineCount]!]!))
-  const jumps = all.filter((jump, at) => jump.isOpenBetween(high[at]! - jump.reduction[0]!, high[at]!))
-  const affects = steps.map((_, at) => riskMask(jumps, jump => jump.step === at || changes(at, jump)))
-
-  function changes(at: number, { step, reduction }: Jump): boolean {
-    return at < step && reduction[at]! > reduction[at + 1]!
-  }
-
-  const free = steps.map((step, at) => {
-    if (step.promotion.stops || groupOf[at]! >= 0 || (step.isCode && scarceCodes)) return false
-    return narrowToBroad || (at >= lineCount && isGift(at - lineCount))
+  const jumps = all.filter(jump => {
+    const high = arena.scopes[arena.measureOf[jump.step - lineCount]!]!.reduce(
+      (sum, cell) => sum + problem.list[cell]!,
+      0,
+    )
+    return isOpen(jump, high - jump.reduction[0]!, high)
   })
+  const affects = steps.map((_, at) =>
+    jumps.reduce((mask, { step, reduction }, bit) => {
+      const changesIt = at < step && reduction[at]! > reduction[at + 1]!
+      return step === at || changesIt ? mask | riskBit(bit) : mask
+    }, 0),
+  )
+  const rates = orderSteps.flatMap((_, at) =>
+    free[lineCount + at] && orders.rateOf(at) > 0 ? [orders.rateOf(at)] : [],
+  )
   return {
     groupOf,
     groups: names.length,
-    mayLose: meeting.some(([a, b]) => !nested(a, b) && !nested(b, a)),
+    codeOf,
+    codes: codes.length,
+    mayLose: orders.mayLose,
     floorTotal: problem.floor.reduce((sum, floor) => sum + floor, 0),
     jumps,
+    kept: rates.reduce((kept, rate) => kept * (1 - rate), 1),
+    slack: rates.length,
     isFree: at => free[at]!,
     isSure: (at, risks) => free[at]! && (affects[at]! & risks) === 0,
   }
+}
+
+export function isOpen(jump: Jump, low: number, high: number): boolean {
+  return jump.openBetween(low, high)?.length !== 0
 }
 
 /** Bit of the n-th threshold; those beyond the last bit share it. */
@@ -83,21 +106,65 @@ export function riskBit(at: number): number {
   return 1 << Math.min(at, RISK_BITS - 1)
 }
 
-function riskMask(jumps: readonly Jump[], holds: (jump: Jump) => boolean): number {
-  return jumps.reduce((mask, jump, at) => (holds(jump) ? mask | riskBit(at) : mask), 0)
+function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {
+  const { problem, orderSteps, scopes, masks, within, targetOf } = arena
+  const lineCount = arena.lineSteps.length
+  const listSums = new Float64Array(scopes.length)
+  sumScopes(arena, problem.list, listSums)
+  const lowSums = new Float64Array(scopes.length)
+  sumScopes(
+    arena,
+    amountsAfterLines(arena, () => true),
+    lowSums,
+  )
+  const nothing = new Float64Array(orderSteps.length)
+  const isGift = (at: number) => orderSteps[at]?.gift !== undefined
+  const most = orderSteps.map((step, at) =>
+    step.promotion.exclusive ? 0 : orderDiscount(arena, at, listSums, nothing),
+  )
+  const meet = (a: number, b: number) => scopes[targetOf[b]!]!.some(cell => masks[targetOf[a]!]![cell] === 1)
+  const nested = (inner: number, outer: number) => within[targetOf[outer]!]![inner] === 1
+  const active = [...orderSteps.keys()].filter(at => !isGift(at) && most[at]! > 0)
+  const room = (scope: number) => lowSums[scope]! - arena.floorSum[scope]!
+  const together = (of: readonly number[]) =>
+    largestTogether(of.map(at => [groupOf[lineCount + at]!, most[at]!] as const))
+  // Room for everything that can ever be taken off the lines around it: then its amount is never cut ...
+  const isCut = orderSteps.map((_, at) =>
+    arena.enclosing[at]!.some(scope => room(scope) < together(active.filter(other => within[scope]![other] === 1))),
+  )
+  // ... and, placed from narrow to broad, always finds cells.
+  const sizeOf = (at: number) => orderSteps[at]!.target.length
+  const fits = (at: number) =>
+    room(targetOf[at]!) >= together(active.filter(other => sizeOf(other) <= sizeOf(at) && meet(at, other)))
+  const isAmount = (at: number) => orderSteps[at]!.tiers.every(tier => tier.how === 'amount')
+  const responds = (at: number) => isCut[at]! || !isAmount(at)
+  /** The largest share that it takes of what more the goods cost. */
+  const rateOf = (at: number) =>
+    orderSteps[at]!.promotion.kind === 'shipping'
+      ? 0
+      : Math.max(
+          0,
+          ...orderSteps[at]!.tiers.map(({ how, value }) =>
+            how === 'percent' ? value / WHOLE : how === 'price' ? 1 : 0,
+          ),
+        )
+  const pairs = active.flatMap((a, at) => active.slice(at + 1).map(b => [a, b] as const)).filter(([a, b]) => meet(a, b))
+  // Of two that overlap in part the broader is placed last and may find too little; nested ones are cut to what there is before.
+  const mayLose = pairs.some(([a, b]) => !nested(a, b) && !nested(b, a) && !fits(sizeOf(a) > sizeOf(b) ? a : b))
+  const narrowToBroad = pairs.every(([a, b]) => !responds(a) || !responds(b) || nested(a, b))
+  return { isGift, responds, rateOf, mayLose, lessCostsLess: narrowToBroad && !mayLose }
 }
 
-function problemSum({ problem }: Arena, cells: Int32Array): number {
-  return cells.reduce((sum, cell) => sum + problem.list[cell]!, 0)
-}
-
-/** How the targets of two order steps lie to each other. */
-function relationsOf({ orderSteps, within, targetOf }: Arena) {
-  const sets = orderSteps.map(step => new Set(step.target))
-  return {
-    nested: (inner: number, outer: number) => within[targetOf[outer]!]![inner] === 1,
-    disjoint: (a: number, b: number) => !orderSteps[b]!.target.some(cell => sets[a]!.has(cell)),
+/** The largest sum of amounts of which at most one is of each group; group -1 is none. */
+function largestTogether(amounts: readonly (readonly [group: number, amount: number])[]): number {
+  const best = new Map<number, number>()
+  let sum = 0
+  for (const [group, amount] of amounts) {
+    if (group < 0) sum += amount
+    else best.set(group, Math.max(best.get(group) ?? 0, amount))
   }
+  for (const amount of best.values()) sum += amount
+  return sum
 }
 
 /** Upper bounds: what a step takes off at list prices is the most it ever does. Of a group only the largest counts. */
@@ -111,7 +178,6 @@ function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
     const thresholds = order.tiers.map(tier => tier.from).filter(from => from > 0)
     if (thresholds.length === 0 && !order.every) return []
     const measure = arena.measureOf[index]!
-    const inMeasure = new Set(arena.scopes[measure])
     const step = lineCount + index
     const reduction = new Float64Array(step + 1)
     const groupMost = new Float64Array(groups)
@@ -119,29 +185,44 @@ function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
     for (let at = step - 1; at >= 0; at--) {
       const before = at - lineCount
       let most = 0
-      if (at < lineCount) most = lineDiscountWithin(arena, at, inMeasure)
+      if (at < lineCount) most = lineDiscount(arena, lineSteps[at]!, problem.list, problem.list, arena.masks[measure])
       else if (arena.within[measure]![before] === 1) most = orderDiscount(arena, before, listSums, nothing)
       const group = groupOf[at]!
       if (group < 0) free += most
       else groupMost[group] = Math.max(groupMost[group]!, most)
       reduction[at] = free + groupMost.reduce((sum, one) => sum + one, 0)
     }
-    const { every } = order
-    const isOpenBetween = (low: number, high: number) =>
-      thresholds.some(from => low < from && from <= high) ||
-      (every !== undefined && Math.floor(Math.max(0, low) / every.amount) < Math.floor(high / every.amount))
-    return [{ step, reduction, isOpenBetween }]
+    return [{ step, reduction, openBetween: opensOf(thresholds, order.every) }]
   })
 }
 
-function lineDiscountWithin(arena: Arena, at: number, cells: ReadonlySet<number>): number {
-  const step = arena.lineSteps[at]!
-  if (step.cells.every(cell => cells.has(cell))) return lineDiscount(arena, step, arena.problem.list)
-  const indexes = [...step.cells.keys()].filter(index => cells.has(step.cells[index]!))
-  const part = {
-    ...step,
-    cells: Int32Array.from(indexes, index => step.cells[index]!),
-    values: Float64Array.from(indexes, index => step.values[index]!),
+function opensOf(
+  thresholds: readonly number[],
+  every: { amount: number; timesMax: number } | undefined,
+): Jump['openBetween'] {
+  if (!every) return (low, high) => thresholds.filter(from => low < from && from <= high)
+  return (low, high) => {
+    const first = Math.floor(Math.max(0, low) / every.amount) + 1
+    const last = Math.min(every.timesMax, Math.floor(high / every.amount))
+    if (last - first >= THRESHOLDS_MAX) return undefined
+    return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => (first + at) * every.amount)
   }
-  return lineDiscount(arena, part, arena.problem.list)
+}
+
+/** What a scope costs now, before order step `at`. */
+export function costNow(
+  arena: Arena,
+  jump: Jump,
+  at: number,
+  amounts: Float64Array | undefined,
+  taken: Float64Array,
+): number {
+  const lineCount = arena.lineSteps.length
+  const scope = arena.measureOf[jump.step - lineCount]!
+  if (!amounts) return costBefore(arena, scope, at - lineCount, arena.sums, taken)
+  const cells = arena.scopes[scope]!
+  arena.work += cells.length
+  let sum = 0
+  for (let index = 0; index < cells.length; index++) sum += amounts[cells[index]!]!
+  return sum
 }

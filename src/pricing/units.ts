@@ -1,8 +1,8 @@
 import { FIXED } from '../model/limits.ts'
 import type { Minor } from '../model/money.ts'
-import type { Promotion, PromotionOf, Scope, UnitChoice } from '../model/promotion.ts'
+import type { Promotion, PromotionOf, UnitChoice } from '../model/promotion.ts'
 import { hundredths, share, split, WHOLE } from './arithmetic.ts'
-import type { LineToPrice } from './cart.ts'
+import type { Piece, Shelf } from './shelf.ts'
 
 /**
  * Which units of which lines a promotion is about, and what it does to each: decided once per promotion, by unit prices,
@@ -18,17 +18,10 @@ export interface Take {
   readonly value: number
 }
 
-interface Piece {
-  readonly line: number
-  readonly units: number
-  readonly price: Minor
-}
-
-export type Lines = readonly LineToPrice[]
 type Reward = { percent?: number | undefined; amount?: number | undefined; price?: number | undefined }
 
-export function takesOf(promotion: Promotion, lines: Lines, matches: (scope: Scope | undefined) => number[]): Take[] {
-  const pool = poolOf(lines, matches(promotion.scope))
+export function takesOf(promotion: Promotion, shelf: Shelf): Take[] {
+  const pool = shelf.pool(promotion.scope)
   switch (promotion.kind) {
     case 'percent_off':
       return choose(pool, promotion.units).map(piece => percentOff(piece, promotion.percent))
@@ -39,25 +32,26 @@ export function takesOf(promotion: Promotion, lines: Lines, matches: (scope: Sco
     case 'volume':
       return volume(promotion, pool)
     case 'buy_get':
-      return buyGet(promotion, lines, matches)
+      return buyGet(promotion, shelf)
     case 'multi_buy':
       return multiBuy(promotion, pool)
     case 'bundle':
-      return bundle(promotion, lines, matches)
+      return bundle(promotion, shelf)
     case 'set':
       return setOfDifferent(promotion, pool)
     case 'threshold':
+      return pool.map(piece => percentOff(piece, percentReached(promotion, shelf))).filter(take => take.value > 0)
     case 'gift':
     case 'shipping':
       return []
   }
 }
 
-/** Pieces by unit price, dearest first, ties by product code. */
-function poolOf(lines: Lines, members: readonly number[]): Piece[] {
-  return members
-    .map(line => ({ line, units: lines[line]!.quantity, price: lines[line]!.unitPrice, sku: lines[line]!.sku }))
-    .sort((a, b) => b.price - a.price || (a.sku < b.sku ? -1 : 1))
+/** The percentage of a ladder over some products, by what they cost before promotions, or by their number. */
+function percentReached({ tiers = [], measure, scope, when }: PromotionOf<'threshold'>, shelf: Shelf): number {
+  const counted = shelf.pool(when?.of ?? scope)
+  const reached = measure === 'units' ? countOf(counted) : valueOf(counted)
+  return tiers.findLast(tier => tier.from <= reached)?.percent ?? 0
 }
 
 const countOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + piece.units, 0)
@@ -86,8 +80,8 @@ function cheapestFirst(pool: readonly Piece[]): Piece[] {
   return [...pool].sort((a, b) => a.price - b.price)
 }
 
-function choose(pool: readonly Piece[], choice: UnitChoice | undefined): Piece[] {
-  if (!choice) return [...pool]
+function choose(pool: readonly Piece[], choice: UnitChoice | undefined): readonly Piece[] {
+  if (!choice) return pool
   const { max = Number.POSITIVE_INFINITY, maxPerLine = Number.POSITIVE_INFINITY, groupsOf = 1, take } = choice
   const ordered = (take === 'cheapest' ? cheapestFirst(pool) : pool).map(p => ({
     ...p,
@@ -110,9 +104,9 @@ function amountOff(promotion: PromotionOf<'amount_off'>, pool: readonly Piece[])
 function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: readonly Piece[]): Take[] {
   const measured = (pieces: readonly Piece[]) => (measure === 'units' ? countOf(pieces) : valueOf(pieces))
   const ofGroup = measured(pool)
+  const whole = new Map(pool.map(piece => [piece.line, piece]))
   return choose(pool, units).flatMap((piece): Take[] => {
-    const whole = pool.filter(other => other.line === piece.line)
-    const tier = tiers.findLast(one => one.from <= (count === 'group' ? ofGroup : measured(whole)))
+    const tier = tiers.findLast(one => one.from <= (count === 'group' ? ofGroup : measured([whole.get(piece.line)!])))
     if (!tier) return []
     if (tier.percent !== undefined) return [percentOff(piece, tier.percent)]
     if (tier.amount !== undefined) return [{ ...unpriced(piece), how: 'each', value: tier.amount }]
@@ -124,16 +118,12 @@ function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: r
  * Buy b, get g: t times as often as it fits. Units that are given were not bought, so with t purchases at most `bought - b*t`
  * of the units that could be bought are given. More purchases may leave fewer to give: the three counts around the best are tried.
  */
-function buyGet(
-  promotion: PromotionOf<'buy_get'>,
-  lines: Lines,
-  matches: (scope: Scope | undefined) => number[],
-): Take[] {
+function buyGet(promotion: PromotionOf<'buy_get'>, shelf: Shelf): Take[] {
   const { buy, get, take, timesMax = Number.POSITIVE_INFINITY } = promotion
-  const buyable = new Set(matches(buy.scope ?? promotion.scope))
-  const givable = poolOf(lines, matches(get.scope ?? promotion.scope))
+  const buyable = new Set(shelf.members(buy.scope ?? promotion.scope))
+  const givable = shelf.pool(get.scope ?? promotion.scope)
   const ordered = take === 'cheapest' ? cheapestFirst(givable) : givable
-  const bought = [...buyable].reduce((sum, line) => sum + lines[line]!.quantity, 0)
+  const bought = [...buyable].reduce((sum, line) => sum + shelf.lines[line]!.quantity, 0)
   const all = bought + countOf(givable.filter(piece => !buyable.has(piece.line)))
   const most = Math.min(timesMax, Math.floor(bought / buy.units))
   let best: Piece[] = []
@@ -166,44 +156,51 @@ function largest(max: number, holds: (count: number) => boolean): number {
 /** n for a price, mixed from the pool: the dearest units, as many whole groups as save anything. */
 function multiBuy(promotion: PromotionOf<'multi_buy'>, pool: readonly Piece[]): Take[] {
   const most = Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, Math.floor(countOf(pool) / promotion.units))
-  return rewarded(promotion, most, times => firstUnits(pool, times * promotion.units))
+  return rewarded(promotion, most, [{ units: promotion.units, pool }])
 }
 
-function bundle(
-  promotion: PromotionOf<'bundle'>,
-  lines: Lines,
-  matches: (scope: Scope | undefined) => number[],
-): Take[] {
-  const pools = promotion.items.map(item => ({ units: item.units, pool: poolOf(lines, matches(item.scope)) }))
-  const piecesFor = (times: number): Piece[] | undefined => {
-    const used = new Map<number, number>()
-    const pieces: Piece[] = []
-    for (const { units, pool } of pools) {
-      const free = pool.map(piece => ({ ...piece, units: piece.units - (used.get(piece.line) ?? 0) }))
-      const taken = firstUnits(free, units * times)
-      if (countOf(taken) < units * times) return undefined
-      for (const piece of taken) used.set(piece.line, (used.get(piece.line) ?? 0) + piece.units)
-      pieces.push(...taken)
-    }
-    return pieces
-  }
-  const fits = Math.min(...pools.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
-  const most = largest(
-    Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, fits),
-    times => piecesFor(times) !== undefined,
-  )
-  return rewarded(promotion, most, times => piecesFor(times) ?? [])
+/** Several products that belong together. A product that could stand for two items stands for the first that asks for it. */
+function bundle(promotion: PromotionOf<'bundle'>, shelf: Shelf): Take[] {
+  const claimed = new Set<number>()
+  const parts = promotion.items.map(({ scope, units }) => {
+    const pool = shelf.pool(scope).filter(piece => !claimed.has(piece.line))
+    for (const piece of pool) claimed.add(piece.line)
+    return { units, pool }
+  })
+  const fits = Math.min(...parts.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
+  return rewarded(promotion, Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, fits), parts)
+}
+
+/** So many units of a pool for each group, the dearest first. */
+interface Part {
+  readonly units: number
+  readonly pool: readonly Piece[]
 }
 
 /** Groups are worth less and less, so those that cost more than their price stand at the front. */
-function rewarded(reward: Reward, most: number, piecesFor: (times: number) => Piece[]): Take[] {
+function rewarded(reward: Reward, most: number, parts: readonly Part[]): Take[] {
+  const piecesFor = (times: number) => parts.flatMap(({ units, pool }) => firstUnits(pool, units * times))
   if (reward.percent !== undefined) return percentTogether(piecesFor(most), reward.percent)
   const { price } = reward
-  const worth = (times: number) => valueOf(piecesFor(times))
+  const values = parts.map(({ units, pool }) => ({ units, worth: worthOfFirst(pool) }))
+  const worth = (times: number) => values.reduce((sum, part) => sum + part.worth(part.units * times), 0)
   const times = price === undefined ? most : largest(most, count => worth(count) - worth(count - 1) > price)
-  const pieces = piecesFor(times)
-  const off = price === undefined ? (reward.amount ?? 0) * times : valueOf(pieces) - price * times
-  return constants(pieces, Math.min(off, valueOf(pieces)))
+  const off = price === undefined ? (reward.amount ?? 0) * times : worth(times) - price * times
+  return constants(piecesFor(times), Math.min(off, worth(times)))
+}
+
+/** What the first units of a pool are worth: the logarithm of the number of lines for every question. */
+function worthOfFirst(pool: readonly Piece[]): (count: number) => Minor {
+  const before = [{ units: 0, value: 0 }]
+  for (const { units, price } of pool) {
+    const last = before.at(-1)!
+    before.push({ units: last.units + units, value: last.value + units * price })
+  }
+  return count => {
+    const whole = largest(pool.length, pieces => before[pieces]!.units <= count)
+    const { units, value } = before[whole]!
+    return value + (count - units) * (pool[whole]?.price ?? 0)
+  }
 }
 
 /** A percentage of units that are sold as one thing is rounded once. */
@@ -219,9 +216,9 @@ function constants(pieces: readonly Piece[], off: Minor): Take[] {
   return pieces.map((piece, at): Take => ({ ...unpriced(piece), how: 'constant', value: parts[at] ?? 0 }))
 }
 
-/** A number of equal sets. */
+/** A number of equal sets; members are places in the pool, rising, so that the dearest product comes first. */
 interface Layer {
-  readonly members: ReadonlySet<number>
+  readonly members: readonly number[]
   /** Of one set, before the discount. */
   readonly value: Minor
   count: number
@@ -232,16 +229,19 @@ interface Layer {
  * larger to smaller sets, all equal sets at once, while that saves. Finds the best grouping where prices are equal.
  */
 function setOfDifferent({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): Take[] {
-  const percentFor = (distinct: number) => tiers.findLast(tier => tier.distinct <= distinct)?.percent ?? 0
+  const table = Array.from(
+    { length: pool.length + 2 },
+    (_, size) => tiers.findLast(tier => tier.distinct <= size)?.percent ?? 0,
+  )
   const layers = largestSets(pool)
-  for (let moves = 0; moves < FIXED.setMovesMax && layers.length <= FIXED.setLayersMax; moves++) {
-    const move = bestMove(layers, pool, percentFor)
+  for (let moves = 0; moves < FIXED.setMovesMax; moves++) {
+    const move = bestMove(layers, pool, table)
     if (!move) break
     moveProduct(layers, pool, move)
   }
   const perPiece = pool.map(() => new Map<number, number>())
   for (const { members, count } of layers) {
-    const percent = percentFor(members.size)
+    const percent = table[members.length]!
     for (const at of members) perPiece[at]!.set(percent, (perPiece[at]!.get(percent) ?? 0) + count)
   }
   return perPiece.flatMap((byPercent, at) =>
@@ -251,17 +251,23 @@ function setOfDifferent({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): 
   )
 }
 
-function layerOf(members: ReadonlySet<number>, count: number, pool: readonly Piece[]): Layer {
-  let value = 0
-  for (const at of members) value += pool[at]!.price
-  return { members, value, count }
+function layerOf(members: readonly number[], count: number, pool: readonly Piece[]): Layer {
+  return { members, value: members.reduce((sum, at) => sum + pool[at]!.price, 0), count }
 }
 
 function largestSets(pool: readonly Piece[]): Layer[] {
   const byCount = pool.map((piece, at) => ({ at, units: piece.units })).sort((a, b) => b.units - a.units || a.at - b.at)
   return byCount.flatMap(({ units }, last) => {
     const count = units - (byCount[last + 1]?.units ?? 0)
-    return count > 0 ? [layerOf(new Set(byCount.slice(0, last + 1).map(({ at }) => at)), count, pool)] : []
+    if (count === 0) return []
+    const members = byCount.slice(0, last + 1).map(({ at }) => at)
+    return [
+      layerOf(
+        members.sort((a, b) => a - b),
+        count,
+        pool,
+      ),
+    ]
   })
 }
 
@@ -271,36 +277,39 @@ interface Move {
   readonly product: number
 }
 
-function bestMove(
-  layers: readonly Layer[],
-  pool: readonly Piece[],
-  percentFor: (distinct: number) => number,
-): Move | undefined {
+/** Looks among the smallest sets, where the tiers are; of the products that can move, the dearest or the cheapest gains most. */
+function bestMove(layers: readonly Layer[], pool: readonly Piece[], percentFor: readonly number[]): Move | undefined {
   let best: Move | undefined
   let gainMost = 0
-  for (const from of layers) {
-    for (const to of layers) {
-      const [larger, smaller] = [from.members.size, to.members.size]
+  const small = [...layers].sort((a, b) => a.members.length - b.members.length).slice(0, FIXED.setLayersMax)
+  for (const from of small) {
+    for (const to of small) {
+      const [larger, smaller] = [from.members.length, to.members.length]
       if (larger <= smaller + 1) continue
-      const before = from.value * percentFor(larger) + to.value * percentFor(smaller)
-      for (const product of from.members) {
-        if (to.members.has(product)) continue
-        const { price } = pool[product]!
-        const gain =
-          (from.value - price) * percentFor(larger - 1) + (to.value + price) * percentFor(smaller + 1) - before
-        if (gain > gainMost) [best, gainMost] = [{ from, to, product }, gain]
-      }
+      const [fewer, more] = [percentFor[larger - 1]!, percentFor[smaller + 1]!]
+      const product = movable(from, to, more > fewer)
+      if (product === undefined) continue
+      const { price } = pool[product]!
+      const before = from.value * percentFor[larger]! + to.value * percentFor[smaller]!
+      const gain = (from.value - price) * fewer + (to.value + price) * more - before
+      if (gain > gainMost) [best, gainMost] = [{ from, to, product }, gain]
     }
   }
   return best
+}
+
+function movable(from: Layer, to: Layer, dearest: boolean): number | undefined {
+  const there = new Set(to.members)
+  const free = (at: number) => !there.has(at)
+  return dearest ? from.members.find(free) : from.members.findLast(free)
 }
 
 function moveProduct(layers: Layer[], pool: readonly Piece[], { from, to, product }: Move): void {
   const count = Math.min(from.count, to.count)
   from.count -= count
   to.count -= count
-  const fewer = new Set(from.members)
-  fewer.delete(product)
-  layers.push(layerOf(fewer, count, pool), layerOf(new Set([...to.members, product]), count, pool))
+  const fewer = from.members.filter(at => at !== product)
+  const more = [...to.members, product].sort((a, b) => a - b)
+  layers.push(layerOf(fewer, count, pool), layerOf(more, count, pool))
   for (let at = layers.length - 1; at >= 0; at--) if (layers[at]!.count === 0) layers.splice(at, 1)
 }

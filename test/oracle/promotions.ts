@@ -24,7 +24,11 @@ export function promotionsOf(promotions: readonly VectorPromotion[], vector: Vec
         amountMax: promotion['max_amount'],
         ...coupon,
         ...rule,
-        when: clean({ ...whenOf(whole as VectorPromotion, vector), ...(rule['when'] as object | undefined) }),
+        when: clean({
+          basis: isOfOrder(rule) ? 'current' : undefined,
+          ...whenOf(whole as VectorPromotion, vector),
+          ...(rule['when'] as object | undefined),
+        }),
       })
     })
   })
@@ -117,7 +121,7 @@ function ruleOf(promotion: VectorPromotion, vector: Vector): Record<string, unkn
   const offOrder = (over: Record<string, unknown> | undefined) =>
     percent === undefined
       ? clean({ kind: 'amount_off', per: 'order', amount: promotion['fixed_order'] ?? amount, scope: over })
-      : clean({ kind: 'percent_off', per: 'order', percent, scope: over })
+      : clean({ kind: 'percent_off', per: over ? 'line' : 'order', percent, scope: over })
   switch (kind) {
     case 'percent_items':
     case 'quantity_group_percent':
@@ -138,7 +142,8 @@ function ruleOf(promotion: VectorPromotion, vector: Vector): Record<string, unkn
     case 'fixed_line':
       return clean({ kind: 'amount_off', per: 'line', amount, scope })
     case 'fixed_price_order':
-      return clean({ kind: 'fixed_price', per: 'order', price: promotion['price'], scope })
+      if (scope) throw new NotExpressible('a fixed price of some products together')
+      return clean({ kind: 'fixed_price', per: 'order', price: promotion['price'] })
     case 'fixed_price':
     case 'fixed_price_items':
       return clean({ kind: 'fixed_price', price: promotion['price'], scope })

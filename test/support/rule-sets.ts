@@ -15,7 +15,9 @@ const CATEGORIES = ['c0', 'c1', 'c2']
 const TAGS = ['t0', 't1']
 const GROUPS = { g0: { scope: 'order' }, g1: { scope: 'order' }, l0: { scope: 'line' } }
 
-const optional = <T>(arbitrary: fc.Arbitrary<T>, freq = 2) => fc.option(arbitrary, { nil: undefined, freq })
+/** Present in `percent` of a hundred cases. */
+const optional = <T>(arbitrary: fc.Arbitrary<T>, percent = 50): fc.Arbitrary<T | undefined> =>
+  fc.oneof({ weight: percent, arbitrary }, { weight: 100 - percent, arbitrary: fc.constant(undefined) })
 
 function scopes(skus: readonly string[]): fc.Arbitrary<object | undefined> {
   return fc.oneof(
@@ -145,16 +147,17 @@ function promotions(skus: readonly string[], { competing }: Sizes): fc.Arbitrary
       competition,
       scope: scopes(skus),
       priority: fc.integer({ min: 0, max: 3 }),
-      stage: optional(fc.constantFrom('item', 'shop', 'platform'), 1),
-      minAmount: optional(fc.integer({ min: 1, max: 3000 }), 1),
-      code: optional(fc.constantFrom('A', 'B', 'C', 'D'), 1),
-      amountMax: optional(fc.integer({ min: 50, max: 2000 }), 1),
+      stage: optional(fc.constantFrom('item', 'shop', 'platform'), 25),
+      basis: fc.constantFrom('list', 'current'),
+      minAmount: optional(fc.integer({ min: 1, max: 3000 }), 25),
+      code: optional(fc.constantFrom('A', 'B', 'C', 'D'), 25),
+      amountMax: optional(fc.integer({ min: 50, max: 2000 }), 15),
     })
-    .map(({ what, competition: rivals, minAmount, ...rest }) => ({
+    .map(({ what, competition: rivals, minAmount, basis, ...rest }) => ({
       ...rest,
       ...what,
       ...rivals,
-      ...(minAmount === undefined ? {} : { when: { minAmount } }),
+      ...(minAmount === undefined ? {} : { when: { minAmount, basis } }),
     }))
 }
 
@@ -176,14 +179,15 @@ export function cases(sizes: Sizes, currency = 'EUR'): fc.Arbitrary<Case> {
       categories: fc.subarray(CATEGORIES, { minLength: 1, maxLength: 1 }),
       tags: fc.subarray(TAGS),
       selected: fc.oneof({ weight: 9, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
-      floorPrice: optional(fc.integer({ min: 0, max: 800 }), 1),
+      floorPrice: optional(fc.integer({ min: 0, max: 800 }), 20),
     })
   return fc
     .record({
       lines: fc.tuple(...skus.map(line)),
       promotions: fc.array(promotions(skus, sizes), {
-        minLength: Math.min(1, sizes.promotions),
+        minLength: Math.ceil(sizes.promotions * 0.75),
         maxLength: sizes.promotions,
+        size: 'max',
       }),
       codesMax: fc.integer({ min: 1, max: 3 }),
       percentages: fc.constantFrom('sequential', 'sequential', 'parallel'),
@@ -203,16 +207,15 @@ export function cases(sizes: Sizes, currency = 'EUR'): fc.Arbitrary<Case> {
     }))
 }
 
-/** Gives a random promotion an id, and takes from a line group what cannot be in one. */
+/** Gives a random promotion an id, and takes away what cannot go together. */
 function named(promotion: Record<string, unknown>, at: number): Record<string, unknown> {
-  const clean = Object.fromEntries(Object.entries(promotion).filter(([, value]) => value !== undefined))
-  const byLine =
-    (clean['stage'] ?? 'item') === 'item' &&
-    clean['code'] === undefined &&
-    clean['per'] !== 'order' &&
-    !['threshold', 'gift', 'shipping'].includes(String(clean['kind']))
+  const clean = JSON.parse(JSON.stringify(promotion)) as Record<string, unknown>
+  const ofOrder = clean['per'] === 'order'
+  const byLine = !ofOrder && !['threshold', 'gift', 'shipping'].includes(String(clean['kind']))
   if (clean['group'] === 'l0' && !byLine) delete clean['group']
-  return { id: `p${String(at).padStart(2, '0')}`, name: `promotion ${at}`, ...JSON.parse(JSON.stringify(clean)) }
+  if (byLine && clean['when']) clean['when'] = { ...clean['when'], basis: 'list' }
+  if (ofOrder && clean['kind'] !== 'amount_off') delete clean['scope']
+  return { id: `p${String(at).padStart(2, '0')}`, name: `promotion ${at}`, ...clean }
 }
 
 export function ruleSetOf(document: unknown): RuleSet {

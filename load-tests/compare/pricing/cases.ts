@@ -1,0 +1,166 @@
+import { createGenerator } from '../../../src/cli/generator.ts'
+import { checkRuleSet, type RuleSet } from '../../../src/model/promotion.ts'
+import type { CartToPrice, LineToPrice } from '../../../src/pricing/cart.ts'
+
+/**
+ * Random carts and rule sets as a busy shop has them, made from a seed: prices and quantities have the shapes of the shipped
+ * generator; promotions are of every kind, and most compete: for a line, for the order, for the number of codes.
+ */
+export interface PricingCase {
+  readonly ruleSet: RuleSet
+  readonly cart: CartToPrice
+}
+
+const CATEGORIES = 12
+
+export function pricingCase(seed: number, lines: number, promotions: number): PricingCase {
+  const random = randomFrom(seed)
+  const shop = createGenerator({ seed, products: 5_000, lineQuantityMax: 999, cartLinesMax: 500 })
+  const cart = { ...emptyCart(), lines: Array.from({ length: lines }, (_, at) => lineOf(shop.product(at + 1), random)) }
+  const value = cart.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice, 0)
+  const document = {
+    currency: 'EUR',
+    policy: { codesMax: 2 },
+    groups: {
+      offers: { scope: 'line' },
+      weekend: { scope: 'order' },
+      vip: { scope: 'order' },
+      ladder: { scope: 'order' },
+    },
+    promotions: Array.from({ length: promotions }, (_, at) => promotionOf(at, random, cart.lines, value)),
+  }
+  const checked = checkRuleSet(document)
+  if ('mistakes' in checked) throw new Error(JSON.stringify(checked.mistakes))
+  return { ruleSet: checked.ruleSet, cart }
+}
+
+export type Random = () => number
+
+/** mulberry32: small, seeded, good enough for test data. */
+export function randomFrom(seed: number): Random {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+function emptyCart(): CartToPrice {
+  return {
+    currency: 'EUR',
+    lines: [],
+    codes: ['CODE-A', 'CODE-B', 'CODE-C', 'CODE-D'],
+    buyer: { ordersPlaced: 0, groups: ['member'] },
+    shippingFee: 590,
+    now: '2026-06-01T00:00:00Z',
+    usage: {},
+  }
+}
+
+function lineOf(product: { sku: string; price: number }, random: Random): LineToPrice {
+  const whole = (max: number) => Math.floor(random() * max)
+  return {
+    sku: product.sku,
+    quantity: [1, 1, 2, 3, 4, 6, 6, 12, 12, 24][whole(10)]!,
+    unitPrice: product.price,
+    categories: [`category-${whole(CATEGORIES)}`],
+    tags: random() < 0.2 ? ['clearance'] : random() < 0.3 ? ['new'] : [],
+    selected: true,
+    floorPrice: random() < 0.15 ? Math.floor(product.price * 0.7) : undefined,
+    product,
+  }
+}
+
+function promotionOf(
+  at: number,
+  random: Random,
+  lines: readonly LineToPrice[],
+  value: number,
+): Record<string, unknown> {
+  const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1))
+  const pick = <T>(list: readonly T[]): T => list[whole(0, list.length - 1)]!
+  const some = () => Array.from({ length: whole(2, Math.max(2, Math.floor(lines.length / 4))) }, () => pick(lines).sku)
+  const categories = () => [
+    ...new Set(Array.from({ length: whole(1, 3) }, () => `category-${whole(0, CATEGORIES - 1)}`)),
+  ]
+  const scope = pick([
+    () => ({ categories: categories() }),
+    () => ({ categories: categories() }),
+    () => ({ skus: [...new Set(some())] }),
+    () => ({ tags: [pick(['clearance', 'new'])] }),
+    () => ({ priceMin: whole(100, 500) }),
+  ])()
+  const part = (from: number, to: number) => Math.max(1, Math.round(value * (from + random() * (to - from))))
+  const start = part(0.3, 0.7)
+  const off = part(0.01, 0.03)
+  const basis = random() < 0.1 ? 'current' : 'list'
+  const onLines = (): Record<string, unknown> =>
+    pick<Record<string, unknown>>([
+      { kind: 'percent_off', percent: whole(5, 20), scope },
+      { kind: 'percent_off', percent: whole(5, 20), scope },
+      { kind: 'percent_off', percent: whole(5, 20), scope },
+      { kind: 'amount_off', per: 'unit', amount: whole(5, 25), scope },
+      {
+        kind: 'volume',
+        tiers: [
+          { from: 3, percent: 5 },
+          { from: 6, percent: 10 },
+          { from: 12, percent: 15 },
+        ],
+        scope,
+      },
+      { kind: 'buy_get', buy: { units: 5 }, get: { units: 1 }, scope },
+      { kind: 'multi_buy', units: 3, percent: whole(5, 15), scope },
+      {
+        kind: 'bundle',
+        items: [
+          { scope, units: 1 },
+          { scope: { tags: ['new'] }, units: 1 },
+        ],
+        percent: 15,
+        timesMax: 3,
+      },
+      {
+        kind: 'set',
+        tiers: [
+          { distinct: 2, percent: 5 },
+          { distinct: 4, percent: 10 },
+        ],
+        scope,
+      },
+    ])
+  const onOrder = (): Record<string, unknown> =>
+    pick<Record<string, unknown>>([
+      { kind: 'percent_off', percent: whole(2, 8), per: 'order' },
+      { kind: 'amount_off', amount: off, scope, when: { minAmount: off * 4 } },
+      {
+        kind: 'threshold',
+        tiers: [
+          { from: start, amount: part(0.01, 0.03) },
+          { from: start * 2, amount: part(0.04, 0.06) },
+        ],
+        when: { basis },
+      },
+      { kind: 'threshold', tiers: [{ from: start, percent: 4 }], when: { basis } },
+      { kind: 'threshold', tiers: [{ from: Math.ceil(start / 4), percent: 6 }], scope },
+      { kind: 'threshold', every: { amount: start, off: part(0.01, 0.02), timesMax: 3 }, when: { basis } },
+      { kind: 'amount_off', amount: part(0.01, 0.04), when: { minAmount: start, basis } },
+      { kind: 'shipping', percent: pick([50, 100]), when: { minAmount: start, basis } },
+    ])
+  // Four codes are entered, of which two can be used; then: one offer a line, one ladder, one of each campaign.
+  const what =
+    at < 4
+      ? { ...pick([onLines, onOrder])(), code: `CODE-${'ABCD'[at]}` }
+      : pick<() => Record<string, unknown>>([
+          () => ({ ...onLines(), group: 'offers' }),
+          () => ({ ...onLines(), group: 'offers' }),
+          () => ({ ...onLines(), group: 'offers' }),
+          () => ({ ...onOrder(), group: 'ladder' }),
+          () => ({ ...pick([onLines, onOrder])(), group: pick(['weekend', 'vip']) }),
+          () => ({ ...onLines(), ...(random() < 0.2 ? { exclusive: true } : {}) }),
+          () => ({ ...onOrder(), ...(random() < 0.2 ? { stops: true } : {}) }),
+        ])()
+  return { id: `p${at}`, name: `promotion ${at}`, ...(random() < 0.3 ? { priority: whole(90, 110) } : {}), ...what }
+}

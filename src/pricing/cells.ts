@@ -1,0 +1,85 @@
+import type { Minor } from '../model/money.ts'
+import type { LineToPrice } from './cart.ts'
+import type { CompiledPromotion } from './rules.ts'
+import type { Take } from './units.ts'
+
+/**
+ * Cells: the units of a line that all promotions treat alike. A promotion for a few units of a line cuts the line in two;
+ * nothing is ever cut into single units.
+ */
+export interface Open {
+  readonly compiled: CompiledPromotion
+  readonly takes: readonly Dealt[]
+}
+
+/** A take on particular units: those from `start`, around the end of the line if need be. */
+export interface Dealt extends Take {
+  readonly start: number
+}
+
+/** Which units of a line a promotion takes: the first ones, or with `fresh-first` those that follow the last ones dealt. */
+export function createDealer(lines: readonly LineToPrice[], mode: 'shared' | 'fresh-first') {
+  const next = lines.map(() => 0)
+  return (takes: readonly Take[]): Dealt[] => {
+    const own = new Map<number, number>()
+    return takes.map(({ line, units, how, value }) => {
+      const { quantity } = lines[line]!
+      if (units >= quantity) return { line, units, how, value, start: 0 }
+      const start = mode === 'shared' ? (own.get(line) ?? 0) : next[line]!
+      own.set(line, start + units)
+      next[line] = (next[line]! + units) % quantity
+      return { line, units, how, value, start }
+    })
+  }
+}
+
+export interface Cells {
+  readonly list: Float64Array
+  readonly floor: Float64Array
+  readonly units: Float64Array
+  readonly lineOf: Int32Array
+  /** First cell of each line, and one beyond the last line. */
+  readonly firstOf: Int32Array
+  /** Where each cell begins within its line. */
+  readonly startOf: Float64Array
+}
+
+export function cutIntoCells(lines: readonly LineToPrice[], open: readonly Open[], shippingFee: Minor): Cells {
+  const cuts: (Set<number> | undefined)[] = []
+  for (const { takes } of open) {
+    for (const { line, start, units } of takes) {
+      const quantity = lines[line]!.quantity
+      if (units >= quantity) continue
+      cuts[line] ??= new Set([0, quantity])
+      cuts[line].add(start % quantity).add((start + units) % quantity)
+    }
+  }
+  const rows = lines.map(({ quantity }, at) => (cuts[at] ? [...cuts[at]].sort((a, b) => a - b) : [0, quantity]))
+  const count = rows.reduce((sum, row) => sum + row.length - 1, 0)
+  const cells = {
+    list: new Float64Array(count + 1),
+    floor: new Float64Array(count + 1),
+    units: new Float64Array(count + 1),
+    lineOf: new Int32Array(count + 1),
+    firstOf: new Int32Array(lines.length + 1),
+    startOf: new Float64Array(count + 1),
+  }
+  let cell = 0
+  for (const [at, row] of rows.entries()) {
+    const line = lines[at]!
+    cells.firstOf[at] = cell
+    for (let cut = 0; cut + 1 < row.length; cut++, cell++) {
+      const units = row[cut + 1]! - row[cut]!
+      cells.startOf[cell] = row[cut]!
+      cells.units[cell] = units
+      cells.lineOf[cell] = at
+      cells.list[cell] = units * line.unitPrice
+      cells.floor[cell] = units * Math.min(line.floorPrice ?? 0, line.unitPrice)
+    }
+  }
+  cells.firstOf[lines.length] = cell
+  cells.list[cell] = shippingFee
+  cells.units[cell] = 1
+  cells.lineOf[cell] = -1
+  return cells
+}

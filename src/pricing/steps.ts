@@ -1,0 +1,218 @@
+import type { Minor } from '../model/money.ts'
+import type { Promotion, Scope } from '../model/promotion.ts'
+import { hundredths, opposite, share, split, WHOLE } from './arithmetic.ts'
+import type { CartToPrice } from './cart.ts'
+import type { Cells, Dealt } from './cells.ts'
+import type { LineStep, OrderStep, Tier } from './problem.ts'
+import type { CompiledRules } from './rules.ts'
+import type { Shelf } from './shelf.ts'
+import type { Take } from './units.ts'
+
+/** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
+export function createStepBuilder(
+  { ruleSet: { policy, groups } }: CompiledRules,
+  cart: CartToPrice,
+  shelf: Shelf,
+  cells: Cells,
+) {
+  const { lines } = shelf
+  const { rounding, percentages } = policy
+  const mode = rounding.of === 'price' ? opposite(rounding.mode) : rounding.mode
+  const delivery = Int32Array.of(cells.list.length - 1)
+  const byScope = new Map<Scope | undefined, Int32Array>()
+  const distinct: Int32Array[] = []
+
+  const unitsOf = (cell: number) => cells.units[cell]!
+
+  function cellsOf(take: Dealt): number[] {
+    const { quantity } = lines[take.line]!
+    const members: number[] = []
+    for (let cell = cells.firstOf[take.line]!; cell < cells.firstOf[take.line + 1]!; cell++) {
+      const offset = (cells.startOf[cell]! - take.start + quantity * 2) % quantity
+      if (offset < take.units) members.push(cell)
+    }
+    return members
+  }
+
+  /** All cells of the lines of a scope. */
+  function cellsIn(scope: Scope | undefined): Int32Array {
+    let found = byScope.get(scope)
+    if (!found) {
+      const members: number[] = []
+      for (const line of shelf.members(scope))
+        for (let cell = cells.firstOf[line]!; cell < cells.firstOf[line + 1]!; cell++) members.push(cell)
+      found = shared(members)
+      byScope.set(scope, found)
+    }
+    return found
+  }
+
+  /** One array for equal sets of cells, so that scopes can be told apart by identity. */
+  function shared(members: readonly number[]): Int32Array {
+    const same = (known: Int32Array) =>
+      known.length === members.length && known.every((cell, at) => cell === members[at])
+    const known = distinct.find(same)
+    if (known) return known
+    const made = Int32Array.from(members)
+    distinct.push(made)
+    return made
+  }
+
+  function common(promotion: Promotion) {
+    const { group, code } = promotion
+    const inOrder = group !== undefined && groups[group]?.scope !== 'line'
+    return { promotion, group: inOrder ? group : undefined, code: code?.toLowerCase() }
+  }
+
+  /** What a promotion may still take off in all. */
+  function capOf({ id, amountMax, budget }: Promotion): number {
+    const left = budget === undefined ? Number.POSITIVE_INFINITY : budget - (cart.usage[id]?.spent ?? 0)
+    return Math.min(amountMax ?? Number.POSITIVE_INFINITY, left)
+  }
+
+  /** What takes are worth at list prices: one amount for each. */
+  function worthOf(takes: readonly Take[]): Minor[] {
+    return takes.map(({ line, units, how, value }) => {
+      const { unitPrice } = lines[line]!
+      const whole = unitPrice * units
+      const off = {
+        percent: share(whole, how === 'percent' ? value : 0, WHOLE, mode),
+        each: value * units,
+        price: Math.max(0, whole - value * units),
+        constant: value,
+      }[how]
+      return Math.min(off, whole)
+    })
+  }
+
+  /** Where a cap binds, or percentages are all of the list price, or rewards differ in kind: amounts fixed at list prices. */
+  function fixed(promotion: Promotion, dealt: readonly Dealt[]): readonly Dealt[] {
+    const how = dealt[0]?.how
+    const parallel = percentages === 'parallel' && dealt.some(take => take.how === 'percent')
+    const cap = capOf(promotion)
+    if (cap === Number.POSITIVE_INFINITY && !parallel && dealt.every(take => take.how === how)) return dealt
+    const worth = worthOf(dealt)
+    const sum = worth.reduce((total, off) => total + off, 0)
+    if (sum <= cap && !parallel && dealt.every(take => take.how === how)) return dealt
+    const parts = sum > cap ? split(cap, worth) : worth
+    return dealt.map((take, at) => ({ ...take, how: 'constant' as const, value: parts[at]! }))
+  }
+
+  function lineStep(promotion: Promotion, dealt: readonly Dealt[], before: readonly LineStep[]): LineStep | undefined {
+    const takes = fixed(promotion, dealt)
+    const members: number[] = []
+    const values: number[] = []
+    for (const take of takes) {
+      const own = cellsOf(take)
+      const shares = take.how === 'constant' && own.length > 1 ? split(take.value, own.map(unitsOf)) : undefined
+      for (let at = 0; at < own.length; at++) {
+        members.push(own[at]!)
+        values.push(shares?.[at] ?? take.value)
+      }
+    }
+    const [first] = takes
+    if (!first) return undefined
+    const group = promotion.group
+    const runStart = before.findIndex(step => step.promotion.group === group)
+    const inLineGroup = group !== undefined && groups[group]?.scope === 'line'
+    return {
+      kind: 'line',
+      ...common(promotion),
+      how: first.how,
+      cells: Int32Array.from(members),
+      values: Float64Array.from(values),
+      rounding: mode,
+      perUnit: rounding.at === 'unit',
+      runStart: inLineGroup ? (runStart < 0 ? before.length : runStart) : undefined,
+    }
+  }
+
+  function orderStep(promotion: Promotion, takes: readonly Dealt[]): OrderStep | undefined {
+    const { when, scope } = promotion
+    const ofTakes = takes.some(take => take.units < lines[take.line]!.quantity)
+    const target =
+      promotion.kind === 'shipping'
+        ? delivery
+        : ofTakes
+          ? shared(takes.flatMap(cellsOf).sort((a, b) => a - b))
+          : cellsIn(scope)
+    const measure =
+      when?.of === undefined ? (promotion.kind === 'shipping' ? cellsIn(scope) : target) : cellsIn(when.of)
+    const reward = rewardOf(promotion, sumOf(target), measure)
+    if (!reward) return undefined
+    const floor = when?.basis === 'current' ? (when.minAmount ?? 0) : 0
+    const tiers = reward.tiers.map(tier => ({ ...tier, from: Math.max(tier.from, floor) }))
+    const amountMax = capOf(promotion)
+    return { kind: 'order', ...common(promotion), target, measure, ...reward, tiers, amountMax, rounding: mode }
+  }
+
+  function sumOf(members: Int32Array): Minor {
+    return members.reduce((sum, cell) => sum + cells.list[cell]!, 0)
+  }
+
+  type Reward = Pick<OrderStep, 'tiers' | 'every' | 'gift'>
+
+  function rewardOf(promotion: Promotion, listSum: Minor, measure: Int32Array): Reward | undefined {
+    const percentTier = (from: Minor, percent: number): Tier =>
+      percentages === 'parallel'
+        ? { from, how: 'amount', value: share(listSum, hundredths(percent), WHOLE, mode) }
+        : { from, how: 'percent', value: hundredths(percent) }
+    const one = (tier: Tier): Reward => ({ tiers: [tier], every: undefined, gift: undefined })
+    switch (promotion.kind) {
+      case 'percent_off':
+        return one(percentTier(0, promotion.percent))
+      case 'fixed_price':
+        return one({ from: 0, how: 'price', value: promotion.price })
+      case 'amount_off':
+        return one({ from: 0, how: 'amount', value: promotion.amount })
+      case 'volume':
+      case 'buy_get':
+      case 'multi_buy':
+      case 'bundle':
+      case 'set':
+        return undefined // these work line by line
+      case 'shipping':
+        if (promotion.percent !== undefined) return one(percentTier(0, promotion.percent))
+        if (promotion.amount !== undefined) return one({ from: 0, how: 'amount', value: promotion.amount })
+        return one({ from: 0, how: 'price', value: promotion.price ?? 0 })
+      case 'gift': {
+        const units = unitsIn(measure)
+        const per = promotion.perUnits === undefined ? 1 : Math.floor(units / promotion.perUnits)
+        const times = Math.min(per, promotion.timesMax ?? Number.POSITIVE_INFINITY)
+        if (times === 0) return undefined
+        return { tiers: [], every: undefined, gift: { sku: promotion.sku, units: promotion.units * times } }
+      }
+      case 'threshold':
+        return threshold(promotion, measure, percentTier)
+    }
+  }
+
+  function unitsIn(members: Int32Array): number {
+    return members.reduce((sum, cell) => sum + cells.units[cell]!, 0)
+  }
+
+  function threshold(
+    { tiers = [], every, measure: what, when }: Extract<Promotion, { kind: 'threshold' }>,
+    measure: Int32Array,
+    percentTier: (from: Minor, percent: number) => Tier,
+  ): Reward | undefined {
+    const step = every && { amount: every.amount, off: every.off, timesMax: every.timesMax ?? Number.POSITIVE_INFINITY }
+    const made = tiers.map(
+      ({ from, percent, amount }): Tier =>
+        percent === undefined ? { from, how: 'amount', value: amount ?? 0 } : percentTier(from, percent),
+    )
+    if (what === 'amount' && when?.basis === 'current') return { tiers: made, every: step, gift: undefined }
+    // Units and list prices do not change on the way: the tier is known now.
+    const reached = what === 'units' ? unitsIn(measure) : sumOf(measure)
+    if (step) {
+      const times = Math.min(step.timesMax, Math.floor(reached / step.amount))
+      return times > 0
+        ? { tiers: [{ from: 0, how: 'amount', value: step.off * times }], every: undefined, gift: undefined }
+        : undefined
+    }
+    const tier = made.findLast(({ from }) => from <= reached)
+    return tier && { tiers: [{ ...tier, from: 0 }], every: undefined, gift: undefined }
+  }
+
+  return { lineStep, orderStep }
+}
