@@ -1,16 +1,19 @@
 import { type Arena, applyLineStep, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
-import type { LineStep } from './problem.ts'
+import { WHOLE } from './arithmetic.ts'
+import type { LineStep, Step } from './problem.ts'
 import { costNow, riskBit, type Structure } from './structure.ts'
 
 /**
  * A lower bound of what any completion of a partial choice costs.
  *
- *   - free steps (structure.ts) are applied one after the other, all of them: less costs less;
- *   - rivals, i.e. steps that exclude each other, count with what each would take off in a run that costs at least as much as any
- *     completion. A step takes off the less the less there is, so that is never too little. Of a group only the best counts, of
- *     codes only as many as are left;
- *   - thresholds that free steps may miss: what they miss by has to be given up to reach them, and giving up d makes the order
- *     dearer by at least `kept * (d - cut) - slack`, where `cut` is what steps want to take off and find no room for. For each amount that could be given up, the thresholds count as far as it carries.
+ * Free steps (structure.ts) are taken, all of them: less costs less. Rivals, i.e. steps that exclude each other, count with what
+ * each would take off in a run that costs at least as much as any completion; a step takes off the less the less there is, so
+ * that is never too little. Of a group only the best counts, of codes only as many as are left.
+ *
+ * Thresholds are the trouble: a completion may leave free steps out to reach one. Let `given` be by how much dearer its lines
+ * are for that. It reaches at most the thresholds that lie within `given` of the run that takes everything; it costs at least
+ * `kept * (given - cut) - slack` more (structure.ts; `cut`: what steps want to take off and find no room for); and a rival takes
+ * off at most its percentage of `given` more. The bound is the least of that over rows of intervals of `given`.
  */
 export interface Choice {
   /** Amounts before each line step; of the present choice up to where it has been made. */
@@ -32,10 +35,15 @@ interface Run {
   readonly taken: Float64Array
 }
 
+/** Between the thresholds the intervals grow by this factor. */
+const INTERVAL_GROWTH = 1.5
+const THRESHOLDS_MAX = 12
+
 export function createBound(arena: Arena, structure: Structure, choice: Choice) {
   const { lineSteps, orderSteps, scopes, problem } = arena
+  const { steps } = problem
   const lineCount = lineSteps.length
-  const count = problem.steps.length
+  const count = steps.length
   const runOf = (): Run => ({
     amounts: new Float64Array(problem.list.length),
     base: new Float64Array(problem.list.length),
@@ -45,31 +53,67 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   // All free steps taken, and only the sure ones: whatever a completion chooses lies between.
   const lowest = runOf()
   const highest = runOf()
+  // Rivals: what each takes off in the two runs, and the share it takes of what more there is.
+  const rivalAt = new Int32Array(count)
+  const rivalLow = new Float64Array(count)
+  const rivalHigh = new Float64Array(count)
+  const rateOf = Float64Array.from(steps, largestRate)
+  let rivals = 0
+  /** Steps from here on are not counted, and of those that stop others only this one. */
+  let end = count
+  let stopping = -1
   const groupBest = new Float64Array(structure.groups)
   const codeOffs = new Float64Array(structure.codes)
   const unusedOffs = new Float64Array(structure.codes)
   const highOf = new Float64Array(orderSteps.length)
-  const optimistic = new Uint8Array(orderSteps.length)
-  let others = 0
+  const crowded = new Uint8Array(orderSteps.length)
   let cut = 0
 
-  function addRival(at: number, amount: number): void {
-    const group = structure.groupOf[at]!
-    if (group >= 0) groupBest[group] = Math.max(groupBest[group]!, amount)
-    else if (structure.codeOf[at]! >= 0) codeOffs[structure.codeOf[at]!]! += amount
-    else others += amount
+  function addRival(at: number, low: number, high: number): void {
+    rivalAt[rivals] = at
+    rivalLow[rivals] = low
+    rivalHigh[rivals] = high
+    rivals++
   }
 
-  function rivals(): number {
-    let sum = others
+  /** What rivals take off at most when up to `given` has been given up. */
+  function rivalsWith(given: number): number {
+    groupBest.fill(0)
+    codeOffs.fill(0)
+    let sum = 0
+    for (let index = 0; index < rivals; index++) {
+      const at = rivalAt[index]!
+      const amount = Math.min(rivalHigh[index]!, lowOf(index, given) + more(at, given))
+      const group = structure.groupOf[at]!
+      const code = structure.codeOf[at]!
+      if (group >= 0) groupBest[group] = Math.max(groupBest[group]!, amount)
+      else if (code >= 0) codeOffs[code]! += amount
+      else sum += amount
+    }
+    for (const amount of groupBest) sum += amount
     let unused = 0
     for (let code = 0; code < codeOffs.length; code++) {
       if (choice.codeUses[code]! > 0) sum += codeOffs[code]!
       else unusedOffs[unused++] = codeOffs[code]!
     }
-    sum += largestOf(unusedOffs, unused, choice.codesLeft())
-    for (const amount of groupBest) sum += amount
-    return sum
+    return sum + largestOf(unusedOffs, unused, choice.codesLeft())
+  }
+
+  /** What a rival takes off in the lowest run, with the thresholds that are reached when `given` is given up. */
+  function lowOf(index: number, given: number): number {
+    const at = rivalAt[index]!
+    if (given === 0 || !structure.hasThreshold(at)) return rivalLow[index]!
+    const order = at - lineCount
+    const reached = costBefore(arena, arena.measureOf[order]!, order, lowest.sums, lowest.taken) + given
+    return orderDiscount(arena, order, lowest.sums, lowest.taken, Math.min(reached, highOf[order]!))
+  }
+
+  /** How much more a rival may take off when there is `given` more, each of its cells rounded. */
+  function more(at: number, given: number): number {
+    const step = steps[at]!
+    return given === 0
+      ? 0
+      : Math.min(given, Math.ceil(given * rateOf[at]!) + (step.kind === 'line' ? step.cells.length : 1))
   }
 
   function baseIn(run: Run, step: LineStep, from: number): Float64Array {
@@ -77,33 +121,57 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     return step.runStart < from ? choice.levels[step.runStart]! : run.base
   }
 
+  const isOpen = (at: number) => choice.isOpen(at) && (at === stopping || steps[at]!.promotion.stops !== true)
+
   const applyTo = (run: Run, step: LineStep, from: number) =>
     applyLineStep(arena, step, run.amounts, run.amounts, baseIn(run, step, from))
 
-  function runLineSteps(from: number, low: Run, high: Run, risks: number): void {
-    for (const run of new Set([low, high])) run.amounts.set(choice.levels[from]!)
-    for (let at = from; at < lineCount; at++) {
+  const offOf = (run: Run, step: LineStep, from: number) =>
+    lineDiscount(arena, step, run.amounts, baseIn(run, step, from))
+
+  function runLineSteps(from: number, runs: readonly Run[], risks: number): void {
+    const [low = lowest, high] = runs
+    for (const run of runs) run.amounts.set(choice.levels[from]!)
+    for (let at = from; at < Math.min(lineCount, end); at++) {
       const step = lineSteps[at]!
-      if (step.runStart === at) for (const run of new Set([low, high])) run.base.set(run.amounts)
-      if (!choice.isOpen(at)) continue
-      if (!structure.isFree(at)) addRival(at, lineDiscount(arena, step, high.amounts, baseIn(high, step, from)))
-      else {
+      if (step.runStart === at) for (const run of runs) run.base.set(run.amounts)
+      if (!isOpen(at)) continue
+      if (structure.isFree(at)) {
         applyTo(low, step, from)
-        if (high !== low && structure.isSure(at, risks)) applyTo(high, step, from)
+        if (high && structure.isSure(at, risks)) applyTo(high, step, from)
+      } else {
+        const off = offOf(low, step, from)
+        addRival(at, off, high ? offOf(high, step, from) : off)
       }
     }
-    for (const run of new Set([low, high])) sumScopes(arena, run.amounts, run.sums)
+    for (const run of runs) sumScopes(arena, run.amounts, run.sums)
+  }
+
+  function runOrderSteps(first: number, runs: readonly Run[], risks: number): void {
+    const [low = lowest, high] = runs
+    for (const run of runs) run.taken.set(choice.taken)
+    for (let at = first; at < end; at++) {
+      if (!isOpen(at)) continue
+      const index = at - lineCount
+      const off = orderDiscount(arena, index, low.sums, low.taken)
+      if (structure.isFree(at)) {
+        low.taken[index] = off
+        if (high && structure.isSure(at, risks)) high.taken[index] = orderDiscount(arena, index, high.sums, high.taken)
+      } else {
+        addRival(at, off, high ? orderDiscount(arena, index, high.sums, high.taken) : off)
+      }
+    }
   }
 
   /** What the free order steps take off together when `given` has been given up for thresholds. */
   function freeOrderSteps(first: number, given: number): number {
     let sum = 0
     cut = 0
-    for (let at = first; at < count; at++) {
-      if (!structure.isFree(at) || !choice.isOpen(at)) continue
+    for (let at = first; at < end; at++) {
+      if (!structure.isFree(at) || !isOpen(at)) continue
       const index = at - lineCount
       const reached = costBefore(arena, arena.measureOf[index]!, index, lowest.sums, lowest.taken) + given
-      const measured = optimistic[index] === 1 ? highOf[index]! : Math.min(reached, highOf[index]!)
+      const measured = given > 0 && crowded[index] === 1 ? highOf[index]! : Math.min(reached, highOf[index]!)
       lowest.taken[index] = orderDiscount(arena, index, lowest.sums, lowest.taken, measured)
       sum += lowest.taken[index]!
       cut += arena.cut
@@ -111,60 +179,78 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     return sum
   }
 
-  /** The same for the best amount to give up: the sum less what giving it up costs. */
-  function bestOfGiving(first: number, from: number, risks: number): number {
+  /** What free order steps and rivals take off together at most, less what is given up for it. */
+  function mostOff(first: number, from: number, risks: number): number {
     highOf.fill(Number.POSITIVE_INFINITY)
-    optimistic.fill(0)
-    if (risks === 0) return freeOrderSteps(first, 0)
-    const open = structure.jumps.filter((jump, bit) => jump.step >= first && (riskBit(bit) & risks) !== 0)
+    crowded.fill(0)
+    const all = freeOrderSteps(first, 0)
+    if (risks === 0) return all + rivalsWith(0)
     const amounts = from <= lineCount ? choice.levels[from]! : undefined
-    for (const jump of open) highOf[jump.step - lineCount] = costNow(arena, jump, from, amounts, choice.taken)
-    freeOrderSteps(first, 0)
-    const givings = new Set([0])
-    for (const jump of open) {
+    const points = new Set([0])
+    for (const [bit, jump] of structure.jumps.entries()) {
+      if (jump.step < first || jump.step >= Math.max(end, stopping + 1) || (riskBit(bit) & risks) === 0) continue
       const index = jump.step - lineCount
+      const high = costNow(arena, jump, from, amounts, choice.taken)
+      highOf[index] = high
       const low = costBefore(arena, arena.measureOf[index]!, index, lowest.sums, lowest.taken)
-      const thresholds = jump.openBetween(low, highOf[index]!)
-      if (!thresholds) optimistic[index] = 1
-      for (const threshold of thresholds ?? []) givings.add(threshold - low)
+      const thresholds = jump.openBetween(low, high)
+      // Where there are too many, all count as reached.
+      if (thresholds.length > THRESHOLDS_MAX) points.add(1)
+      else for (const threshold of thresholds) points.add(threshold - low)
+      crowded[index] = thresholds.length > THRESHOLDS_MAX ? 1 : 0
     }
+    const rising = [...points].sort((a, b) => a - b)
     let best = 0
-    for (const given of givings) {
-      const off = freeOrderSteps(first, given)
-      // What is given up goes first to steps that wanted more than there was.
-      const cost = Math.max(0, Math.floor((given - cut) * structure.kept) - structure.slack)
-      best = Math.max(best, off - cost)
+    for (let at = 0; at < rising.length; at++) {
+      const off = freeOrderSteps(first, rising[at]!)
+      const slackCut = cut
+      const end = rising[at + 1] ?? Number.POSITIVE_INFINITY
+      for (let given = rising[at]!; given < end; ) {
+        const next = Math.min(end, Math.max(given * INTERVAL_GROWTH, given + 64))
+        const costs = Math.max(0, Math.floor((given - slackCut) * structure.kept) - structure.slack)
+        best = Math.max(best, off - costs + rivalsWith(next - 1))
+        given = next
+        if (given > MOST_GIVEN || (end === Number.POSITIVE_INFINITY && costs > off + rivalsWith(MOST_GIVEN))) break
+      }
     }
     return best
   }
 
-  /** `from`: the first step that the choice has not decided. `risks`: the thresholds that are open there. */
-  return function boundOf(from: number, risks: number): number {
-    groupBest.fill(0)
-    codeOffs.fill(0)
-    others = 0
-    const low = lowest
-    const high = risks === 0 ? lowest : highest
+  function boundUpTo(from: number, risks: number, limit: number, stop: number): number {
+    end = limit
+    stopping = stop
+    rivals = 0
+    const runs = risks === 0 ? [lowest] : [lowest, highest]
     const first = Math.max(from, lineCount)
-    if (from <= lineCount) runLineSteps(from, low, high, risks)
-    else for (const run of new Set([low, high])) run.sums.set(arena.sums)
-    for (const run of new Set([low, high])) run.taken.set(choice.taken)
+    if (from <= lineCount) runLineSteps(from, runs, risks)
+    else for (const run of runs) run.sums.set(arena.sums)
     let goods = 0
-    for (const amount of from <= lineCount ? low.amounts : choice.levels[lineCount]!) goods += amount
+    for (const amount of from <= lineCount ? lowest.amounts : choice.levels[lineCount]!) goods += amount
     for (const amount of choice.taken) goods -= amount
-    // Rivals stand on top of the sure steps before them.
-    for (let at = first; at < count; at++) {
-      if (!choice.isOpen(at)) continue
-      const index = at - lineCount
-      const isSure = structure.isSure(at, risks)
-      if (structure.isFree(at) && !isSure) continue
-      const amount = orderDiscount(arena, index, high.sums, high.taken)
-      if (isSure) high.taken[index] = amount
-      else addRival(at, amount)
-    }
-    low.taken.set(choice.taken)
-    return Math.max(structure.floorTotal, goods - bestOfGiving(first, from, risks) - rivals())
+    runOrderSteps(first, runs, risks)
+    return goods - mostOff(first, from, risks)
   }
+
+  /**
+   * `from`: the first step that the choice has not decided. `risks`: the thresholds that are open there. Of the steps that stop
+   * others at most one is taken, and then nothing after it: each of them is a case of its own.
+   */
+  return function boundOf(from: number, risks: number): number {
+    let bound = boundUpTo(from, risks, count, -1)
+    for (const stop of structure.stops) {
+      if (stop >= from && choice.isOpen(stop)) bound = Math.min(bound, boundUpTo(from, risks, stop + 1, stop))
+    }
+    return Math.max(structure.floorTotal, bound)
+  }
+}
+
+/** More than any cart costs. */
+const MOST_GIVEN = Number.MAX_SAFE_INTEGER / 4
+
+/** The largest share that a step takes of what more there is. */
+function largestRate(step: Step): number {
+  if (step.kind === 'line') return step.how === 'percent' ? Math.max(...step.values) / WHOLE : 1
+  return Math.max(0, ...step.tiers.map(({ how, value }) => (how === 'percent' ? value / WHOLE : 1)))
 }
 
 /** The sum of the largest `most` of the first `count` values; reorders them. */

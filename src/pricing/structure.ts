@@ -32,8 +32,11 @@ export interface Structure {
   readonly floorTotal: number
   /** Order steps with thresholds that are open. */
   readonly jumps: readonly Jump[]
+  /** Steps after which nothing is taken. */
+  readonly stops: readonly number[]
   readonly kept: number
   readonly slack: number
+  hasThreshold(step: number): boolean
   isFree(step: number): boolean
   isSure(step: number, risks: number): boolean
 }
@@ -42,12 +45,11 @@ export interface Jump {
   readonly step: number
   /** reduction[k]: by how much the steps from k up to this one may bring down what it measures, at most. */
   readonly reduction: Float64Array
-  /** The thresholds above `low` and not above `high`, rising; undefined when there are too many to look at. */
-  openBetween(low: number, high: number): readonly number[] | undefined
+  /** The thresholds above `low` and not above `high`. */
+  openBetween(low: number, high: number): readonly number[]
 }
 
 const RISK_BITS = 31
-const THRESHOLDS_MAX = 12
 
 export function analyse(arena: Arena): Structure {
   const { problem, lineSteps, orderSteps } = arena
@@ -90,15 +92,17 @@ export function analyse(arena: Arena): Structure {
     mayLose: orders.mayLose,
     floorTotal: problem.floor.reduce((sum, floor) => sum + floor, 0),
     jumps,
+    stops: steps.flatMap(({ promotion }, at) => (promotion.stops && !promotion.exclusive ? [at] : [])),
     kept: rates.reduce((kept, rate) => kept * (1 - rate), 1),
     slack: rates.length,
+    hasThreshold: at => all.some(({ step }) => step === at),
     isFree: at => free[at]!,
     isSure: (at, risks) => free[at]! && (affects[at]! & risks) === 0,
   }
 }
 
 export function isOpen(jump: Jump, low: number, high: number): boolean {
-  return jump.openBetween(low, high)?.length !== 0
+  return jump.openBetween(low, high).length > 0
 }
 
 /** Bit of the n-th threshold; those beyond the last bit share it. */
@@ -204,7 +208,6 @@ function opensOf(
   return (low, high) => {
     const first = Math.floor(Math.max(0, low) / every.amount) + 1
     const last = Math.min(every.timesMax, Math.floor(high / every.amount))
-    if (last - first >= THRESHOLDS_MAX) return undefined
     return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => (first + at) * every.amount)
   }
 }
