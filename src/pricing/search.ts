@@ -30,6 +30,9 @@ export interface Solution {
   readonly work: number
 }
 
+/** What part of the work may go into the first combination. */
+const DIVE_SHARE = 0.4
+
 export interface SearchOptions {
   readonly choice: 'lowest-total' | 'in-order'
   readonly workMax: number
@@ -173,13 +176,13 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   function lowest(workMax: number): Omit<Solution, 'work'> {
-    const start = dive()
+    const workEnd = arena.work + workMax
+    const start = dive(arena.work + workMax * DIVE_SHARE)
     let best = start
     let cutoff = start.total + 1 // the search is to find this one again, or the first of its equals
     let openBound = Number.POSITIVE_INFINITY
-    const workEnd = arena.work + workMax
 
-    function visit(from: number): void {
+    function visit(from: number, above: number): void {
       let at = from
       const sure: number[] = []
       for (; at < count; at++) {
@@ -193,13 +196,12 @@ function createSearch(arena: Arena, structure: Structure) {
           leave(at)
           continue
         }
-        const risks = structure.isFree(at) ? risksAt(at) : 0
-        if (structure.isSure(at, risks)) {
+        if (structure.isSure(at, structure.isFree(at) ? risksAt(at) : 0)) {
           take(at, amount)
           sure.push(at)
           continue
         }
-        branch(at, amount)
+        branch(at, amount, above)
         break
       }
       if (at === count) {
@@ -213,27 +215,27 @@ function createSearch(arena: Arena, structure: Structure) {
       for (const step of sure.reverse()) giveBack(step)
     }
 
-    function branch(at: number, amount: number): void {
-      const bound = boundOf(at, risksAt(at))
-      if (bound >= cutoff) return
+    function branch(at: number, amount: number, above: number): void {
       if (arena.work > workEnd) {
-        openBound = Math.min(openBound, bound)
+        openBound = Math.min(openBound, above)
         return
       }
+      const bound = boundOf(at, risksAt(at))
+      if (bound >= cutoff) return
       take(at, amount)
-      visit(at + 1)
+      visit(at + 1, bound)
       giveBack(at)
       if (bound >= cutoff) return
       leave(at)
-      visit(at + 1)
+      visit(at + 1, bound)
     }
 
-    visit(0)
-    return { ...best, bound: Math.min(best.total, openBound) }
+    visit(0, Number.NEGATIVE_INFINITY)
+    return { ...best, bound: Math.max(structure.floorTotal, Math.min(best.total, openBound)) }
   }
 
-  /** A good combination to start with: at every branch the side with the lower bound. */
-  function dive(): Omit<Solution, 'bound' | 'work'> {
+  /** A good combination to start with: at every branch the side with the lower bound, while there is work to spend on it. */
+  function dive(workEnd: number): Omit<Solution, 'bound' | 'work'> {
     const undo: number[] = []
     for (let at = 0; at < count; at++) {
       enterOrder(at)
@@ -242,7 +244,7 @@ function createSearch(arena: Arena, structure: Structure) {
         leave(at)
         continue
       }
-      if (!structure.isFree(at) || !structure.isSure(at, risksAt(at))) {
+      if (arena.work < workEnd && !structure.isSure(at, structure.isFree(at) ? risksAt(at) : 0)) {
         const after = at < lineCount ? levels[at + 1]! : undefined
         take(at, amount)
         const withIt = boundOf(at + 1, risksAt(at + 1))

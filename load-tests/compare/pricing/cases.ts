@@ -13,7 +13,7 @@ export interface PricingCase {
 
 const CATEGORIES = 12
 
-export function pricingCase(seed: number, lines: number, promotions: number): PricingCase {
+export function pricingCase(seed: number, lines: number, promotions: number, currentShare = 0): PricingCase {
   const random = randomFrom(seed)
   const shop = createGenerator({ seed, products: 5_000, lineQuantityMax: 999, cartLinesMax: 500 })
   const cart = { ...emptyCart(), lines: Array.from({ length: lines }, (_, at) => lineOf(shop.product(at + 1), random)) }
@@ -27,7 +27,7 @@ export function pricingCase(seed: number, lines: number, promotions: number): Pr
       vip: { scope: 'order' },
       ladder: { scope: 'order' },
     },
-    promotions: Array.from({ length: promotions }, (_, at) => promotionOf(at, random, cart.lines, value)),
+    promotions: Array.from({ length: promotions }, (_, at) => promotionOf(at, random, cart.lines, value, currentShare)),
   }
   const checked = checkRuleSet(document)
   if ('mistakes' in checked) throw new Error(JSON.stringify(checked.mistakes))
@@ -78,6 +78,7 @@ function promotionOf(
   random: Random,
   lines: readonly LineToPrice[],
   value: number,
+  currentShare: number,
 ): Record<string, unknown> {
   const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1))
   const pick = <T>(list: readonly T[]): T => list[whole(0, list.length - 1)]!
@@ -95,7 +96,7 @@ function promotionOf(
   const part = (from: number, to: number) => Math.max(1, Math.round(value * (from + random() * (to - from))))
   const start = part(0.3, 0.7)
   const off = part(0.01, 0.03)
-  const basis = random() < 0.1 ? 'current' : 'list'
+  const basis = random() < currentShare ? 'current' : 'list'
   const onLines = (): Record<string, unknown> =>
     pick<Record<string, unknown>>([
       { kind: 'percent_off', percent: whole(5, 20), scope },
