@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { createLogins } from './accounts/logins.ts'
+import { createOperators } from './accounts/operators.ts'
 import { createPasswords } from './accounts/passwords.ts'
 import { createRegistrations } from './accounts/registration.ts'
 import { createCartCache } from './cache/cart-cache.ts'
@@ -11,8 +12,12 @@ import { createCarts } from './cart/carts.ts'
 import { createFencedWrite } from './cart/fenced-write.ts'
 import { createFunnel } from './cart/funnel.ts'
 import { createHandover } from './cart/handover.ts'
+import { createPrices } from './cart/prices.ts'
+import { createQuotes } from './cart/quotes.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
+import { createPromotions } from './catalog/promotions.ts'
 import { createProducts } from './catalog/products.ts'
+import { watchRules } from './catalog/rules-watch.ts'
 import type { Config, ServerAddresses } from './config/config.ts'
 import { createOpsServer } from './http/ops-server.ts'
 import { createServer } from './http/server.ts'
@@ -72,24 +77,38 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     if (!firstShard) throw new Error('no shard is configured')
     const router = config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
 
-    const pricing = createPricing({ threads: config.pricingThreads, queueMax: limits.pricingQueueMax }, metrics)
+    const pricing = createPricing(
+      {
+        threads: config.pricingThreads,
+        queueMax: limits.pricingQueueMax,
+        currency,
+        shippingFee: config.shippingFee,
+        inline: config.pricingInline,
+      },
+      metrics,
+    )
     closers.push(pricing.close)
     const watch = await watchCatalog(global, pricing, log)
     closers.push(watch.stop)
+    const rules = await watchRules(global, pricing, log)
+    closers.push(rules.stop)
+    const prices = createPrices({ pricing, catalog: watch, rules, metrics })
+    closers.push(prices.stop)
     const modes = await watchCacheModes({ router, redis: cacheRedis, metrics, log })
     closers.push(modes.stop)
     closers.push(startHousekeeping(shards, log).stop)
 
     const cache = createCartCache(cacheRedis)
     const fencedWrite = createFencedWrite({ router, cache, modes })
-    const funnel = createFunnel({ router, cache, fencedWrite, pricing, catalog: watch, limits, currency, metrics })
+    const funnel = createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
     const carts = createCarts({
       router,
       cache,
       modes,
       pricing,
-      catalog: watch,
+      prices,
+      repriceSpreadMs: config.repriceSpreadMs,
       funnel,
       handover,
       limits,
@@ -107,13 +126,29 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     })
     const throttle = createThrottle(sessionsRedis)
     const logins = createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics })
+    const quotes = createQuotes({ global, pricing, currency })
+    const promotions = createPromotions(global, currency)
+    const operators = createOperators(global)
     const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })
 
     const server = createServer(
-      { carts, products, logins, registrations, drain, metrics, log },
+      {
+        carts,
+        products,
+        logins,
+        registrations,
+        quotes,
+        promotions,
+        operators,
+        rulesVersion: pricing.rulesVersion,
+        drain,
+        metrics,
+        log,
+      },
       {
         limits,
         version,
+        currency,
         publicUrl: config.publicUrl,
         secureCookies: config.secureCookies,
         trustedProxies: config.trustedProxies,
@@ -127,6 +162,9 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       drain,
       carts,
       registrations,
+      promotions,
+      operators,
+      rules,
       passwords,
       global,
       router,

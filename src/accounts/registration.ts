@@ -84,7 +84,7 @@ export function createRegistrations({ router, ids, passwords }: RegistrationDeps
     try {
       await router.write(id, async (tx, { slot }) => {
         await userRows.insert(tx, { ...account, slot, kind: 'member', passwordHash: member.passwordHash })
-        await cartRows.insert(tx, id, slot)
+        await cartRows.insert(tx, id, slot, 'member')
         if (!idempotency) return
         const stored = { fingerprint: idempotency.fingerprint, status: 201, version: 0, body: JSON.stringify(account) }
         await idempotencyKeys.claim(tx, id, slot, idempotency.key, stored)
@@ -150,7 +150,7 @@ export function createRegistrations({ router, ids, passwords }: RegistrationDeps
       const id = await ids.next()
       await router.write(id, async (tx, { slot }) => {
         await userRows.insert(tx, { id, slot, kind: 'guest', email: '', name: '', passwordHash: '' })
-        await cartRows.insert(tx, id, slot)
+        await cartRows.insert(tx, id, slot, 'guest')
       })
       return id
     },

@@ -48,6 +48,9 @@ const LIBRARY = readLibrary(join(import.meta.dirname, 'cart-functions.lua'))
 export interface CachedCart {
   readonly version: number
   readonly catalogVersion: number
+  /** What the rules were, and when the totals were calculated: ms since 1970. */
+  readonly rulesStamp: number
+  readonly pricedAtMs: number
   readonly lines: number
   readonly head: Buffer | string
   readonly chunks: readonly (Buffer | string)[]
@@ -78,15 +81,18 @@ export function createCartCache(redis: RedisConnection) {
 
     /** One plain HMGET: undefined unless the state is VALUE. */
     async read(key: CartKey, firstChunk: number, lastChunk: number): Promise<CartHit | undefined> {
-      const fields = ['s', 'v', 'c', 'n', 'h']
+      const fields = ['s', 'v', 'c', 'r', 'p', 'n', 'h']
       for (let chunk = firstChunk; chunk <= lastChunk; chunk++) fields.push(String(chunk))
-      const [state, version, catalogVersion, lines, head, ...chunks] = await redis.run(client =>
+      const [state, version, catalogVersion, rulesStamp, pricedAt, lines, head, ...chunks] = await redis.run(client =>
         client.hmgetBuffer(keyOf(key), ...fields),
       )
-      if (state?.[0] !== 0x56 || !version || !catalogVersion || !lines || !head) return undefined
+      if (state?.[0] !== 0x56 || !version || !catalogVersion || !rulesStamp || !pricedAt || !lines || !head)
+        return undefined
       return {
         version: numberOf(version),
         catalogVersion: numberOf(catalogVersion),
+        rulesStamp: numberOf(rulesStamp),
+        pricedAtMs: numberOf(pricedAt),
         lines: numberOf(lines),
         head,
         firstChunk,
@@ -119,7 +125,7 @@ export function createCartCache(redis: RedisConnection) {
 
     /** Turns a VALUE with old totals into a LEASE for one reader. */
     async renew(key: CartKey, token: string, old: CartHit): Promise<LeaseResult> {
-      const args = [token, FIXED.leaseMs, old.version, old.catalogVersion]
+      const args = [token, FIXED.leaseMs, old.version, old.catalogVersion, old.rulesStamp]
       const [state] = (await call('renew', key, args)) as string[]
       return state === 'L' ? { kind: 'leased', token } : { kind: 'busy' }
     },
@@ -144,7 +150,18 @@ export function keyOf(key: CartKey): string {
 
 function body(token: string, cart: CachedCart): (string | number)[] {
   const args: (string | number)[] = [token, cart.version, FIXED.cartValueMs]
-  args.push('c', cart.catalogVersion, 'n', cart.lines, 'h', cart.head.toString())
+  args.push(
+    'c',
+    cart.catalogVersion,
+    'r',
+    cart.rulesStamp,
+    'p',
+    cart.pricedAtMs,
+    'n',
+    cart.lines,
+    'h',
+    cart.head.toString(),
+  )
   for (const [index, chunk] of cart.chunks.entries()) args.push(index, chunk.toString())
   return args
 }

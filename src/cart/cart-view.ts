@@ -12,8 +12,10 @@ import type { PricedCart } from '../pricing/price.ts'
  * holds inside a value, so a page that starts in the middle of a chunk can be cut out too.
  */
 export interface RenderedCart extends CachedCart {
-  /** Of everything shown but the version: equal digests mean equal answers. */
+  /** Of everything shown but the versions: equal digests mean equal answers. */
   readonly digest: string
+  /** The totals as JSON: what is shown, marked stale, while nothing newer can be calculated. */
+  readonly totals: string
 }
 
 export interface PageOfCart {
@@ -28,9 +30,59 @@ export interface CartView {
   readonly body: Buffer | string
 }
 
+/** What a cart holds: what edits change and prices are calculated from. */
+export interface CartContents {
+  readonly lines: Lines
+  readonly codes: readonly string[]
+}
+
 const SEPARATOR = ',\n'
 
-export function renderCart(version: number, currency: string, lines: Lines, priced: PricedCart): RenderedCart {
+export function renderCart(
+  version: number,
+  currency: string,
+  lines: Lines,
+  priced: PricedCart,
+  pricedAtMs: number,
+): RenderedCart {
+  const { totals, promotions, gifts, codes, hints } = priced
+  const more = [JSON.stringify(totals), JSON.stringify(promotions), JSON.stringify(gifts), JSON.stringify(codes)]
+  const rendered = render(version, currency, lines, priced, more, JSON.stringify(hints))
+  return { ...rendered, totals: more[0] ?? '', pricedAtMs }
+}
+
+/**
+ * A cart that could not be priced: its lines at list prices, with the last totals that were calculated. To be shown as stale, and
+ * never cached.
+ */
+export function renderUnpriced(
+  version: number,
+  currency: string,
+  contents: CartContents,
+  listPrices: PricedCart,
+  last: { readonly totals: string; readonly pricedAtMs: number },
+): RenderedCart {
+  const totals = last.totals === '' ? JSON.stringify(listPrices.totals) : last.totals
+  const codes = contents.codes.map(code => ({ code, applied: false, reason: 'not_priced' }))
+  const rendered = render(
+    version,
+    currency,
+    contents.lines,
+    listPrices,
+    [totals, '[]', '[]', JSON.stringify(codes)],
+    '[]',
+  )
+  return { ...rendered, totals, pricedAtMs: last.pricedAtMs }
+}
+
+function render(
+  version: number,
+  currency: string,
+  lines: Lines,
+  priced: PricedCart,
+  [totals, promotions, gifts, codes]: readonly string[],
+  hints: string,
+): Omit<RenderedCart, 'totals' | 'pricedAtMs'> {
   const chunks: string[] = []
   for (let at = 0; at < lines.length; at += FIXED.chunkLines) {
     const chunk = lines.slice(at, at + FIXED.chunkLines).map((line, index) => {
@@ -42,6 +94,8 @@ export function renderCart(version: number, currency: string, lines: Lines, pric
         selected: line.selected,
         note: line.note,
         unitPrice: price?.unitPrice,
+        subtotal: price?.subtotal,
+        discount: price?.discount,
         total: price?.total,
         available: price?.available,
       })
@@ -49,12 +103,16 @@ export function renderCart(version: number, currency: string, lines: Lines, pric
     chunks.push(chunk.join(SEPARATOR))
   }
   const units = lines.reduce((sum, line) => sum + line.quantity, 0)
-  const shown = `"currency":${JSON.stringify(currency)},"totals":${JSON.stringify(priced.totals)},"counts":{"lines":${lines.length},"units":${units}}`
+  const shown =
+    `"currency":${JSON.stringify(currency)},"totals":${totals},"promotions":${promotions},"gifts":${gifts},` +
+    `"codes":${codes},"hints":${hints},"counts":{"lines":${lines.length},"units":${units}}`
+  const versions = `"versions":{"rules":${priced.rulesVersion},"catalog":${priced.catalogVersion}}`
   return {
     version,
     catalogVersion: priced.catalogVersion,
+    rulesStamp: priced.rulesStamp,
     lines: lines.length,
-    head: `{"version":${version},${shown},"lines":[`,
+    head: `{"version":${version},${versions},${shown},"lines":[`,
     chunks,
     digest: hash('sha1', [shown, ...chunks].join(SEPARATOR)),
   }
@@ -68,8 +126,11 @@ export function chunksOf(page: PageOfCart): { first: number; last: number } {
   }
 }
 
-/** @throws AppError `cursor_stale` when the page was asked for another version of the cart */
-export function pageOf(cart: CachedCart | CartHit, page: PageOfCart): CartView {
+/**
+ * With `staleAtMs`, the time of reading, the totals are said to be old, and how old.
+ * @throws AppError `cursor_stale` when the page was asked for another version of the cart
+ */
+export function pageOf(cart: CachedCart | CartHit, page: PageOfCart, staleAtMs?: number): CartView {
   if (page.version !== undefined && page.version !== cart.version) {
     throw new AppError(
       'cursor_stale',
@@ -82,7 +143,9 @@ export function pageOf(cart: CachedCart | CartHit, page: PageOfCart): CartView {
   const firstChunk = 'firstChunk' in cart ? cart.firstChunk : 0
   const end = page.offset + page.limit
   const next = end < cart.lines ? encodeCursor(['cart', cart.version, end]) : null
-  const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}}}`
+  const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
+  const stale = staleAtMs === undefined ? 'null' : `{"ageSeconds":${cart.pricedAtMs === 0 ? 'null' : ageSeconds}}`
+  const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
   const lines = cutLines(cart.chunks, page.offset - firstChunk * FIXED.chunkLines, page.limit)
   return { version: cart.version, body: Buffer.concat([bytes(cart.head), bytes(lines), bytes(tail)]) }
 }

@@ -1,19 +1,39 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
-import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
-import { addLines, clearLines, type Edit, type LineChange, removeLine, setLine, type Wanted } from '../model/cart.ts'
+import {
+  addCode,
+  addLines,
+  clearLines,
+  type Edit,
+  type LineChange,
+  removeCode,
+  removeLine,
+  setLine,
+  type Wanted,
+} from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Pricing } from '../pricing/pool.ts'
+import type { PricedCart } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
 import { LockWaitError } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
-import { type CartView, chunksOf, type PageOfCart, pageOf, type RenderedCart, renderCart } from './cart-view.ts'
+import {
+  type CartContents,
+  type CartView,
+  chunksOf,
+  type PageOfCart,
+  pageOf,
+  type RenderedCart,
+  renderCart,
+  renderUnpriced,
+} from './cart-view.ts'
 import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './funnel.ts'
 import type { Handover } from './handover.ts'
+import type { Prices } from './prices.ts'
 
 /**
  * What shoppers do with a cart. Every change is one line over the funnel; viewing is a hit in the cache, or one of the
@@ -26,7 +46,9 @@ export interface CartsDeps {
   readonly cache: CartCache
   readonly modes: CacheModes
   readonly pricing: Pricing
-  readonly catalog: Pick<CatalogWatch, 'atLeast'>
+  readonly prices: Prices
+  /** Over how long carts move to new rules, in ms. */
+  readonly repriceSpreadMs: number
   readonly funnel: Funnel
   readonly handover: Handover
   readonly limits: Limits
@@ -35,12 +57,18 @@ export interface CartsDeps {
 }
 
 /** What the cache said before anything else was known; see `peek`. */
-export type Peeked = CartHit | undefined
+export type Peeked = (CartHit & { readonly isStale: boolean }) | undefined
 
 const READ_ATTEMPTS_MAX = 3
+const NOTHING = { lines: [], codes: [], buyerGroup: 'guest' }
+
+interface ReadCart extends RenderedCart {
+  /** False when only list prices and the last totals could be told. */
+  readonly isPriced: boolean
+}
 
 export function createCarts(deps: CartsDeps) {
-  const { router, cache, modes, pricing, catalog, funnel, handover, limits, currency, metrics } = deps
+  const { router, cache, modes, pricing, prices, funnel, handover, limits, currency, metrics } = deps
   const fills = createKeyedQueue()
 
   /** Asks the cache for a page. Safe to do before the session is known to be good: nothing is shown or changed by it. */
@@ -50,36 +78,47 @@ export function createCarts(deps: CartsDeps) {
     const { first, last } = chunksOf(page)
     try {
       const hit = await cache.read(key, first, last)
-      return hit && hit.catalogVersion >= pricing.catalogVersion() ? hit : undefined
+      if (!hit || hit.catalogVersion < pricing.catalogVersion()) return undefined
+      if (hit.rulesStamp >= pricing.rulesStamp()) return { ...hit, isStale: false }
+      return isItsTurn(userId) ? undefined : { ...hit, isStale: true }
     } catch (error) {
       if (isAppError(error, 'unavailable')) return undefined
       throw error
     }
   }
 
+  /**
+   * New rules would have every cart priced anew at once. Instead each has its own moment within the spread, and shows its last
+   * totals until then, said to be old.
+   */
+  function isItsTurn(userId: string): boolean {
+    const since = Date.now() - pricing.rulesStamp()
+    return since < 0 || since >= (Number(BigInt(userId) % 1000n) / 1000) * deps.repriceSpreadMs
+  }
+
+  const show = (hit: NonNullable<Peeked>, page: PageOfCart) => {
+    metrics.cartReads.inc({ result: 'hit' })
+    return pageOf(hit, page, hit.isStale ? Date.now() : undefined)
+  }
+
   /** @throws AppError `cursor_stale`, `session_ended`; `unavailable`, `overloaded` of the dependencies */
   async function view(userId: string, page: PageOfCart, peeked: Peeked): Promise<CartView> {
-    if (peeked) {
-      metrics.cartReads.inc({ result: 'hit' })
-      return pageOf(peeked, page)
-    }
+    if (peeked) return show(peeked, page)
     // Readers of one cart queue up here: the first fills the cache, the others find it filled when their turn comes.
     return fills.run(userId, async () => {
       for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
         const hit = await peek(userId, page)
-        if (hit) {
-          metrics.cartReads.inc({ result: 'hit' })
-          return pageOf(hit, page)
-        }
+        if (hit) return show(hit, page)
         const cart = await readThrough(userId)
-        if (cart) return pageOf(cart, page)
+        if (cart) return pageOf(cart, page, cart.isPriced ? undefined : Date.now())
       }
-      return pageOf(await readPlain(userId, 'unfilled'), page)
+      const cart = await readPlain(userId, 'unfilled')
+      return pageOf(cart, page, cart.isPriced ? undefined : Date.now())
     })
   }
 
   /** Reads the database in the way the cache's state allows; undefined means: look at the cache again. */
-  async function readThrough(userId: string): Promise<RenderedCart | undefined> {
+  async function readThrough(userId: string): Promise<ReadCart | undefined> {
     const key = readableKey(userId)
     if (!key) return readPlain(userId, 'degraded')
     try {
@@ -99,7 +138,7 @@ export function createCarts(deps: CartsDeps) {
             return await readShared(userId, 'resolved', cart => cache.resolve(key, lease.token, cart))
           }
           const cart = await readPlain(userId, 'unfilled')
-          if (cart.version >= lease.minVersion) await cache.fillOverFence(key, lease.token, cart)
+          if (cart.isPriced && cart.version >= lease.minVersion) await cache.fillOverFence(key, lease.token, cart)
           return cart
         }
       }
@@ -114,14 +153,14 @@ export function createCarts(deps: CartsDeps) {
   async function readShared(
     userId: string,
     result: 'filled' | 'resolved',
-    fill: (cart: RenderedCart) => Promise<boolean>,
-  ): Promise<RenderedCart> {
+    fill: (cart: ReadCart) => Promise<boolean>,
+  ): Promise<ReadCart> {
     try {
       const cart = await router.of(userId).transaction(async tx => {
         const rendered = await render(await cartRows.loadShared(tx, userId))
         if (rendered.outdated) return undefined
         // The cache may go away here: the reader has its answer all the same.
-        await fill(rendered.cart).catch(() => false)
+        if (rendered.cart.isPriced) await fill(rendered.cart).catch(() => false)
         return rendered.cart
       })
       if (!cart) return await reprice(userId)
@@ -133,23 +172,29 @@ export function createCarts(deps: CartsDeps) {
     }
   }
 
-  async function readPlain(userId: string, result: 'unfilled' | 'degraded'): Promise<RenderedCart> {
+  async function readPlain(userId: string, result: 'unfilled' | 'degraded'): Promise<ReadCart> {
     const rendered = await render(await cartRows.load(router.of(userId), userId))
     if (rendered.outdated) return reprice(userId)
     metrics.cartReads.inc({ result })
     return rendered.cart
   }
 
-  async function render(stored: StoredCart | undefined): Promise<{ cart: RenderedCart; outdated: boolean }> {
+  async function render(stored: StoredCart | undefined): Promise<{ cart: ReadCart; outdated: boolean }> {
     if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
-    await catalog.atLeast(stored.catalogVersion)
-    const cart = renderCart(stored.version, currency, stored.lines, await pricing.price(stored.lines))
+    const { cart: priced, isPriced } = await prices.of(stored, stored)
+    if (!isPriced) {
+      return {
+        cart: { ...renderUnpriced(stored.version, currency, stored, priced, stored), isPriced },
+        outdated: false,
+      }
+    }
+    const cart = { ...renderCart(stored.version, currency, stored.lines, priced, Date.now()), isPriced }
     return { cart, outdated: stored.digest !== '' && stored.mergedInto === undefined && stored.digest !== cart.digest }
   }
 
-  /** The catalogue moved under the cart: what it shows changes, so its version does, through the funnel as every change. */
-  async function reprice(userId: string): Promise<RenderedCart> {
-    await funnel.change({ userId }, lines => ({ lines }))
+  /** Prices moved under the cart: what it shows changes, so its version does, through the funnel as every change. */
+  async function reprice(userId: string): Promise<ReadCart> {
+    await funnel.change({ userId }, ({ lines }) => ({ lines }))
     const stored = await cartRows.load(router.of(userId), userId)
     return (await render(stored)).cart
   }
@@ -159,9 +204,9 @@ export function createCarts(deps: CartsDeps) {
     return epoch === undefined ? undefined : { userId, epoch }
   }
 
-  async function change(request: ChangeRequest, edit: Edit, mustExist?: Plan['mustExist']): Promise<Changed> {
+  async function change(request: ChangeRequest, plan: (cart: CartContents) => Plan): Promise<Changed> {
     try {
-      return await funnel.change(request, lines => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
+      return await funnel.change(request, plan)
     } catch (error) {
       if (!(error instanceof HandedOver)) throw error
       await handover.finish(request.userId, error.userId)
@@ -169,22 +214,39 @@ export function createCarts(deps: CartsDeps) {
     }
   }
 
+  function changeLines(request: ChangeRequest, edit: Edit, mustExist?: Plan['mustExist']): Promise<Changed> {
+    return change(request, ({ lines }) => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
+  }
+
+  prices.onLater(userId => funnel.change({ userId }, ({ lines }) => ({ lines })))
+
   return {
     peek,
     view,
     addLines: (request: ChangeRequest, wanted: readonly Wanted[], pointers: readonly string[]) =>
-      change(
+      changeLines(
         request,
         addLines(wanted, limits),
         wanted.map(({ sku }, at) => ({ sku, pointer: pointers[at] ?? '#' })),
       ),
     setLine: (request: ChangeRequest, sku: string, line: LineChange) =>
-      change(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
-    removeLine: (request: ChangeRequest, sku: string) => change(request, removeLine(sku)),
-    clear: (request: ChangeRequest) => change(request, clearLines),
+      changeLines(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
+    removeLine: (request: ChangeRequest, sku: string) => changeLines(request, removeLine(sku)),
+    clear: (request: ChangeRequest) => changeLines(request, clearLines),
+    addCode: (request: ChangeRequest, code: string) =>
+      change(request, ({ lines, codes }) => ({ lines, codes: addCode(codes, code), mustKnow: code })),
+    removeCode: (request: ChangeRequest, code: string) =>
+      change(request, ({ lines, codes }) => ({ lines, codes: removeCode(codes, code) })),
+    /** What became of every promotion, for the cart as it is. @throws AppError `session_ended`; `overloaded`, `unavailable` */
+    async explain(userId: string): Promise<PricedCart & { readonly version: number }> {
+      const stored = await cartRows.load(router.of(userId), userId)
+      if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
+      const { lines, codes, buyerGroup, version } = stored
+      return { ...(await pricing.price({ lines, codes, buyerGroup, explain: true })), version }
+    },
     undoMerge: (request: ChangeRequest) => handover.undo(request),
     /** What somebody without a session sees. */
     empty: async (page: PageOfCart): Promise<CartView> =>
-      pageOf(renderCart(0, currency, [], await pricing.price([])), page),
+      pageOf(renderCart(0, currency, [], await pricing.price(NOTHING), 0), page),
   }
 }

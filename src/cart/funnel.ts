@@ -1,17 +1,17 @@
 import type { CartCache } from '../cache/cart-cache.ts'
-import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
-import type { Pricing } from '../pricing/pool.ts'
-import { cartRows, type StoredCart } from '../store/carts.ts'
+import type { CodeState } from '../pricing/price.ts'
+import { cartRows, type StoredCart, UNPRICED } from '../store/carts.ts'
 import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { pageOf, type RenderedCart, renderCart } from './cart-view.ts'
+import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
 import type { FencedWrite, SetFence } from './fenced-write.ts'
+import type { Prices } from './prices.ts'
 
 /**
  * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
@@ -31,11 +31,18 @@ export interface ChangeRequest {
 
 export interface Plan {
   readonly lines: Lines
+  /** Without codes they stay as they are. */
+  readonly codes?: readonly string[]
+  /** A code that must be one of the shop's for the plan to be accepted. */
+  readonly mustKnow?: string
   /** Products that must be on sale for the plan to be accepted, with the place in the request that names each. */
   readonly mustExist?: readonly { readonly sku: string; readonly pointer: string }[]
   /** Rows to write in the same transaction. */
   readonly record?: (tx: Transaction, fence: Fence) => Promise<void>
 }
+
+/** From what the cart holds to what it should hold; run again when somebody else was faster. */
+export type Planner = (cart: CartContents) => Plan | Promise<Plan>
 
 export interface Changed {
   readonly version: number
@@ -60,8 +67,7 @@ export interface FunnelDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly fencedWrite: FencedWrite
-  readonly pricing: Pricing
-  readonly catalog: Pick<CatalogWatch, 'atLeast'>
+  readonly prices: Prices
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics
@@ -70,6 +76,8 @@ export interface FunnelDeps {
 /** What one attempt wants to write on top of one stored version. */
 interface Prepared {
   readonly rendered: RenderedCart
+  readonly codes: readonly string[]
+  readonly isPriced: boolean
   readonly difference: LineDifference
   readonly changed: boolean
   readonly record: Plan['record']
@@ -82,14 +90,14 @@ const OPTIMISTIC_ATTEMPTS = 3
 
 export type Funnel = ReturnType<typeof createFunnel>
 
-export function createFunnel({ router, cache, fencedWrite, pricing, catalog, limits, currency, metrics }: FunnelDeps) {
+export function createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics }: FunnelDeps) {
   const queue = createKeyedQueue()
 
   /**
    * @throws AppError `version_mismatch`, `idempotency_mismatch`, `idempotency_in_flight`, `product_unknown`, whatever the
    * plan throws, and `unavailable`, `overloaded`, `outcome_unknown` of the dependencies
    */
-  async function change(request: ChangeRequest, plan: (lines: Lines) => Plan | Promise<Plan>): Promise<Changed> {
+  async function change(request: ChangeRequest, plan: Planner): Promise<Changed> {
     return queue.run(request.userId, async () => {
       const stored = await findAnswer(request)
       if (stored) return stored
@@ -109,11 +117,7 @@ export function createFunnel({ router, cache, fencedWrite, pricing, catalog, lim
     })
   }
 
-  async function attemptChange(
-    request: ChangeRequest,
-    plan: (lines: Lines) => Plan | Promise<Plan>,
-    lockFirst: boolean,
-  ): Promise<Changed> {
+  async function attemptChange(request: ChangeRequest, plan: Planner, lockFirst: boolean): Promise<Changed> {
     const { userId } = request
     let seen: { current: StoredCart; prepared: Prepared } | undefined
     if (!lockFirst) {
@@ -129,7 +133,8 @@ export function createFunnel({ router, cache, fencedWrite, pricing, catalog, lim
       await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token: fresh })
       return { prepared: ready, fence: passed, token: fresh }
     })
-    if (prepared.changed && fence.cache.state === 'on') {
+    // What could not be priced is not cached: the fence keeps readers on the database until it is.
+    if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
       cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.rendered).catch(() => undefined)
     }
@@ -137,28 +142,40 @@ export function createFunnel({ router, cache, fencedWrite, pricing, catalog, lim
     return answered(prepared, prepared.changed ? result : 'unchanged')
   }
 
-  async function prepare(
-    request: ChangeRequest,
-    current: StoredCart,
-    plan: (lines: Lines) => Plan | Promise<Plan>,
-  ): Promise<Prepared> {
+  async function prepare(request: ChangeRequest, current: StoredCart, plan: Planner): Promise<Prepared> {
     if (current.mergedInto !== undefined) throw new HandedOver(current.mergedInto)
     if (request.ifMatch !== undefined && request.ifMatch !== current.version) {
       throw new AppError('version_mismatch', `The cart is at version ${current.version} by now.`, {
         extra: { version: current.version },
       })
     }
-    await catalog.atLeast(current.catalogVersion)
-    const planned = await plan(current.lines)
-    const priced = await pricing.price(planned.lines)
-    refuseUnknown(planned, priced.lines)
+    const planned = await plan(current)
+    const contents = { lines: planned.lines, codes: planned.codes ?? current.codes }
+    const edited = contents.lines !== current.lines || contents.codes !== current.codes
+    const priced = await prices.of(current, contents)
+    if (!priced.isPriced) prices.later(request.userId)
+    refuseUnknown(planned, priced.cart.lines)
+    refuseUnknownCode(planned, priced.cart.codes)
+    const render = (version: number) =>
+      priced.isPriced
+        ? renderCart(version, currency, contents.lines, priced.cart, Date.now())
+        : renderUnpriced(version, currency, contents, priced.cart, current)
+    const shown = render(current.version)
     // A price that moved changes what the cart shows, and what it shows must change with the version.
-    const edited = planned.lines !== current.lines
-    const shown = renderCart(current.version, currency, planned.lines, priced)
-    const changed = edited || (current.digest !== '' && shown.digest !== current.digest)
-    const rendered = changed ? renderCart(current.version + 1, currency, planned.lines, priced) : shown
-    const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }).body.toString()
-    return { rendered, difference: differenceOf(current.lines, planned.lines), changed, record: planned.record, answer }
+    const moved = priced.isPriced && current.digest !== '' && shown.digest !== current.digest
+    const changed = edited || moved
+    const rendered = changed ? render(current.version + 1) : shown
+    const staleAtMs = priced.isPriced ? undefined : Date.now()
+    const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
+    return {
+      rendered,
+      codes: contents.codes,
+      isPriced: priced.isPriced,
+      difference: differenceOf(current.lines, contents.lines),
+      changed,
+      record: planned.record,
+      answer,
+    }
   }
 
   async function commitRows(work: {
@@ -186,7 +203,9 @@ export function createFunnel({ router, cache, fencedWrite, pricing, catalog, lim
       }
     }
     if (prepared.changed) {
-      if (!(await cartRows.advance(tx, userId, current.version, rendered))) throw new LostRace()
+      const digest = prepared.isPriced ? rendered.digest : UNPRICED
+      if (!(await cartRows.advance(tx, userId, current.version, { ...rendered, codes: prepared.codes, digest })))
+        throw new LostRace()
       const [fenced, written] = await Promise.allSettled([
         setFence(rendered.version, token),
         cartRows.writeLines(tx, userId, fence.slot, prepared.difference),
@@ -231,6 +250,13 @@ function refuseUnknown(plan: Plan, priced: readonly { readonly available: boolea
     .filter(({ sku }) => missing.has(sku))
     .map(({ sku, pointer }) => ({ in: 'body' as const, pointer, detail: `There is no product '${sku}'.` }))
   if (errors.length > 0) throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+}
+
+function refuseUnknownCode(plan: Plan, codes: readonly CodeState[]): void {
+  const state = codes.find(({ code }) => code === plan.mustKnow)
+  if (state?.reason !== 'code_unknown') return
+  const detail = `There is no code '${state.code}'.`
+  throw new AppError('code_unknown', detail, { errors: [{ in: 'body', pointer: '#/code', detail }] })
 }
 
 function inFlight(cause: unknown): AppError {

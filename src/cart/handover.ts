@@ -1,6 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
-import { type MergeRule, mergeLines, undoMerge } from '../model/merge.ts'
+import { type MergeRule, mergeCodes, mergeLines, undoMerge } from '../model/merge.ts'
 import type { CartCache } from '../cache/cart-cache.ts'
 import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError } from '../store/database.ts'
@@ -63,11 +63,12 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
     if (!guest || guest.lines.length === 0) return undefined
     let merged: Merged | undefined
     try {
-      await funnel.change({ userId }, lines => {
+      await funnel.change({ userId }, ({ lines, codes }) => {
         const merge = mergeLines(lines, guest.lines, rule, limits)
         merged = { guestId, lines: merge.changes.length, leftOut: merge.leftOut.length }
         return {
           lines: merge.lines,
+          codes: mergeCodes(codes, guest.codes),
           record: (tx, { slot }) =>
             cartRows.insertMerge(tx, { userId, guestId, slot, changes: merge.changes, leftOut: merge.leftOut }),
         }
@@ -82,7 +83,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
   /** Takes the newest merge back. @throws AppError `merge_not_found` when there is none within the time for it */
   async function undo(request: ChangeRequest): Promise<Changed> {
     const { userId } = request
-    return funnel.change(request, async lines => {
+    return funnel.change(request, async ({ lines }) => {
       const merge = await cartRows.latestMerge(router.of(userId), userId, FIXED.mergeUndoHours)
       if (!merge) throw nothingToUndo()
       return {

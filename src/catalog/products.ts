@@ -73,7 +73,7 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
         const data = rows.slice(0, query.limit)
         const last = data.at(-1)
         const next = rows.length > query.limit && last ? writeCursor(last, order) : null
-        return JSON.stringify({ data, currency, page: { limit: query.limit, next } })
+        return JSON.stringify({ data: data.map(shown), currency, page: { limit: query.limit, next } })
       })
     },
 
@@ -82,10 +82,15 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       return cached(`sku:${sku}`, async () => {
         const product = await catalogRows.find(global, sku)
         if (!product) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
-        return JSON.stringify({ ...product, currency })
+        return JSON.stringify({ ...shown(product), currency })
       })
     },
   }
+}
+
+/** What shoppers see of a product. */
+function shown({ sku, name, price, category, listPrice }: Product): object {
+  return { sku, name, price, category, ...(listPrice === undefined ? {} : { listPrice }) }
 }
 
 function writeCursor(last: Product, order: ProductOrder): string {

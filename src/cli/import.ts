@@ -19,12 +19,12 @@ import { type App, createApp } from '../app.ts'
 import { loadConfig } from '../config/config.ts'
 import { isAppError, messageOf } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
-import { minorFromDecimal } from '../model/money.ts'
-import { type Product, SKU_FORM } from '../model/product.ts'
+import type { Product } from '../model/product.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { createLog } from '../telemetry/log.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
 import { readBasket } from './basket.ts'
+import { type Columns, columnsOf, productOf } from './catalog-row.ts'
 import { eachOf } from './parallel.ts'
 import { progress, step } from './terminal.ts'
 
@@ -108,13 +108,6 @@ function createReport(path: string): Report {
   }
 }
 
-const COLUMNS: Readonly<Record<keyof Product, readonly string[]>> = {
-  sku: ['sku', 'stockcode', 'product_id', 'id', 'code'],
-  name: ['name', 'title', 'description'],
-  price: ['price', 'price_gbp', 'price_usd', 'price_eur', 'list_price', 'list_price_usd', 'unit_price'],
-  category: ['category', 'derived_category', 'department', 'type'],
-}
-
 async function importCatalog(app: App, file: string, args: Args, report: Report): Promise<void> {
   report.open(false)
   const products = await step('read the catalogue', () => readCatalog(file, args.text('columns'), report))
@@ -140,7 +133,7 @@ export async function readCatalog(
     parse({ bom: true, info: true, relax_column_count: true, skip_empty_lines: true }),
   )
   const products = new Map<string, Product>()
-  let columns: Record<keyof Product, number> | undefined
+  let columns: Columns | undefined
   for await (const { record, info } of rows as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
     if (!columns) {
       columns = columnsOf(record, mapping)
@@ -153,39 +146,6 @@ export async function readCatalog(
     else products.set(product.sku, product)
   }
   return [...products.values()]
-}
-
-function columnsOf(head: readonly string[], mapping = ''): Record<keyof Product, number> {
-  const names = head.map(name => name.trim().toLowerCase())
-  const said = new Map(
-    mapping
-      .split(',')
-      .filter(Boolean)
-      .map(pair => pair.split('=').map(part => part.trim().toLowerCase()) as [string, string]),
-  )
-  const find = (ours: keyof Product): number => {
-    const wanted = said.has(ours) ? [said.get(ours) ?? ''] : COLUMNS[ours]
-    const column = wanted.map(name => names.indexOf(name)).find(at => at >= 0)
-    if (column !== undefined) return column
-    throw new CommandError(
-      `no column for '${ours}' (looked for ${wanted.join(', ')}; the file has ${names.join(', ')}): say --columns ${ours}=NAME`,
-    )
-  }
-  return { sku: find('sku'), name: find('name'), price: find('price'), category: find('category') }
-}
-
-/** A product, or what is wrong with the row. */
-function productOf(row: readonly string[], columns: Record<keyof Product, number>): Product | string {
-  const cell = (name: keyof Product) => (row[columns[name]] ?? '').trim()
-  const [sku, name, category] = [cell('sku'), cell('name').replace(/\s+/g, ' '), cell('category') || 'other']
-  const price = minorFromDecimal(cell('price'))
-  if (!SKU_FORM.test(sku) || sku.length > FIXED.skuCharsMax) return `sku '${sku}' is not a product code`
-  if (name.length === 0 || name.length > FIXED.productNameCharsMax)
-    return `name has ${name.length} characters (1 to ${FIXED.productNameCharsMax})`
-  if (category.length > FIXED.categoryCharsMax) return `category has more than ${FIXED.categoryCharsMax} characters`
-  if (price === undefined || price > FIXED.priceMinorMax)
-    return `price '${cell('price')}' is not an amount such as 2.95`
-  return { sku, name, price, category }
 }
 
 const WIDTH = 16

@@ -7,6 +7,7 @@ import { type Command, CommandError, helpOf, readArgs, UsageError } from './comm
 import { environmentCommand, migrateCommand, nginxCommand, shardsCommand } from './configuration.ts'
 import { importCommand } from './import.ts'
 import { loadCommand } from './load.ts'
+import { operatorCommand, promotionsCommand } from './promotions.ts'
 import { seedCommand } from './seed.ts'
 import { checkCommand, testCommand } from './checks.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
@@ -22,6 +23,8 @@ const COMMANDS: readonly Command[] = [
   reloadCommand(PROJECT),
   seedCommand(PROJECT),
   importCommand(PROJECT),
+  promotionsCommand(PROJECT),
+  operatorCommand(PROJECT),
   migrateCommand(PROJECT),
   shardsCommand(PROJECT),
   loadCommand(PROJECT),

@@ -35,6 +35,9 @@ export interface Config {
   readonly router: 'slots' | 'single'
   readonly currency: string
   readonly pricingThreads: number
+  readonly pricingInline: 'auto' | 'always' | 'never'
+  readonly repriceSpreadMs: number
+  readonly shippingFee: number
   readonly mergeRule: MergeRule
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
@@ -136,6 +139,9 @@ export function loadConfig(
     router: values.router ?? 'slots',
     currency: values.currency ?? 'GBP',
     pricingThreads: values.pricingThreads ?? 1,
+    pricingInline: values.pricingInline ?? 'auto',
+    repriceSpreadMs: values.repriceSpreadMs ?? 5_000,
+    shippingFee: values.shippingFee ?? 0,
     mergeRule: values.mergeRule ?? 'larger',
     sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
     sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,

@@ -159,6 +159,24 @@ export const SETTINGS = {
     'GBP',
   ),
   pricingThreads: set('CARTLOAD_PRICING_THREADS', 'Threads that calculate prices, per instance.', whole(1, 64), '1'),
+  pricingInline: set(
+    'CARTLOAD_PRICING_INLINE',
+    'Where prices are calculated. auto: small carts where they are asked for, others on the threads. always, never: for comparison.',
+    oneOf(['auto', 'always', 'never']),
+    'auto',
+  ),
+  repriceSpreadMs: set(
+    'CARTLOAD_REPRICE_SPREAD_MS',
+    'Over how long carts move to new rules, each at its own moment, so that not all are priced at once; until then a cart shows its last totals, said to be old.',
+    whole(0, 3_600_000),
+    '5000',
+  ),
+  shippingFee: set(
+    'CARTLOAD_SHIPPING_FEE',
+    'Delivery of an order, in minor units, before promotions on it.',
+    whole(0, 1_000_000),
+    '0',
+  ),
   mergeRule: set(
     'CARTLOAD_MERGE_RULE',
     'Quantity of a line that stands in the cart of the guest and of the user at login.',

@@ -4,13 +4,14 @@ import type { Carts } from '../cart/carts.ts'
 import type { Changed, ChangeRequest } from '../cart/funnel.ts'
 import { AppError } from '../lib/errors.ts'
 import type { LineChange } from '../model/cart.ts'
-import { type Answer, type Call, idempotencyOf, type Route, route } from './route.ts'
+import { shownPrices } from './quote-routes.ts'
+import { type Answer, type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
 /** The cart. Each write answers with the cart as GET gives it. */
 const PROBLEMS = [400, 401, 412, 415, 422, 503]
 
-export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas): Route[] {
+export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas, currency: string): Route[] {
   const answer = { status: 200, description: 'The cart', schema: schemas.cart }
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
 
@@ -99,6 +100,42 @@ export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas): Rout
       summary: 'Removes all lines',
       query: schemas.noQuery,
       handle: (_, call) => change(call, undefined, carts.clear),
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/cart/codes',
+      name: 'addCode',
+      summary: 'Enters a promotion code; whether it is applied, and why not, is in the cart',
+      body: schemas.addCode,
+      query: schemas.noQuery,
+      handle: ({ body }, call) => change(call, body, request => carts.addCode(request, body.code)),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart/codes/:code',
+      name: 'removeCode',
+      summary: 'Takes a promotion code out; taking it out again changes nothing',
+      query: schemas.noQuery,
+      params: schemas.codeParams,
+      handle: ({ params }, call) => change(call, undefined, request => carts.removeCode(request, params.code)),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/cart/explain',
+      name: 'explainCart',
+      summary: 'What became of every promotion: applied, beaten or refused, and why',
+      tag: 'Cart',
+      session: 'required',
+      query: schemas.noQuery,
+      answer: { status: 200, description: 'The explanation', schema: schemas.explanation },
+      problems: [400, 401, 503],
+      async handle(_, call) {
+        const { userId } = await call.requireSession()
+        const { version, ...priced } = await carts.explain(userId)
+        return json(200, { version, ...shownPrices(priced, currency), outcomes: priced.outcomes })
+      },
     }),
     route({
       ...common,

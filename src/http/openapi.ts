@@ -25,6 +25,7 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'The token that POST /v1/sessions answers' },
+        operator: { type: 'http', scheme: 'bearer', description: 'The token that cartload operator add shows' },
         cookie: { type: 'apiKey', in: 'cookie', name: options.publicUrl.startsWith('https:') ? '__Host-sid' : 'sid' },
       },
       schemas: Object.fromEntries(registry),
@@ -52,7 +53,6 @@ function operation(route: Route, registry: Map<string, object>): object {
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     }
   }
-  const security = [{ bearer: [] }, { cookie: [] }]
   return {
     operationId: route.name,
     summary: route.summary,
@@ -63,8 +63,22 @@ function operation(route: Route, registry: Map<string, object>): object {
           requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(route.body, 'input') } } },
         }
       : {}),
-    ...(route.session === 'none' ? {} : { security: route.session === 'required' ? security : [...security, {}] }),
+    ...securityOf(route),
     responses,
+  }
+}
+
+function securityOf({ session }: Route): { security?: object[] } {
+  const shopper = [{ bearer: [] }, { cookie: [] }]
+  switch (session) {
+    case 'none':
+      return {}
+    case 'optional':
+      return { security: [...shopper, {}] }
+    case 'required':
+      return { security: shopper }
+    case 'operator':
+      return { security: [{ operator: [] }] }
   }
 }
 

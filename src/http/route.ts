@@ -17,10 +17,12 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   readonly name: string
   readonly summary: string
   readonly tag: string
-  readonly session: 'none' | 'optional' | 'required'
+  readonly session: 'none' | 'optional' | 'required' | 'operator'
   /** True where a change of the cart may be made conditional with If-Match. */
   readonly conditional?: boolean
   readonly body?: z.ZodType<Body>
+  /** Where a body may be larger than the general limit. */
+  readonly bodyBytesMax?: number
   readonly query?: z.ZodType<Query>
   readonly params?: z.ZodType<Params>
   readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType }
@@ -45,6 +47,8 @@ export interface Call {
   session(): Promise<Session | undefined>
   /** @throws AppError `session_required`, `session_ended` */
   requireSession(): Promise<Session>
+  /** What was sent as a bearer token, where the route is for operators. */
+  readonly operatorToken: string | undefined
   readonly ifMatch: number | undefined
   readonly ifNoneMatch: string | undefined
   readonly idempotencyKey: string | undefined

@@ -34,7 +34,15 @@ export function createSchemas(limits: Limits) {
   const cursor = z.string().min(1).max(FIXED.cursorCharsMax).optional()
   const page = z.strictObject({ limit: z.int(), next: z.string().nullable() })
 
-  const product = z.strictObject({ sku, name: z.string(), price: money, category: z.string() }).meta({ id: 'Product' })
+  const product = z
+    .strictObject({
+      sku,
+      name: z.string(),
+      price: money,
+      category: z.string(),
+      listPrice: money.optional().meta({ description: 'The price before a sale' }),
+    })
+    .meta({ id: 'Product' })
   const line = z
     .strictObject({
       sku,
@@ -43,6 +51,8 @@ export function createSchemas(limits: Limits) {
       selected: z.boolean(),
       note: z.string(),
       unitPrice: money,
+      subtotal: money,
+      discount: money,
       total: money,
       available: z
         .boolean()
@@ -50,8 +60,64 @@ export function createSchemas(limits: Limits) {
     })
     .meta({ id: 'CartLine' })
   const totals = z
-    .strictObject({ lines: z.int(), units: z.int(), subtotal: money, discount: money, total: money })
+    .strictObject({
+      lines: z.int(),
+      units: z.int(),
+      subtotal: money,
+      discount: money.meta({ description: 'Off the lines; what is off delivery is in `shipping` already' }),
+      shipping: money,
+      tax: money,
+      total: money,
+    })
     .meta({ id: 'Totals', description: 'Of the selected lines of the whole cart, whatever page is shown' })
+  const code = z
+    .string()
+    .min(1)
+    .max(FIXED.codeCharsMax)
+    .regex(/^[\x21-\x7e]+$/, 'must be a code')
+  const named = { promotion: z.string(), name: z.string() }
+  const next = {
+    missing: z.int().meta({ description: 'Minor units; units of products where `unit` says so' }),
+    unit: z.literal('units').optional(),
+    amount: money.optional(),
+    percent: z.number().optional(),
+  }
+  const applied = z.strictObject({ ...named, amount: money })
+  const gift = z.strictObject({ sku, quantity, promotion: z.string() })
+  const codeState = z.strictObject({
+    code,
+    applied: z.boolean(),
+    reason: z.string().optional(),
+    detail: z.string().optional(),
+  })
+  const versions = z.strictObject({ rules: z.int(), catalog: z.int() })
+  const priced = {
+    versions,
+    currency: z.string(),
+    totals,
+    promotions: z.array(applied).meta({ description: 'What is taken off, by promotion' }),
+    gifts: z.array(gift),
+    codes: z.array(codeState),
+    hints: z.array(z.strictObject({ ...named, ...next })).meta({ description: 'The nearest thresholds' }),
+  }
+  const outcome = z
+    .strictObject({
+      ...named,
+      code: code.optional(),
+      status: z.enum(['applied', 'beaten', 'refused']),
+      amount: money,
+      reason: z.string().optional().meta({ description: 'For programs; absent when applied' }),
+      detail: z.string().optional(),
+      missing: z.int().optional(),
+      next: z.strictObject(next).optional(),
+    })
+    .meta({ id: 'PromotionOutcome' })
+  const ruleSetVersion = z.strictObject({
+    version: z.int(),
+    note: z.string(),
+    createdAt: z.iso.datetime(),
+    activeFrom: z.array(z.iso.datetime()),
+  })
 
   const wanted = z.strictObject({ sku, quantity })
   return {
@@ -101,11 +167,14 @@ export function createSchemas(limits: Limits) {
     cart: z
       .strictObject({
         version: z.int(),
-        currency: z.string(),
-        totals,
+        ...priced,
         counts: z.strictObject({ lines: z.int(), units: z.int() }),
         lines: z.array(line),
         page,
+        stale: z
+          .strictObject({ ageSeconds: z.int().nullable() })
+          .nullable()
+          .meta({ description: 'Not null when totals are the last that could be calculated: how old they are' }),
       })
       .meta({ id: 'Cart' }),
     addLines: z.union([wanted, z.strictObject({ lines: z.array(wanted).min(1).max(limits.cartLinesMax) })]),
@@ -116,5 +185,48 @@ export function createSchemas(limits: Limits) {
         note: plain(FIXED.noteCharsMax).optional(),
       })
       .refine(change => Object.keys(change).length > 0, 'must have quantity, selected or note'),
+    addCode: z.strictObject({ code }),
+    codeParams: z.strictObject({ code }),
+    explanation: z
+      .strictObject({
+        version: z.int(),
+        ...priced,
+        outcomes: z.array(outcome),
+        optimal: z.boolean().meta({ description: 'True when it is proved that no legal combination is cheaper' }),
+        gap: money.meta({ description: 'By how much another combination could be cheaper' }),
+      })
+      .meta({ id: 'Explanation' }),
+    askQuote: z.strictObject({
+      lines: z.array(wanted).min(1).max(limits.cartLinesMax),
+      codes: z.array(code).max(FIXED.codesMax).default([]),
+    }),
+    quote: z
+      .strictObject({
+        ...priced,
+        lines: z.array(line.omit({ selected: true, note: true })),
+        optimal: z.boolean(),
+        gap: money,
+        quote: z.string().meta({ description: 'The signed promise; bring it back with the same lines and codes' }),
+        expiresAt: z.iso.datetime(),
+      })
+      .meta({ id: 'Quote' }),
+    checkQuote: z.strictObject({
+      quote: z.string().min(1).max(FIXED.quoteCharsMax),
+      lines: z.array(wanted).min(1).max(limits.cartLinesMax),
+      codes: z.array(code).max(FIXED.codesMax).default([]),
+    }),
+    quoteClaims: z.strictObject({ currency: z.string(), total: money, versions, expiresAt: z.iso.datetime() }),
+    ruleSet: z.strictObject({
+      ruleSet: z.looseObject({}).meta({ description: 'docs/promotions.md' }),
+      note: plain(200).default(''),
+    }),
+    ruleSetPut: z.strictObject({ version: z.int() }),
+    ruleSetCheck: z.strictObject({
+      valid: z.boolean(),
+      mistakes: z.array(z.strictObject({ path: z.string(), detail: z.string() })),
+    }),
+    ruleSets: z.strictObject({ data: z.array(ruleSetVersion), inForce: z.int() }),
+    activate: z.strictObject({ version: z.int().min(1), at: z.iso.datetime({ offset: true }).optional() }),
+    activation: z.strictObject({ version: z.int(), activeFrom: z.iso.datetime() }),
   }
 }

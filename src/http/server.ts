@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import express, { type Express, type RequestHandler, type Router } from 'express'
 import type { Logins, Session } from '../accounts/logins.ts'
+import type { Operators } from '../accounts/operators.ts'
 import type { Registrations } from '../accounts/registration.ts'
 import type { Carts } from '../cart/carts.ts'
+import type { Quotes } from '../cart/quotes.ts'
+import type { Promotions } from '../catalog/promotions.ts'
 import type { Products } from '../catalog/products.ts'
 import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -17,6 +20,8 @@ import { clearCookie, readCredentials, refuseForeignOrigin, setCookie } from './
 import { documentationRouter } from './documentation.ts'
 import { errorHandler } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
+import { promotionRoutes } from './promotion-routes.ts'
+import { quoteRoutes } from './quote-routes.ts'
 import { type Answer, type Call, readInput, type Route } from './route.ts'
 import { createSchemas } from './schemas.ts'
 
@@ -26,6 +31,10 @@ export interface ServerDeps {
   readonly products: Products
   readonly logins: Logins
   readonly registrations: Registrations
+  readonly quotes: Quotes
+  readonly promotions: Promotions
+  readonly operators: Operators
+  rulesVersion(): number
   readonly drain: Drain
   readonly metrics: Metrics
   readonly log: Log
@@ -37,6 +46,7 @@ export interface ServerOptions {
   readonly secureCookies: boolean
   readonly trustedProxies: readonly string[]
   readonly version: string
+  readonly currency: string
 }
 
 export function createServer(deps: ServerDeps, options: ServerOptions): Server {
@@ -47,7 +57,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   app.set('trust proxy', [...options.trustedProxies])
   app.set('case sensitive routing', true)
 
-  const routes = allRoutes(deps, options.limits)
+  const routes = allRoutes(deps, options.limits, options.currency)
   app.use(begin(deps, options.limits))
   mount(app, routes, deps, options)
   app.use(documentationRouter(openApiDocument(routes, options)))
@@ -64,14 +74,17 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
 
 /** Every route of the API. */
 export function allRoutes(
-  deps: Pick<ServerDeps, 'carts' | 'products' | 'logins' | 'registrations'>,
+  deps: Omit<ServerDeps, 'drain' | 'metrics' | 'log'>,
   limits: Limits,
+  currency: string,
 ): Route[] {
   const schemas = createSchemas(limits)
   return [
-    ...cartRoutes(deps.carts, deps.logins, schemas),
+    ...cartRoutes(deps.carts, deps.logins, schemas, currency),
+    ...quoteRoutes(deps.quotes, schemas, currency),
     ...catalogRoutes(deps.products, schemas),
     ...accountRoutes(deps.registrations, deps.logins, schemas),
+    ...promotionRoutes(deps, schemas),
   ]
 }
 
@@ -104,15 +117,11 @@ function begin({ drain, metrics }: ServerDeps, limits: Limits): RequestHandler {
 }
 
 function mount(app: Express, routes: readonly Route[], deps: ServerDeps, options: ServerOptions): void {
-  const parseJson = express.json({
-    inflate: false,
-    limit: options.limits.bodyBytesMax,
-    strict: true,
-    type: 'application/json',
-  })
+  const parseJson = (limit: number) => express.json({ inflate: false, limit, strict: true, type: 'application/json' })
+  const standard = parseJson(options.limits.bodyBytesMax)
   const target: Pick<Router, Route['method']> = app
   for (const route of routes) {
-    const parsers = route.body ? [requireJson, parseJson] : []
+    const parsers = route.body ? [requireJson, route.bodyBytesMax ? parseJson(route.bodyBytesMax) : standard] : []
     target[route.method](route.path, ...parsers, answerWith(route, deps, options))
   }
 }
@@ -122,7 +131,7 @@ function answerWith(route: Route, deps: ServerDeps, options: ServerOptions): Req
   const secure = options.secureCookies
   return async (request, response) => {
     routeOf.set(response, route.path)
-    const credentials = readCredentials(request, secure)
+    const credentials = route.session === 'operator' ? NO_CREDENTIALS : readCredentials(request, secure)
     if (credentials.fromCookie && route.method !== 'get') refuseForeignOrigin(request, publicOrigin)
     const call = callOf(request, response, deps.logins, credentials)
     try {
@@ -140,6 +149,9 @@ function answerWith(route: Route, deps: ServerDeps, options: ServerOptions): Req
     }
   }
 }
+
+/** Routes for operators have nothing to do with sessions. */
+const NO_CREDENTIALS = { token: undefined, malformed: false, fromCookie: false }
 
 /** Routes by response, for the request metric. */
 const routeOf = new WeakMap<ServerResponse, string>()
@@ -161,6 +173,7 @@ function callOf(
   const header = (name: string) => request.get(name)
   const session = () => (found ??= find())
   return {
+    operatorToken: /^Bearer +(\S+)$/i.exec(header('authorization') ?? '')?.[1],
     traceId: String(response.getHeader('X-Trace-Id')),
     address: request.ip ?? 'unknown',
     token,

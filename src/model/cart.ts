@@ -1,5 +1,5 @@
 import { AppError } from '../lib/errors.ts'
-import type { Limits } from './limits.ts'
+import { FIXED, type Limits } from './limits.ts'
 
 /**
  * A cart and every way in which it changes, as pure functions from lines to lines. An edit knows nothing of prices,
@@ -76,6 +76,22 @@ export function removeLine(sku: string): Edit {
 }
 
 export const clearLines: Edit = lines => (lines.length === 0 ? lines : [])
+
+/**
+ * Adds a promotion code; one that is there already, in whatever case, stays as it is.
+ * @throws AppError `codes_max`
+ */
+export function addCode(codes: readonly string[], code: string): readonly string[] {
+  if (codes.some(known => known.toLowerCase() === code.toLowerCase())) return codes
+  if (codes.length < FIXED.codesMax) return [...codes, code]
+  throw new AppError('codes_max', `A cart holds at most ${FIXED.codesMax} codes.`, { extra: { max: FIXED.codesMax } })
+}
+
+/** Takes a code away; nothing happens where it is not. */
+export function removeCode(codes: readonly string[], code: string): readonly string[] {
+  const rest = codes.filter(known => known.toLowerCase() !== code.toLowerCase())
+  return rest.length === codes.length ? codes : rest
+}
 
 /** What one line becomes between two states of a cart, for the rows that must be written. */
 export interface LineDifference {

@@ -38,6 +38,7 @@ export const FIXED = {
   skuCharsMax: 64,
   productNameCharsMax: 200,
   categoryCharsMax: 100,
+  tagsCharsMax: 500,
   noteCharsMax: 200,
   emailCharsMax: 254,
   personNameCharsMax: 100,
@@ -108,6 +109,25 @@ export const FIXED = {
   newPerAddressPerMinute: { guests: 6_000, accounts: 3_000 },
 
   pricingMsMax: 1_000,
+  /** Carts of one task for a thread. */
+  pricingBatchMax: 16,
+  /** Results that an instance remembers. */
+  pricingMemoMax: 1_000,
+  /** Effort for one cart, in cells touched: 20 ms on a slow core (docs/performance.md). Counted, not timed: prices are the same everywhere. */
+  pricingWorkMax: 250_000,
+  /** Lines times promotions up to which a cart is priced where it is asked for, without a thread. */
+  pricingInlineMax: 150,
+  rulesPollMs: 1_000,
+  ruleSetBytesMax: 4 * 1024 * 1024,
+  /** How long a cart that could not be priced waits for another try, at first and at most. */
+  repriceRetryMs: 250,
+  repriceRetryMsMax: 30_000,
+  repriceWaitingMax: 1_000,
+  quoteMs: 15 * 60_000,
+  quoteCharsMax: 2_000,
+  ruleSetsListed: 100,
+  /** Clocks of machines may differ by this much. */
+  clockSkewMs: 60_000,
   touchEveryMs: 60_000,
   drainMsMax: 8_000,
   keepAliveMs: 75_000,

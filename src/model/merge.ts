@@ -1,5 +1,5 @@
 import { type CartLine, type Lines, nextPosition } from './cart.ts'
-import type { Limits } from './limits.ts'
+import { FIXED, type Limits } from './limits.ts'
 
 /** How a line that stands in both carts is merged when a guest logs in. */
 export const MERGE_RULES = ['larger', 'sum', 'guest', 'user'] as const
@@ -64,4 +64,11 @@ function combine(rule: MergeRule, user: number, guest: number): number {
     case 'user':
       return user
   }
+}
+
+/** The user's codes, then the guest's as far as there is room. */
+export function mergeCodes(user: readonly string[], guest: readonly string[]): readonly string[] {
+  const known = new Set(user.map(code => code.toLowerCase()))
+  const fresh = guest.filter(code => !known.has(code.toLowerCase()))
+  return fresh.length === 0 ? user : [...user, ...fresh].slice(0, FIXED.codesMax)
 }

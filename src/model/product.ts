@@ -7,6 +7,12 @@ export interface Product {
   readonly name: string
   readonly price: Minor
   readonly category: string
+  readonly tags?: readonly string[]
+  /** The price before a sale; above `price` when the product is on sale. */
+  readonly listPrice?: Minor
+  /** No promotion brings a unit below this. */
+  readonly floorPrice?: Minor
+  readonly taxPercent?: number
 }
 
 /** A product code: visible ASCII, single spaces inside. */

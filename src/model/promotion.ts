@@ -350,3 +350,10 @@ export function defaultStage(one: Promotion, stages: readonly string[]): string 
   if (one.code !== undefined) return stages.at(-1) ?? first
   return worksByLine(one) ? first : second
 }
+
+/** The times at which promotions of a rule set start or end, in ms since 1970. */
+export function boundariesOf({ promotions }: RuleSet): number[] {
+  return promotions.flatMap(({ when }) =>
+    [when?.from, when?.until].flatMap(time => (time === undefined ? [] : [Date.parse(time)])),
+  )
+}

@@ -2,7 +2,6 @@ import type { Minor } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
 import { amountsAfterLines, type Arena, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
-import type { OrderStep } from './problem.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
 
@@ -20,7 +19,12 @@ export interface Outcome {
   /** Minor units or units that are missing to its condition. */
   readonly missing?: number
   /** The next threshold: how much more has to be in the cart, for what. */
-  readonly next?: { readonly missing: Minor; readonly amount?: Minor; readonly percent?: number }
+  readonly next?: {
+    readonly missing: number
+    readonly unit?: 'units'
+    readonly amount?: Minor
+    readonly percent?: number
+  }
 }
 
 export type Reason = RefusalCode | 'group' | 'exclusive' | 'codes_max' | 'stopped' | 'dearer_with_it' | 'no_effect'
@@ -29,7 +33,7 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, s
   const { problem } = arena
   const entered = new Map(cart.codes.map(code => [code.toLowerCase(), code]))
   const steps = new Map(problem.steps.map((step, at) => [step.promotion.id, at]))
-  const judge = createJudge(arena, solution)
+  const judge = createJudge(rules, arena, solution)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
     const code = promotion.code === undefined ? undefined : entered.get(promotion.code.toLowerCase())
     if (promotion.code !== undefined && code === undefined) return []
@@ -37,10 +41,12 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, s
     const refusal = problem.refusals.get(promotion.id)
     if (refusal) {
       const { code: reason, detail, missing } = refusal
-      return [{ ...about, status: 'refused', amount: 0, reason, detail, ...(missing === undefined ? {} : { missing }) }]
+      const short = missing === undefined ? {} : { missing }
+      const next = reason === 'min_amount' ? { next: { missing: missing ?? 0, ...benefitOf(promotion) } } : {}
+      return [{ ...about, status: 'refused', amount: 0, reason, detail, ...short, ...next }]
     }
     const at = steps.get(promotion.id)
-    return [{ ...about, ...(at === undefined ? noEffect() : judge(at)) }]
+    return [{ ...about, ...judge(promotion, at) }]
   })
   const known = new Set(
     rules.promotions.flatMap(({ promotion: { code } }) => (code === undefined ? [] : [code.toLowerCase()])),
@@ -62,11 +68,26 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, s
 
 type Verdict = Omit<Outcome, 'promotion' | 'name' | 'code'>
 
+/** What a promotion or a tier gives, as far as one number says it. */
+function benefitOf(reward: object): { amount?: number; percent?: number } {
+  const { amount, percent } = reward as { amount?: number; percent?: number }
+  return { ...(amount === undefined ? {} : { amount }), ...(percent === undefined ? {} : { percent }) }
+}
+
+function tooLittle(missing: number): Verdict {
+  const detail = `${missing} more (minor units, or units where it counts those) are needed.`
+  return { status: 'refused', amount: 0, reason: 'min_amount', detail, missing }
+}
+
 function noEffect(): Verdict {
   return { status: 'refused', amount: 0, reason: 'no_effect', detail: 'There is nothing for it to take off.' }
 }
 
-function createJudge(arena: Arena, { off }: Solution): (at: number) => Verdict {
+function createJudge(
+  rules: CompiledRules,
+  arena: Arena,
+  { off }: Solution,
+): (promotion: Promotion, at: number | undefined) => Verdict {
   const { problem } = arena
   const { steps, lineSteps, codesMax } = problem
   const isTaken = (at: number) => off[at] !== undefined
@@ -74,23 +95,37 @@ function createJudge(arena: Arena, { off }: Solution): (at: number) => Verdict {
   const taken = Float64Array.from(arena.orderSteps, (_, at) => off[lineSteps + at] ?? 0)
   sumScopes(arena, amountsAfterLines(arena, isTaken), arena.sums)
 
-  function nextTier(step: OrderStep, index: number): Pick<Outcome, 'next' | 'missing'> {
-    const measured = costBefore(arena, arena.measureOf[index]!, index, arena.sums, taken)
-    if (step.every) {
-      const { amount, off: gets, timesMax } = step.every
-      const times = Math.floor(measured / amount)
-      return times < timesMax ? { next: { missing: (times + 1) * amount - measured, amount: gets } } : {}
+  /** What the promotion measures: what its lines cost before promotions, their number, or what they cost by then. */
+  function measured(promotion: Extract<Promotion, { kind: 'threshold' }>, at: number | undefined): number {
+    const { when, scope, measure } = promotion
+    const step = at === undefined ? undefined : steps[at]
+    if (step?.kind === 'order' && measure === 'amount' && when?.basis === 'current') {
+      const index = at! - lineSteps
+      return costBefore(arena, arena.measureOf[index]!, index, arena.sums, taken)
     }
-    const tier = step.tiers.find(one => one.from > measured)
-    if (!tier) return {}
-    const gives =
-      tier.how === 'percent' ? { percent: tier.value / 100 } : tier.how === 'amount' ? { amount: tier.value } : {}
-    return { next: { missing: tier.from - measured, ...gives } }
+    const number = rules.scopes.numberOf(when?.of ?? scope)
+    const counted = problem.lines.filter(line => rules.scopes.of(line).includes(number))
+    return counted.reduce((sum, line) => sum + line.quantity * (measure === 'units' ? 1 : line.unitPrice), 0)
   }
 
-  return at => {
+  function nextOf(promotion: Promotion, at: number | undefined): Pick<Outcome, 'next'> {
+    if (promotion.kind !== 'threshold') return {}
+    const { tiers = [], every, measure } = promotion
+    const reached = measured(promotion, at)
+    const unit = measure === 'units' ? { unit: 'units' as const } : {}
+    if (every) {
+      const times = Math.floor(reached / every.amount)
+      if (times >= (every.timesMax ?? Number.POSITIVE_INFINITY)) return {}
+      return { next: { missing: (times + 1) * every.amount - reached, amount: every.off, ...unit } }
+    }
+    const tier = tiers.find(one => one.from > reached)
+    return tier ? { next: { missing: tier.from - reached, ...benefitOf(tier), ...unit } } : {}
+  }
+
+  return (promotion, at) => {
+    const next = nextOf(promotion, at)
+    if (at === undefined) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
     const step = steps[at]!
-    const next = step.kind === 'order' ? nextTier(step, at - lineSteps) : {}
     if (isTaken(at)) return { status: 'applied', amount: off[at] ?? 0, ...next }
     const alone =
       step.kind === 'order'
@@ -98,20 +133,7 @@ function createJudge(arena: Arena, { off }: Solution): (at: number) => Verdict {
         : lineDiscount(arena, step, problem.list)
     const isGift = step.kind === 'order' && step.gift !== undefined
     const conflict = conflictOf(at, step.promotion)
-    if (alone <= 0 && !isGift) {
-      if (next.next) {
-        const { missing } = next.next
-        return {
-          status: 'refused',
-          amount: 0,
-          reason: 'min_amount',
-          detail: `${missing} more (minor units) are needed.`,
-          missing,
-          ...next,
-        }
-      }
-      return noEffect()
-    }
+    if (alone <= 0 && !isGift) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
     return {
       status: 'beaten',
       amount: 0,

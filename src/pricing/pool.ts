@@ -1,81 +1,215 @@
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
-import { isAppError, unavailable } from '../lib/errors.ts'
-import { createGate } from '../lib/gate.ts'
+import { AppError, unavailable } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
+import { NO_RULES, type RuleSet } from '../model/promotion.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { LineToPrice, PricedCart } from './price.ts'
-import { packSnapshot, type Snapshot } from './snapshot.ts'
-import type { PricingTask } from './worker.ts'
+import { type CartRequest, type Catalog, listPriceCart, type PricedCart, priceCart, type Rules } from './price.ts'
+import { compileRules } from './rules.ts'
+import { packRules, packSnapshot, type RulesSnapshot, type Snapshot } from './snapshot.ts'
+import { packCart, type PricingResult, type PricingTask } from './worker.ts'
 
 /**
- * The thread pool that calculates prices. Bounded queue, deadline per task; a thread that dies costs the task it was on
- * and is replaced, the process goes on.
+ * Prices carts on a pool of threads. Carts that are asked for while all threads are busy go over together, one batch a
+ * thread. Small carts are priced at once where they are asked for, which is cheaper than the way to a thread and back
+ * (docs/performance.md has the crossover). Results are remembered by what they were made from.
+ *
+ * Bounded: waiting carts, carts of a batch, time of a batch. A thread that dies or hangs is replaced; the carts that were on it
+ * with others are tried once more, each alone, so that it costs one price and not sixteen.
  */
 export interface Pricing {
   /** Switches to a catalogue; carts priced from now on carry its version. */
   useCatalog(version: number, products: readonly Product[]): void
+  /** Switches to a rule set, or to another stamp of the same (promotions have started or ended). */
+  useRules(version: number, stamp: number, ruleSet: RuleSet): void
+  useStamp(stamp: number): void
   catalogVersion(): number
-  /** @throws AppError `overloaded` when the queue is full, `unavailable` when a thread failed or the deadline passed */
-  price(lines: readonly LineToPrice[]): Promise<PricedCart>
+  rulesVersion(): number
+  rulesStamp(): number
+  ruleSet(): RuleSet
+  /** @throws AppError `overloaded` when too many wait, `unavailable` when a thread failed or the deadline passed */
+  price(request: CartRequest): Promise<PricedCart>
+  /** Without promotions, at once, whatever the threads do. @throws AppError `unavailable` without a catalogue */
+  listPrices(request: CartRequest): PricedCart
   close(): Promise<void>
 }
+
+export type InlineMode = 'auto' | 'always' | 'never'
 
 export interface PricingOptions {
   readonly threads: number
   readonly queueMax: number
+  readonly currency: string
+  readonly shippingFee?: number
+  readonly inline?: InlineMode
   readonly taskMsMax?: number
   /** Tests put a thread entry here that misbehaves. */
   readonly workerFile?: string
 }
 
+interface Job {
+  readonly request: CartRequest
+  readonly since: number
+  /** It has been on a thread that failed. */
+  alone: boolean
+  resolve(cart: PricedCart): void
+  reject(error: unknown): void
+}
+
 export function createPricing(options: PricingOptions, metrics: Metrics): Pricing {
-  const taskMsMax = options.taskMsMax ?? FIXED.pricingMsMax
-  const piscina = new Piscina<PricingTask, PricedCart>({
+  const { threads, queueMax, currency, inline = 'auto', taskMsMax = FIXED.pricingMsMax } = options
+  const terms = { currency, shippingFee: options.shippingFee ?? 0 }
+  const piscina = new Piscina<PricingTask, PricingResult[]>({
     filename: options.workerFile ?? join(import.meta.dirname, 'worker.ts'),
     name: 'price',
-    minThreads: options.threads,
-    maxThreads: options.threads,
+    minThreads: threads,
+    maxThreads: threads,
     concurrentTasksPerWorker: 1,
     recordTiming: false,
   })
   // A thread that fails outside a task must not take the process with it; the pool replaces the thread.
   piscina.on('error', () => undefined)
-  // The bound is ours: tasks that carry an abort signal do not count against Piscina's own maxQueue (5.3.2 keeps them aside).
   const waits = metrics.poolWaits.labels({ pool: 'pricing' })
-  const gate = createGate(
-    { name: 'pricing', concurrencyMax: options.threads, queueMax: options.queueMax, waitMsMax: taskMsMax },
-    waitedMs => waits.observe(waitedMs / 1000),
-  )
-  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', gate.waiting)
+  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => queue.length)
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
-  let snapshot: Snapshot | undefined
+
+  let packedCatalog: Snapshot | undefined
+  let catalog: Catalog | undefined
+  let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
+  let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)) }
+  const memo = createMemo(FIXED.pricingMemoMax)
+  const queue: Job[] = []
+  let running = 0
+  let scheduled = false
+
+  function requireCatalog(): Catalog {
+    // Without a catalogue every product would look as if it were not sold any more.
+    if (!catalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
+    return catalog
+  }
+
+  async function price(request: CartRequest): Promise<PricedCart> {
+    const sold = requireCatalog()
+    const key = request.explain ? undefined : keyOf(request, sold.version, rules)
+    const known = key === undefined ? undefined : memo.get(key)
+    if (known) return known
+    const since = performance.now()
+    try {
+      const priced = isSmall(request) ? priceCart(request, sold, rules, terms) : await onThread(request)
+      if (key !== undefined && priced.catalogVersion === sold.version) memo.set(key, priced)
+      return priced
+    } finally {
+      metrics.pricing.observe((performance.now() - since) / 1000)
+    }
+  }
+
+  function isSmall({ lines }: CartRequest): boolean {
+    if (inline !== 'auto') return inline === 'always'
+    return lines.length * (1 + rules.compiled.promotions.length) <= FIXED.pricingInlineMax
+  }
+
+  function onThread(request: CartRequest): Promise<PricedCart> {
+    if (queue.length >= queueMax) return Promise.reject(tooBusy('queue is full'))
+    return new Promise((resolve, reject) => {
+      queue.push({ request, since: performance.now(), alone: false, resolve, reject })
+      if (!scheduled) {
+        scheduled = true
+        setImmediate(pump) // whatever this turn of the event loop asks for goes over together
+      }
+    })
+  }
+
+  function pump(): void {
+    scheduled = false
+    while (running < threads && queue.length > 0) {
+      const batch = queue[0]?.alone ? queue.splice(0, 1) : queue.splice(0, FIXED.pricingBatchMax)
+      running++
+      void runBatch(batch).finally(() => {
+        running--
+        pump()
+      })
+    }
+  }
+
+  async function runBatch(all: Job[]): Promise<void> {
+    const now = performance.now()
+    const jobs = all.filter(job => {
+      waits.observe((now - job.since) / 1000)
+      if (now - job.since < taskMsMax) return true
+      job.reject(tooBusy(`waited ${taskMsMax} ms`))
+      return false
+    })
+    if (jobs.length === 0 || !packedCatalog) return
+    const task = { catalog: packedCatalog, rules: packedRules, terms, carts: jobs.map(job => packCart(job.request)) }
+    try {
+      const results = await piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) })
+      for (const [at, job] of jobs.entries()) {
+        const result = results[at]
+        if (result && 'lines' in result) job.resolve(result)
+        else job.reject(unavailable('pricing', new Error(result?.error ?? 'the thread gave no result')))
+      }
+    } catch (error) {
+      // The thread died or ran out of time: whoever was on it with others is tried once more, alone.
+      for (const job of jobs) {
+        if (jobs.length === 1) job.reject(unavailable('pricing', error))
+        else queue.unshift({ ...job, alone: true, since: performance.now() })
+      }
+    }
+  }
 
   return {
     useCatalog(version, products) {
-      snapshot = packSnapshot(version, products)
+      packedCatalog = packSnapshot(version, products)
+      catalog = { version, products: new Map(products.map(product => [product.sku, product])) }
     },
-    catalogVersion: () => snapshot?.version ?? 0,
-    async price(lines) {
-      // Without a catalogue every product would look as if it were not sold any more.
-      if (!snapshot) throw unavailable('global', new Error('no catalogue has been loaded yet'))
-      const since = performance.now()
-      const task: PricingTask = {
-        skus: lines.map(line => line.sku),
-        quantities: lines.map(line => line.quantity),
-        selected: lines.map(line => line.selected),
-        snapshot,
-      }
-      try {
-        return await gate.run(() => piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) }))
-      } catch (error) {
-        if (isAppError(error)) throw error
-        throw unavailable('pricing', error)
-      } finally {
-        metrics.pricing.observe((performance.now() - since) / 1000)
-      }
+    useRules(version, stamp, ruleSet) {
+      packedRules = packRules(version, stamp, ruleSet)
+      rules = { version, stamp, compiled: compileRules(ruleSet) }
     },
+    useStamp(stamp) {
+      packedRules = { ...packedRules, stamp }
+      rules = { ...rules, stamp }
+    },
+    catalogVersion: () => catalog?.version ?? 0,
+    rulesVersion: () => rules.version,
+    rulesStamp: () => rules.stamp,
+    ruleSet: () => rules.compiled.ruleSet,
+    price,
+    listPrices: request => listPriceCart(request, requireCatalog(), rules),
     close: () => piscina.destroy(),
+  }
+}
+
+function tooBusy(why: string): AppError {
+  return new AppError('overloaded', `Too many carts wait for a price right now (${why}).`, {
+    retryAfterS: 1,
+    extra: { dependency: 'pricing' },
+  })
+}
+
+/** Everything that a price depends on. */
+function keyOf({ lines, codes, buyerGroup }: CartRequest, catalogVersion: number, rules: Rules): string {
+  const parts = [catalogVersion, rules.version, rules.stamp, buyerGroup, ...codes].join('\u0000')
+  return `${parts}\u0001${lines.map(line => `${line.sku}\u0000${line.quantity}${line.selected ? '' : '-'}`).join('\u0001')}`
+}
+
+/** The last so many results, oldest out first. */
+function createMemo(entriesMax: number) {
+  const entries = new Map<string, PricedCart>()
+  return {
+    get(key: string): PricedCart | undefined {
+      const found = entries.get(key)
+      if (found) {
+        entries.delete(key)
+        entries.set(key, found)
+      }
+      return found
+    },
+    set(key: string, priced: PricedCart): void {
+      entries.set(key, priced)
+      const [oldest] = entries.keys()
+      if (entries.size > entriesMax && oldest !== undefined) entries.delete(oldest)
+    },
   }
 }

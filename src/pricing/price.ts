@@ -1,20 +1,31 @@
+import { FIXED } from '../model/limits.ts'
 import { type Minor, plus, times } from '../model/money.ts'
 import type { Product } from '../model/product.ts'
+import { type Calculation, calculate, type Gift } from './calculate.ts'
+import type { LineToPrice } from './cart.ts'
+import type { Outcome } from './explain.ts'
+import type { CompiledRules } from './rules.ts'
 
 /**
- * What a cart costs: pure, no clock, no I/O. Prices come from the catalogue snapshot, never from the caller. Totals are of
- * the selected lines; a product that is no longer sold stays in the cart, costs nothing and is not counted.
+ * What a cart costs in a shop: its catalogue and the rules in force, around the engine. Pure, no clock, no I/O. Prices come
+ * from the catalogue, never from the caller. Totals are of the selected lines; a product that is no longer sold stays in the
+ * cart, costs nothing and is not counted.
  */
-export interface LineToPrice {
-  readonly sku: string
-  readonly quantity: number
-  readonly selected: boolean
+export interface CartRequest {
+  readonly lines: readonly { readonly sku: string; readonly quantity: number; readonly selected: boolean }[]
+  readonly codes: readonly string[]
+  readonly buyerGroup: string
+  /** Adds what became of every promotion. */
+  readonly explain?: boolean
 }
 
 export interface PricedLine {
   /** The product's name; the sku where the product is not sold any more. */
   readonly name: string
   readonly unitPrice: Minor
+  /** Quantity times unit price. */
+  readonly subtotal: Minor
+  readonly discount: Minor
   readonly total: Minor
   readonly available: boolean
 }
@@ -24,13 +35,43 @@ export interface Totals {
   readonly units: number
   readonly subtotal: Minor
   readonly discount: Minor
+  readonly shipping: Minor
+  readonly tax: Minor
   readonly total: Minor
 }
 
 export interface PricedCart {
   readonly catalogVersion: number
+  readonly rulesVersion: number
+  /** When what the rules say last changed, in ms since 1970: grows with versions and with promotions that start or end. */
+  readonly rulesStamp: number
   readonly lines: readonly PricedLine[]
   readonly totals: Totals
+  readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
+  readonly gifts: readonly Gift[]
+  readonly codes: readonly CodeState[]
+  /** The nearest thresholds: what is missing, and for what. */
+  readonly hints: readonly Hint[]
+  /** By how much another combination could be cheaper; 0 when it is proved that none is. */
+  readonly gap: Minor
+  readonly outcomes?: readonly Outcome[]
+}
+
+export interface CodeState {
+  readonly code: string
+  readonly applied: boolean
+  readonly reason?: string
+  readonly detail?: string
+}
+
+export interface Hint {
+  readonly promotion: string
+  readonly name: string
+  readonly missing: number
+  /** `units` where units are missing; minor units otherwise. */
+  readonly unit?: 'units'
+  readonly amount?: Minor
+  readonly percent?: number
 }
 
 export interface Catalog {
@@ -38,19 +79,115 @@ export interface Catalog {
   readonly products: ReadonlyMap<string, Product>
 }
 
-export function priceCart(lines: readonly LineToPrice[], catalog: Catalog): PricedCart {
-  const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, total: 0 }
-  const priced = lines.map((line): PricedLine => {
+/** The rules in force. */
+export interface Rules {
+  readonly version: number
+  readonly stamp: number
+  readonly compiled: CompiledRules
+}
+
+export interface Terms {
+  readonly currency: string
+  readonly shippingFee: Minor
+}
+
+const HINTS_MAX = 3
+
+export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, terms: Terms): PricedCart {
+  const found = request.lines.map(line => catalog.products.get(line.sku))
+  const lines: LineToPrice[] = request.lines.map((line, at) => lineOf(line, found[at]))
+  const calculation = calculate(
+    rules.compiled,
+    {
+      currency: terms.currency,
+      lines,
+      codes: request.codes,
+      buyer: { ordersPlaced: 0, groups: [request.buyerGroup] },
+      shippingFee: terms.shippingFee,
+      now: new Date(rules.stamp).toISOString(),
+      usage: {},
+    },
+    { workMax: FIXED.pricingWorkMax },
+  )
+  const { totals, outcomes, gifts, gap } = calculation
+  const counted = lines.filter(line => line.selected)
+  return {
+    ...stampsOf(catalog, rules),
+    lines: lines.map((line, at) => pricedLine(line, found[at], calculation, at)),
+    totals: {
+      lines: counted.length,
+      units: counted.reduce((sum, line) => plus(sum, line.quantity), 0),
+      subtotal: totals.subtotal,
+      discount: totals.discount,
+      shipping: totals.shipping,
+      tax: totals.tax,
+      total: totals.total,
+    },
+    promotions: outcomes.flatMap(({ status, promotion, name, amount }) =>
+      status === 'applied' ? [{ promotion, name, amount }] : [],
+    ),
+    gifts,
+    codes: request.codes.map(code => codeState(code, outcomes)),
+    hints: hintsOf(outcomes),
+    gap,
+    ...(request.explain ? { outcomes } : {}),
+  }
+}
+
+/** The cart at list prices, with no promotion at all: what can always be said. */
+export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Rules): PricedCart {
+  const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 }
+  const lines = request.lines.map((line): PricedLine => {
     const product = catalog.products.get(line.sku)
-    if (!product) return { name: line.sku, unitPrice: 0, total: 0, available: false }
+    if (!product) return { name: line.sku, unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }
     const total = times(product.price, line.quantity)
     if (line.selected) {
       totals.lines++
-      totals.units += line.quantity
+      totals.units = plus(totals.units, line.quantity)
       totals.subtotal = plus(totals.subtotal, total)
     }
-    return { name: product.name, unitPrice: product.price, total, available: true }
+    return { name: product.name, unitPrice: product.price, subtotal: total, discount: 0, total, available: true }
   })
-  totals.total = totals.subtotal - totals.discount
-  return { catalogVersion: catalog.version, lines: priced, totals }
+  totals.total = totals.subtotal
+  return { ...stampsOf(catalog, rules), lines, totals, promotions: [], gifts: [], codes: [], hints: [], gap: 0 }
+}
+
+function stampsOf(catalog: Catalog, rules: Rules) {
+  return { catalogVersion: catalog.version, rulesVersion: rules.version, rulesStamp: rules.stamp }
+}
+
+function lineOf(line: CartRequest['lines'][number], product: Product | undefined): LineToPrice {
+  return {
+    sku: line.sku,
+    quantity: line.quantity,
+    unitPrice: product?.price ?? 0,
+    listPrice: product?.listPrice,
+    categories: product ? [product.category] : [],
+    tags: product?.tags ?? [],
+    // What is not sold any more is not counted.
+    selected: line.selected && product !== undefined,
+    floorPrice: product?.floorPrice,
+    taxPercent: product?.taxPercent,
+    ...(product ? { product } : {}),
+  }
+}
+
+function pricedLine(line: LineToPrice, product: Product | undefined, { lines }: Calculation, at: number): PricedLine {
+  const { subtotal = 0, discount = 0, total = 0 } = lines[at] ?? {}
+  const { unitPrice } = line
+  return { name: product?.name ?? line.sku, unitPrice, subtotal, discount, total, available: product !== undefined }
+}
+
+function codeState(code: string, outcomes: readonly Outcome[]): CodeState {
+  const own = outcomes.filter(outcome => outcome.code === code)
+  if (own.some(outcome => outcome.status === 'applied')) return { code, applied: true }
+  const { reason = 'code_unknown', detail = 'There is no such code.' } = own[0] ?? {}
+  return { code, applied: false, reason, detail }
+}
+
+function hintsOf(outcomes: readonly Outcome[]): Hint[] {
+  return outcomes
+    .flatMap(({ promotion, name, next }) => (next && next.missing > 0 ? [{ promotion, name, ...next }] : []))
+    .sort((a, b) => a.missing - b.missing)
+    .slice(0, HINTS_MAX)
 }

@@ -1,22 +1,59 @@
-import { type Catalog, type PricedCart, priceCart } from './price.ts'
-import { type Snapshot, unpackSnapshot } from './snapshot.ts'
+import { messageOf } from '../lib/errors.ts'
+import { type CartRequest, type Catalog, type PricedCart, priceCart, type Rules, type Terms } from './price.ts'
+import { type RulesSnapshot, type Snapshot, unpackRules, unpackSnapshot } from './snapshot.ts'
 
-/** Thread entry: prices a cart with the catalogue it was sent. Keeps the newest catalogue unpacked. */
+/**
+ * Thread entry: prices a batch of carts with the catalogue and the rules it was sent. Keeps the newest of both unpacked and
+ * compiled. A cart that cannot be priced costs its own result, not the others'.
+ */
 export interface PricingTask {
+  readonly catalog: Snapshot
+  readonly rules: RulesSnapshot
+  readonly terms: Terms
+  readonly carts: readonly PackedCart[]
+}
+
+/** What crosses to a thread: codes and numbers. */
+export interface PackedCart {
   readonly skus: readonly string[]
   readonly quantities: readonly number[]
   readonly selected: readonly boolean[]
-  readonly snapshot: Snapshot
+  readonly codes: readonly string[]
+  readonly buyerGroup: string
+  readonly explain: boolean
 }
 
-let catalog: Catalog | undefined
+export type PricingResult = PricedCart | { readonly error: string }
 
-export function price(task: PricingTask): PricedCart {
-  if (catalog?.version !== task.snapshot.version) catalog = unpackSnapshot(task.snapshot)
-  const lines = task.skus.map((sku, at) => ({
-    sku,
-    quantity: task.quantities[at] ?? 0,
-    selected: task.selected[at] ?? false,
-  }))
-  return priceCart(lines, catalog)
+let catalog: Catalog | undefined
+let rules: Rules | undefined
+
+export function price(task: PricingTask): PricingResult[] {
+  if (catalog?.version !== task.catalog.version) catalog = unpackSnapshot(task.catalog)
+  if (rules?.version !== task.rules.version) rules = unpackRules(task.rules)
+  const inForce = { ...rules, stamp: task.rules.stamp }
+  const sold = catalog
+  return task.carts.map(cart => {
+    try {
+      return priceCart(unpackCart(cart), sold, inForce, task.terms)
+    } catch (error) {
+      return { error: messageOf(error) }
+    }
+  })
+}
+
+export function packCart({ lines, codes, buyerGroup, explain = false }: CartRequest): PackedCart {
+  return {
+    skus: lines.map(line => line.sku),
+    quantities: lines.map(line => line.quantity),
+    selected: lines.map(line => line.selected),
+    codes,
+    buyerGroup,
+    explain,
+  }
+}
+
+function unpackCart({ skus, quantities, selected, codes, buyerGroup, explain }: PackedCart): CartRequest {
+  const lines = skus.map((sku, at) => ({ sku, quantity: quantities[at] ?? 0, selected: selected[at] ?? false }))
+  return { lines, codes, buyerGroup, explain }
 }

@@ -1,3 +1,4 @@
+import { FIXED } from '../model/limits.ts'
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -34,6 +35,7 @@ export function renderNginx(options: NginxOptions): void {
     user: options.user ?? (process.getuid?.() === 0 ? 'user root;' : ''),
     servers: options.instances.map(address => `  server ${address} max_fails=1 fail_timeout=1s;`).join('\n'),
     bodyBytesMax: String(options.bodyBytesMax),
+    ruleSetBytesMax: String(FIXED.ruleSetBytesMax),
     requestsPerAddress: String(options.requestsPerAddress),
   }
   for (const file of readdirSync(options.templates).filter(name => name.endsWith('.conf'))) {

@@ -14,13 +14,31 @@ export interface StoredCart {
   /** Set when a guest's cart has been handed to a user at login; such a cart changes no more. */
   readonly mergedInto: string | undefined
   readonly lines: Lines
+  /** Promotion codes, in the order of entry. */
+  readonly codes: readonly string[]
+  /** What promotions may ask for: `guest` or `member`. */
+  readonly buyerGroup: string
+  /** What the rules were when totals were last calculated (pricing/price.ts). */
+  readonly rulesStamp: number
+  /** The last totals that were calculated, as JSON; empty before the first. */
+  readonly totals: string
+  /** When that was, in ms since 1970. */
+  readonly pricedAtMs: number
 }
+
+/** The digest of a cart whose lines have changed since its totals were last calculated. */
+export const UNPRICED = 'unpriced'
 
 interface CartRow {
   version: string
   catalog_version: string
   digest: string
   merged_into: string | null
+  codes: string
+  buyer_group: string
+  rules_stamp: string
+  totals: string
+  priced_at: string
   sku: string | null
   position: number
   quantity: number
@@ -28,18 +46,20 @@ interface CartRow {
   note: string
 }
 
-const CART_COLUMNS = `c.version, c.catalog_version, c.digest, c.merged_into, l.sku, l.position, l.quantity, l.selected, l.note
+const CART_COLUMNS = `c.version, c.catalog_version, c.digest, c.merged_into, c.codes, c.buyer_group, c.rules_stamp,
+  c.totals, c.priced_at, l.sku, l.position, l.quantity, l.selected, l.note
   FROM carts c LEFT JOIN cart_lines l ON l.user_id = c.user_id WHERE c.user_id = ?`
 const SELECT_CART = statement(`SELECT ${CART_COLUMNS}`)
 const SELECT_CART_SHARED = statement(`SELECT ${CART_COLUMNS} LOCK IN SHARE MODE`)
 const SELECT_CART_LOCKED = statement(`SELECT ${CART_COLUMNS} FOR UPDATE`)
 
 const INSERT_CART = statement(`
-  INSERT INTO carts (user_id, slot, version, catalog_version, digest, merged_into, changed_at)
-  VALUES (?, ?, 0, 0, '', NULL, UTC_TIMESTAMP(3))`)
+  INSERT INTO carts (user_id, slot, version, catalog_version, digest, merged_into, changed_at, buyer_group)
+  VALUES (?, ?, 0, 0, '', NULL, UTC_TIMESTAMP(3), ?)`)
 
 const UPDATE_CART = statement(`
-  UPDATE carts SET version = ?, catalog_version = ?, digest = ?, changed_at = UTC_TIMESTAMP(3)
+  UPDATE carts SET version = ?, catalog_version = ?, digest = ?, codes = ?, rules_stamp = ?, totals = ?, priced_at = ?,
+    changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
 
 const HAND_OVER_CART = statement(`
@@ -71,6 +91,9 @@ const MARK_MERGE_UNDONE = statement(
   'UPDATE cart_merges SET undone_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND guest_id = ? AND undone_at IS NULL',
 )
 
+/** What a change writes into the cart's row. */
+export type CartState = Omit<StoredCart, 'mergedInto' | 'lines' | 'buyerGroup'>
+
 export const cartRows = {
   /** The cart as last committed, or undefined when there is no such owner. One statement, so never half a change. */
   async load(database: Database, userId: string): Promise<StoredCart | undefined> {
@@ -86,18 +109,15 @@ export const cartRows = {
     return cartOf(await tx.rows<CartRow>(SELECT_CART_LOCKED, [userId]))
   },
 
-  async insert(tx: Transaction, userId: string, slot: number): Promise<void> {
-    await tx.run(INSERT_CART, [userId, slot])
+  async insert(tx: Transaction, userId: string, slot: number, buyerGroup: 'guest' | 'member'): Promise<void> {
+    await tx.run(INSERT_CART, [userId, slot, buyerGroup])
   },
 
   /** Compare-and-set on the version; takes the row's lock. False when the cart has moved on. */
-  async advance(
-    tx: Transaction,
-    userId: string,
-    fromVersion: number,
-    to: { version: number; catalogVersion: number; digest: string },
-  ): Promise<boolean> {
-    return (await tx.run(UPDATE_CART, [to.version, to.catalogVersion, to.digest, userId, fromVersion])) === 1
+  async advance(tx: Transaction, userId: string, fromVersion: number, to: CartState): Promise<boolean> {
+    const { version, catalogVersion, digest, codes, rulesStamp, totals, pricedAtMs } = to
+    const values = [version, catalogVersion, digest, JSON.stringify(codes), rulesStamp, totals, pricedAtMs]
+    return (await tx.run(UPDATE_CART, [...values, userId, fromVersion])) === 1
   },
 
   async writeLines(tx: Transaction, userId: string, slot: number, change: LineDifference): Promise<void> {
@@ -157,6 +177,11 @@ function cartOf(rows: readonly CartRow[]): StoredCart | undefined {
     catalogVersion: Number(first.catalog_version),
     digest: first.digest,
     mergedInto: first.merged_into ?? undefined,
+    codes: JSON.parse(first.codes) as string[],
+    buyerGroup: first.buyer_group,
+    rulesStamp: Number(first.rules_stamp),
+    totals: first.totals,
+    pricedAtMs: Number(first.priced_at),
     lines: lines.sort((a, b) => a.position - b.position),
   }
 }

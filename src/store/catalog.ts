@@ -26,7 +26,7 @@ export function orderOf(filter: ProductFilter): ProductOrder {
   return filter.priceMin !== undefined || filter.priceMax !== undefined ? 'price' : 'sku'
 }
 
-const PRODUCT_COLUMNS = 'sku, name, price, category'
+const PRODUCT_COLUMNS = 'sku, name, price, category, tags, list_price, floor_price, tax_rate'
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
 
 /** One constant text per combination of sort order, category and continuation. */
@@ -62,15 +62,20 @@ const SELECT_ALL = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku 
 const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
 const UPSERT_PRODUCTS = statement(`
-  INSERT INTO products (sku, name, search_name, price, category, version) VALUES ?
+  INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate) VALUES ?
   ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
-    category = VALUES(category), version = VALUES(version)`)
+    category = VALUES(category), version = VALUES(version), tags = VALUES(tags), list_price = VALUES(list_price),
+    floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate)`)
 
 interface ProductRow {
   sku: string
   name: string
   price: string | number
   category: string
+  tags: string
+  list_price: string | number | null
+  floor_price: string | number | null
+  tax_rate: number
 }
 
 const UPSERT_ROWS = 500
@@ -133,7 +138,15 @@ export const catalogRows = {
       for (let at = 0; at < products.length; at += UPSERT_ROWS) {
         const part = products.slice(at, at + UPSERT_ROWS)
         await tx.run(UPSERT_PRODUCTS, [
-          part.map(p => [p.sku, p.name, searchForm(p.name), p.price, p.category, version]),
+          part.map(p => [
+            ...[p.sku, p.name, searchForm(p.name), p.price, p.category, version],
+            ...[
+              (p.tags ?? []).join(','),
+              p.listPrice ?? null,
+              p.floorPrice ?? null,
+              Math.round((p.taxPercent ?? 0) * 100),
+            ],
+          ]),
         ])
         onProgress(at + part.length)
       }
@@ -149,5 +162,14 @@ async function lockVersion(tx: Transaction): Promise<number> {
 }
 
 function productOf(row: ProductRow): Product {
-  return { sku: row.sku, name: row.name, price: Number(row.price), category: row.category }
+  return {
+    sku: row.sku,
+    name: row.name,
+    price: Number(row.price),
+    category: row.category,
+    ...(row.tags === '' ? {} : { tags: row.tags.split(',') }),
+    ...(row.list_price === null ? {} : { listPrice: Number(row.list_price) }),
+    ...(row.floor_price === null ? {} : { floorPrice: Number(row.floor_price) }),
+    ...(row.tax_rate === 0 ? {} : { taxPercent: row.tax_rate / 100 }),
+  }
 }

@@ -68,6 +68,11 @@ export function createMetrics() {
       buckets: SECONDS,
       registers,
     }),
+    unpriced: new Counter({
+      name: 'cartload_carts_unpriced_total',
+      help: 'Carts that were answered with their last totals because no price could be calculated',
+      registers,
+    }),
     cacheMode: new Gauge({
       name: 'cartload_cache_mode',
       help: '1 while carts of this shard are served from the cache, 0 while they are not',

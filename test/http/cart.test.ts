@@ -15,11 +15,17 @@ describe('the cart over HTTP', () => {
     expect(headers.get('etag')).to.equal('"0"')
     expect(body).to.deep.equal({
       version: 0,
+      versions: { rules: 0, catalog: body.versions.catalog },
       currency: 'GBP',
-      totals: { lines: 0, units: 0, subtotal: 0, discount: 0, total: 0 },
+      totals: { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 },
+      promotions: [],
+      gifts: [],
+      codes: [],
+      hints: [],
       counts: { lines: 0, units: 0 },
       lines: [],
       page: { limit: 20, next: null },
+      stale: null,
     })
   })
 
@@ -35,11 +41,21 @@ describe('the cart over HTTP', () => {
         selected: true,
         note: '',
         unitPrice: 101,
+        subtotal: 303,
+        discount: 0,
         total: 303,
         available: true,
       },
     ])
-    expect(added.body.totals).to.deep.equal({ lines: 1, units: 3, subtotal: 303, discount: 0, total: 303 })
+    expect(added.body.totals).to.deep.equal({
+      lines: 1,
+      units: 3,
+      subtotal: 303,
+      discount: 0,
+      shipping: 0,
+      tax: 0,
+      total: 303,
+    })
     expect((await me.get('/v1/cart')).body).to.deep.equal(added.body)
   })
 
@@ -75,7 +91,15 @@ describe('the cart over HTTP', () => {
     await me.put('/v1/cart/lines/T-001', { quantity: 5, note: 'gift, please 🎁' })
     const { body } = await me.put('/v1/cart/lines/T-002', { selected: false })
     expect(body.version).to.equal(3)
-    expect(body.totals).to.deep.equal({ lines: 1, units: 5, subtotal: 505, discount: 0, total: 505 })
+    expect(body.totals).to.deep.equal({
+      lines: 1,
+      units: 5,
+      subtotal: 505,
+      discount: 0,
+      shipping: 0,
+      tax: 0,
+      total: 505,
+    })
     expect(body.counts).to.deep.equal({ lines: 2, units: 7 })
     expect(body.lines[0].note).to.equal('gift, please 🎁')
     expect(body.lines[1]).to.include({ selected: false, total: 204 })

@@ -31,6 +31,8 @@ describe('the cart cache protocol', () => {
   const cart = (version: number, chunks = ['{"a":1}']): CachedCart => ({
     version,
     catalogVersion: 3,
+    rulesStamp: 5,
+    pricedAtMs: 7,
     lines: chunks.length,
     head: `head ${version}`,
     chunks,

@@ -10,7 +10,7 @@ import { eventually } from '../support/client.ts'
 describe('the pricing threads', () => {
   let dir: string
   let pricing: Pricing
-  const line = (sku: string) => [{ sku, quantity: 1, selected: true }]
+  const line = (sku: string) => ({ lines: [{ sku, quantity: 1, selected: true }], codes: [], buyerGroup: 'member' })
   const codeOf = (work: Promise<unknown>) =>
     work.then(
       () => 'ok',
@@ -22,19 +22,28 @@ describe('the pricing threads', () => {
     // A thread entry that does what it is told to: the sku says what.
     writeFileSync(
       join(dir, 'worker.mjs'),
-      `export const price = async ({ skus }) => {
-        if (skus[0] === 'exit') process.exit(1)
-        if (skus[0] === 'throw') throw new Error('a bug')
-        if (skus[0] === 'hang') await new Promise(() => setInterval(() => {}, 1000))
-        if (skus[0] === 'slow') await new Promise(resolve => setTimeout(resolve, 100))
-        return { catalogVersion: 1, lines: [], totals: {} }
+      `export const price = async ({ carts }) => {
+        const skus = carts.map(cart => cart.skus[0])
+        if (skus.includes('exit')) process.exit(1)
+        if (skus.includes('throw')) throw new Error('a bug')
+        if (skus.includes('memory')) { const all = []; for (;;) all.push(new Array(1e6).fill({})) }
+        if (skus.includes('hang')) await new Promise(() => setInterval(() => {}, 1000))
+        if (skus.includes('slow')) await new Promise(resolve => setTimeout(resolve, 100))
+        return carts.map(() => ({ catalogVersion: 1, lines: [], totals: {} }))
       }`,
     )
   })
   after(() => rmSync(dir, { recursive: true }))
   beforeEach(() => {
     pricing = createPricing(
-      { threads: 1, queueMax: 3, taskMsMax: 500, workerFile: join(dir, 'worker.mjs') },
+      {
+        threads: 1,
+        queueMax: 20,
+        currency: 'GBP',
+        inline: 'never',
+        taskMsMax: 500,
+        workerFile: join(dir, 'worker.mjs'),
+      },
       createMetrics(),
     )
     pricing.useCatalog(1, [])
@@ -48,14 +57,26 @@ describe('the pricing threads', () => {
     })
   }
 
+  for (const trouble of ['exit', 'throw', 'hang']) {
+    it(`price every other cart of the batch when one makes it ${trouble}`, async () => {
+      const others = ['a', 'b', 'c', 'd', 'e'].map(sku => codeOf(pricing.price(line(sku))))
+      const culprit = codeOf(pricing.price(line(trouble)))
+      const more = ['f', 'g'].map(sku => codeOf(pricing.price(line(sku))))
+      expect(await Promise.all([...others, ...more])).to.deep.equal(Array.from({ length: 7 }, () => 'ok'))
+      expect(await culprit).to.equal('unavailable')
+    })
+  }
+
   it('refuse what does not fit the queue', async () => {
-    const codes = await Promise.all(Array.from({ length: 10 }, () => codeOf(pricing.price(line('slow')))))
+    const codes = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => codeOf(pricing.price({ ...line('slow'), codes: [String(n)] }))),
+    )
     expect(codes).to.include('overloaded')
     expect(codes).to.include('ok')
   })
 
   it('price with the catalogue that was switched to', async () => {
-    const real = createPricing({ threads: 2, queueMax: 10 }, createMetrics())
+    const real = createPricing({ threads: 2, queueMax: 10, currency: 'GBP', inline: 'never' }, createMetrics())
     try {
       real.useCatalog(1, [{ sku: 'a', name: 'A', price: 100, category: 'x' }])
       expect((await real.price(line('a'))).totals.total).to.equal(100)

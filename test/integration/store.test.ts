@@ -37,11 +37,19 @@ describe('the store', () => {
     const id = String(++ids)
     await router.write(id, async (tx, { slot }) => {
       await userRows.insert(tx, { id, slot, kind: 'guest', email: '', name: '', passwordHash: '' })
-      await cartRows.insert(tx, id, slot)
+      await cartRows.insert(tx, id, slot, 'member')
     })
     return id
   }
-  const to = (version: number) => ({ version, catalogVersion: 1, digest: 'd' })
+  const to = (version: number) => ({
+    version,
+    catalogVersion: 1,
+    digest: 'd',
+    codes: [],
+    rulesStamp: 0,
+    totals: '',
+    pricedAtMs: 0,
+  })
 
   it('writes where the slot says and nowhere else', async () => {
     const id = await newCart()

@@ -3,7 +3,9 @@ import fc from 'fast-check'
 import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-view.ts'
 import { newLine } from '../../src/model/cart.ts'
 import { minorFromDecimal, plus, times } from '../../src/model/money.ts'
-import { priceCart } from '../../src/pricing/price.ts'
+import { NO_RULES } from '../../src/model/promotion.ts'
+import { type CartRequest, priceCart as priceWith } from '../../src/pricing/price.ts'
+import { compileRules } from '../../src/pricing/rules.ts'
 import { packSnapshot, unpackSnapshot } from '../../src/pricing/snapshot.ts'
 
 const catalog = {
@@ -13,6 +15,10 @@ const catalog = {
     ['b', { sku: 'b', name: 'Bücher 📚', price: 1, category: 'x' }],
   ]),
 }
+
+const rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES('GBP')) }
+const priceCart = (lines: CartRequest['lines'], sold: typeof catalog) =>
+  priceWith({ lines, codes: [], buyerGroup: 'member' }, sold, rules, { currency: 'GBP', shippingFee: 0 })
 
 describe('prices', () => {
   it('are quantity times the price of the catalogue; totals are of the selected lines', () => {
@@ -25,13 +31,21 @@ describe('prices', () => {
     )
     expect(priced.catalogVersion).to.equal(7)
     expect(priced.lines.map(line => line.total)).to.deep.equal([590, 999])
-    expect(priced.totals).to.deep.equal({ lines: 1, units: 2, subtotal: 590, discount: 0, total: 590 })
+    expect(priced.totals).to.deep.equal({
+      lines: 1,
+      units: 2,
+      subtotal: 590,
+      discount: 0,
+      shipping: 0,
+      tax: 0,
+      total: 590,
+    })
   })
 
   it('of a product that is not sold any more are nothing, and it is not counted', () => {
     const { lines, totals } = priceCart([{ sku: 'gone', quantity: 2, selected: true }], catalog)
-    expect(lines).to.deep.equal([{ name: 'gone', unitPrice: 0, total: 0, available: false }])
-    expect(totals).to.deep.equal({ lines: 0, units: 0, subtotal: 0, discount: 0, total: 0 })
+    expect(lines).to.deep.equal([{ name: 'gone', unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }])
+    expect(totals).to.deep.equal({ lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 })
   })
 
   it('stop the process rather than leave the range of exact integers', () => {
@@ -73,7 +87,7 @@ describe('the view of a cart', () => {
       ...newLine(n % 2 ? 'a' : 'b', n + 1, n + 1),
       note: n === 3 ? ',\n{"x":1}' : '',
     }))
-    return { lines, cart: renderCart(5, 'GBP', lines, priceCart(lines, catalog)) }
+    return { lines, cart: renderCart(5, 'GBP', lines, priceCart(lines, catalog), 1) }
   }
 
   it('cut from chunks is the same as made for the page, for every offset and limit', () => {
@@ -111,7 +125,7 @@ describe('the view of a cart', () => {
         version: 8,
         products: new Map(catalog.products).set('a', { sku: 'a', name, price: 295, category: 'x' }),
       }
-      return renderCart(version, 'GBP', lines, priceCart(lines, moved)).digest
+      return renderCart(version, 'GBP', lines, priceCart(lines, moved), 1).digest
     }
     const name = catalog.products.get('a')?.name ?? ''
     expect(again(name, 6)).to.equal(cart.digest)

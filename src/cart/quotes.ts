@@ -1,0 +1,109 @@
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { AppError } from '../lib/errors.ts'
+import { createSingleFlight } from '../lib/single-flight.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import type { CartRequest, PricedCart } from '../pricing/price.ts'
+import type { Database } from '../store/database.ts'
+import { sharedKey } from '../store/operators.ts'
+
+/**
+ * A price for a cart that does not exist, with a promise: the total is signed, with what it is for and until when. Nothing is
+ * stored; whoever brings the text back within its time can be held to that total. All instances sign with one key, which the
+ * first of them left in the global database.
+ */
+export interface Quote {
+  readonly priced: PricedCart
+  /** `payload.signature`, both base64url; the signature is HMAC-SHA256 of the payload's text. */
+  readonly token: string
+  readonly expiresAt: string
+}
+
+export interface QuoteClaims {
+  /** Hash of lines and codes. */
+  readonly for: string
+  readonly currency: string
+  readonly total: number
+  readonly rules: number
+  readonly catalog: number
+  /** ms since 1970. */
+  readonly exp: number
+}
+
+export type Quotes = ReturnType<typeof createQuotes>
+
+export function createQuotes({ global, pricing, currency }: { global: Database; pricing: Pricing; currency: string }) {
+  const flight = createSingleFlight<Buffer>()
+  let known: Buffer | undefined
+
+  async function key(): Promise<Buffer> {
+    known ??= await flight.run('key', async () =>
+      Buffer.from(await sharedKey(global, 'quotes', randomBytes(32).toString('base64url')), 'base64url'),
+    )
+    return known
+  }
+
+  const sign = async (payload: string) =>
+    createHmac('sha256', await key())
+      .update(payload)
+      .digest()
+
+  return {
+    /** @throws AppError `product_unknown`; `overloaded`, `unavailable`: a quote is never made of old prices */
+    async make(request: CartRequest): Promise<Quote> {
+      const priced = await pricing.price(request)
+      const errors = priced.lines.flatMap(({ available }, at) =>
+        available
+          ? []
+          : [
+              {
+                in: 'body' as const,
+                pointer: `#/lines/${at}/sku`,
+                detail: `There is no product '${request.lines[at]?.sku}'.`,
+              },
+            ],
+      )
+      if (errors.length > 0) throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+      const claims: QuoteClaims = {
+        for: subjectOf(request),
+        currency,
+        total: priced.totals.total,
+        rules: priced.rulesVersion,
+        catalog: priced.catalogVersion,
+        exp: Date.now() + FIXED.quoteMs,
+      }
+      const payload = Buffer.from(JSON.stringify(claims)).toString('base64url')
+      const token = `${payload}.${(await sign(payload)).toString('base64url')}`
+      return { priced, token, expiresAt: new Date(claims.exp).toISOString() }
+    },
+
+    /** What a quote promises for these lines and codes. @throws AppError `quote_invalid`: not ours, over, or for something else */
+    async check(token: string, request: CartRequest): Promise<QuoteClaims> {
+      const [payload = '', signature = ''] = token.split('.')
+      const given = Buffer.from(signature, 'base64url')
+      const right = await sign(payload)
+      if (given.length !== right.length || !timingSafeEqual(given, right)) throw invalid('It was not made here.')
+      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as QuoteClaims
+      if (claims.exp <= Date.now()) throw invalid('It is over.')
+      if (claims.for !== subjectOf(request)) throw invalid('It is for other lines or codes.')
+      return claims
+    },
+  }
+}
+
+/** Lines in any order, and codes in any case, are the same subject. */
+function subjectOf({ lines, codes, buyerGroup }: CartRequest): string {
+  const quantities = lines.filter(line => line.selected).map(({ sku, quantity }) => [sku, quantity] as const)
+  quantities.sort(([a], [b]) => (a < b ? -1 : 1))
+  return hash(
+    'sha256',
+    JSON.stringify([quantities, codes.map(code => code.toLowerCase()).sort(), buyerGroup]),
+    'base64url',
+  )
+}
+
+function invalid(detail: string): AppError {
+  return new AppError('quote_invalid', `This quote does not hold. ${detail}`, {
+    errors: [{ in: 'body', pointer: '#/quote', detail }],
+  })
+}

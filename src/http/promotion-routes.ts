@@ -1,0 +1,75 @@
+import type { Operators } from '../accounts/operators.ts'
+import type { Promotions } from '../catalog/promotions.ts'
+import { FIXED } from '../model/limits.ts'
+import { type Call, json, type Route, route } from './route.ts'
+import type { Schemas } from './schemas.ts'
+
+/** Rule sets, for operators: `Authorization: Bearer op_…` (made with `cartload operator add`). */
+export function promotionRoutes(
+  { promotions, operators, rulesVersion }: { promotions: Promotions; operators: Operators; rulesVersion(): number },
+  schemas: Schemas,
+): Route[] {
+  const common = { tag: 'Promotions', session: 'operator', query: schemas.noQuery } as const
+  const operator = (call: Call) => operators.require(call.operatorToken)
+  return [
+    route({
+      ...common,
+      method: 'get',
+      path: '/v1/rule-sets',
+      name: 'listRuleSets',
+      summary: 'The newest versions, and when they were or will be in force',
+      answer: { status: 200, description: 'Versions, newest first', schema: schemas.ruleSets },
+      problems: [403, 503],
+      async handle(_, call) {
+        await operator(call)
+        return json(200, { data: await promotions.list(FIXED.ruleSetsListed), inForce: rulesVersion() })
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/rule-sets/check',
+      name: 'checkRuleSet',
+      summary: 'Names every mistake of a rule set; stores nothing',
+      body: schemas.ruleSet,
+      bodyBytesMax: FIXED.ruleSetBytesMax,
+      answer: { status: 200, description: 'The mistakes', schema: schemas.ruleSetCheck },
+      problems: [400, 403, 413, 415, 503],
+      async handle({ body }, call) {
+        await operator(call)
+        const { mistakes } = promotions.check(body.ruleSet)
+        return json(200, { valid: mistakes.length === 0, mistakes })
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/rule-sets',
+      name: 'putRuleSet',
+      summary: 'Stores a rule set as a new version, not yet in force',
+      body: schemas.ruleSet,
+      bodyBytesMax: FIXED.ruleSetBytesMax,
+      answer: { status: 201, description: 'The version', schema: schemas.ruleSetPut },
+      problems: [400, 403, 413, 415, 422, 503],
+      async handle({ body }, call) {
+        const name = await operator(call)
+        return json(201, { version: await promotions.put(body.ruleSet, body.note || `by ${name}`) })
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/rule-sets/activations',
+      name: 'activateRuleSet',
+      summary: 'Puts a version in force, now or at a time to come',
+      body: schemas.activate,
+      answer: { status: 201, description: 'From when on', schema: schemas.activation },
+      problems: [400, 403, 404, 415, 503],
+      async handle({ body }, call) {
+        await operator(call)
+        const at = body.at === undefined ? undefined : new Date(body.at)
+        return json(201, await promotions.activate(body.version, at))
+      },
+    }),
+  ]
+}
