@@ -1,6 +1,7 @@
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
-import { checkRuleSet, type Mistake, type RuleSet } from '../model/promotion.ts'
+import { type RuleSet } from '../model/promotion.ts'
+import { checkRuleSet, type Mistake } from '../model/rule-set-check.ts'
 import type { Database } from '../store/database.ts'
 import { ruleSetRows, type StoredRuleSet } from '../store/rule-sets.ts'
 

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
 import { MERGE_RULES } from '../model/merge.ts'
+import { address, mysqlAddress, mysqlAddresses, oneOf, port, redisAddress, text, whole } from './readers.ts'
 
 /**
  * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and the table in
@@ -16,36 +17,6 @@ export interface Setting {
   /** True where the value is or contains a password; such a variable also has a `<NAME>_FILE` form. */
   readonly secret?: boolean
 }
-
-const text = z.string().trim().min(1, 'must not be empty')
-const port = whole(1, 65_535)
-
-function whole(min: number, max: number) {
-  return z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be a whole number')
-    .transform(Number)
-    .refine(value => value >= min && value <= max, `must be from ${min} to ${max}`)
-}
-
-function oneOf<const T extends string>(values: readonly T[]) {
-  return z
-    .string()
-    .refine(value => (values as readonly string[]).includes(value), { message: `must be one of ${values.join(', ')}` })
-    .transform(value => value as T)
-}
-
-function address(...protocols: string[]) {
-  return text.refine(value => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
-    message: `must be an address such as ${protocols[0]}//user:password@host:port/name`,
-  })
-}
-
-const mysqlAddress = address('mysql:', 'mariadb:')
-const redisAddress = address('redis:', 'rediss:')
-const mysqlAddresses = text
-  .transform(value => value.split(',').map(part => part.trim()))
-  .pipe(z.array(mysqlAddress).min(1))
 
 export const SETTINGS = {
   port: set('CARTLOAD_PORT', 'Port of the embedded nginx. The other embedded ports follow from it.', port, '8080'),

@@ -82,7 +82,7 @@ const reward = { percent: percent.optional(), amount: amount.optional(), price: 
 const tiers = <T extends z.ZodRawShape>(shape: T) => z.array(z.strictObject(shape)).min(1).max(FIXED.promotionTiersMax)
 const timesMax = units.optional()
 
-const promotion = z.discriminatedUnion('kind', [
+export const promotionSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     ...common,
     kind: z.literal('percent_off'),
@@ -156,7 +156,7 @@ const promotion = z.discriminatedUnion('kind', [
 const rounding = z.enum(['half-up', 'half-down', 'half-even', 'up', 'down'])
 
 /** How amounts are rounded, combined and split: what systems differ in. Every default is explained in docs/promotions.md. */
-const policy = z.strictObject({
+export const policySchema = z.strictObject({
   /** `lowest-total` searches; `in-order` takes whatever applies, in order, exclusive ones first. */
   choice: z.enum(['lowest-total', 'in-order']).default('lowest-total'),
   stages: z.array(stage).min(1).max(8).default(['item', 'shop', 'platform', 'coupon']),
@@ -184,136 +184,24 @@ const policy = z.strictObject({
     .prefault({}),
 })
 
-const ruleSet = z.strictObject({
+export const ruleSetSchema = z.strictObject({
   currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR'),
-  policy: policy.prefault({}),
+  policy: policySchema.prefault({}),
   /** Groups whose members exclude each other: in the whole order (the default), or on each line. */
   groups: z.record(z.string().min(1).max(64), z.strictObject({ scope: z.enum(['order', 'line']) })).default({}),
-  promotions: z.array(promotion).max(FIXED.promotionsMax),
+  promotions: z.array(promotionSchema).max(FIXED.promotionsMax),
 })
 
 export type Scope = z.infer<typeof scope>
 export type UnitChoice = z.infer<typeof unitChoice>
-export type Promotion = z.infer<typeof promotion>
-export type Policy = z.infer<typeof policy>
-export type RuleSet = z.infer<typeof ruleSet>
+export type Promotion = z.infer<typeof promotionSchema>
+export type Policy = z.infer<typeof policySchema>
+export type RuleSet = z.infer<typeof ruleSetSchema>
 export type RoundingMode = z.infer<typeof rounding>
 export type PromotionOf<K extends Promotion['kind']> = Extract<Promotion, { kind: K }>
 
-/** One thing wrong with a rule set: `path` is a JSON pointer into the document. */
-export interface Mistake {
-  readonly path: string
-  readonly detail: string
-}
-
-export type CheckedRuleSet = { readonly ruleSet: RuleSet } | { readonly mistakes: readonly Mistake[] }
-
 /** The rule set of a shop that has none. */
-export const NO_RULES = (currency: string): RuleSet => ruleSet.parse({ currency, promotions: [] })
-
-/** Reads a rule set; everything that is wrong with it is named, not only the first mistake. */
-export function checkRuleSet(document: unknown): CheckedRuleSet {
-  const read = ruleSet.safeParse(document)
-  // The meaning of what could be read is checked even where another part could not, so that all mistakes come at once.
-  const mistakes = read.success ? [] : read.error.issues.flatMap(issue => mistakesOf(issue, []))
-  const found = [...mistakes, ...contradictionsOf(read.success ? read.data : readableParts(document))]
-  if (read.success && found.length === 0) return { ruleSet: read.data }
-  return { mistakes: found }
-}
-
-function mistakesOf(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Mistake[] {
-  const path = [...above, ...issue.path]
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => ({ path: pointerTo([...path, key]), detail: 'is not a known field' }))
-  }
-  return [{ path: pointerTo(path), detail: issue.message }]
-}
-
-function pointerTo(path: readonly PropertyKey[]): string {
-  return path.map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-}
-
-interface Readable {
-  readonly groups: RuleSet['groups']
-  readonly policy: Policy
-  readonly promotions: readonly (Promotion | undefined)[]
-}
-
-function readableParts(document: unknown): Readable {
-  const parts = (typeof document === 'object' && document !== null ? document : {}) as Record<string, unknown>
-  const list = Array.isArray(parts['promotions']) ? parts['promotions'].slice(0, FIXED.promotionsMax) : []
-  return {
-    groups: ruleSet.shape.groups.safeParse(parts['groups']).data ?? {},
-    policy: policy.safeParse(parts['policy'] ?? {}).data ?? policy.parse({}),
-    promotions: list.map(one => promotion.safeParse(one).data),
-  }
-}
-
-/** Mistakes that no single field shows. */
-function contradictionsOf({ groups, policy: { stages }, promotions }: Readable): Mistake[] {
-  const mistakes: Mistake[] = []
-  const seen = new Map<string, number>()
-  for (const [at, one] of promotions.entries()) {
-    if (!one) continue
-    const wrong = (part: string, detail: string) => mistakes.push({ path: `/promotions/${at}${part}`, detail })
-    const first = seen.get(one.id)
-    if (first === undefined) seen.set(one.id, at)
-    else wrong('/id', `is the id of /promotions/${first} too`)
-    if (one.stage !== undefined && !stages.includes(one.stage)) wrong('/stage', `is not one of ${stages.join(', ')}`)
-    if (one.when?.from && one.when.until && Date.parse(one.when.from) >= Date.parse(one.when.until))
-      wrong('/when/until', 'must be after from')
-    if (one.group !== undefined && groups[one.group]?.scope === 'line' && !worksByLine(one))
-      wrong('/group', 'excludes by line, which only a promotion that works line by line can do')
-    if (one.when?.basis === 'current' && worksByLine(one))
-      wrong('/when/basis', 'must be list: it works line by line, before anything is taken off the order')
-    if (one.scope && isOfWholeOrder(one))
-      wrong(
-        '/scope',
-        'must be left out: this works on the order as a whole; off some products use per: line, multi_buy or bundle',
-      )
-    if (one.exclusive && one.group !== undefined) wrong('/exclusive', 'is more than a group: leave one of them out')
-    for (const detail of rewardMistakes(one)) wrong(detail.part, detail.detail)
-  }
-  return mistakes
-}
-
-function rewardMistakes(one: Promotion): { part: string; detail: string }[] {
-  const exactlyOne = (part: string, reward: object, of: readonly string[]) => {
-    const given = of.filter(key => key in reward && (reward as Record<string, unknown>)[key] !== undefined)
-    return given.length === 1 ? [] : [{ part, detail: `must have exactly one of ${of.join(', ')}` }]
-  }
-  const rewards = ['percent', 'amount', 'price']
-  switch (one.kind) {
-    case 'multi_buy':
-    case 'bundle':
-    case 'shipping':
-      return exactlyOne('', one, rewards)
-    case 'volume':
-      return [
-        ...one.tiers.flatMap((tier, at) => exactlyOne(`/tiers/${at}`, tier, rewards)),
-        ...rising('/tiers', one.tiers, tier => tier.from),
-      ]
-    case 'set':
-      return rising('/tiers', one.tiers, tier => tier.distinct)
-    case 'threshold':
-      if (!one.tiers || one.every) return exactlyOne('', one, ['tiers', 'every'])
-      return [
-        ...one.tiers.flatMap((tier, at) => exactlyOne(`/tiers/${at}`, tier, ['percent', 'amount'])),
-        ...rising('/tiers', one.tiers, tier => tier.from),
-        ...rising('/tiers', one.tiers, tier => tier.amount ?? tier.percent ?? 0),
-        ...(new Set(one.tiers.map(tier => tier.amount === undefined)).size > 1
-          ? [{ part: '/tiers', detail: 'must be all amounts or all percentages' }]
-          : []),
-      ]
-    default:
-      return []
-  }
-}
-
-function rising<T>(part: string, list: readonly T[], of: (item: T) => number): { part: string; detail: string }[] {
-  const at = list.findIndex((item, index) => index > 0 && of(item) <= of(list[index - 1] ?? item))
-  return at < 0 ? [] : [{ part: `${part}/${at}`, detail: 'must be above the one before' }]
-}
+export const NO_RULES = (currency: string): RuleSet => ruleSetSchema.parse({ currency, promotions: [] })
 
 /** True for a promotion that changes each line by itself, whatever the other lines cost by then. */
 export function worksByLine(one: Promotion): boolean {
@@ -335,13 +223,6 @@ export function worksByLine(one: Promotion): boolean {
     case 'shipping':
       return false
   }
-}
-
-/** What takes a share of what it finds, once, does so of the whole order. */
-function isOfWholeOrder(one: Promotion): boolean {
-  if (one.kind === 'percent_off' || one.kind === 'fixed_price') return one.per === 'order'
-  const takesPercent = one.kind === 'threshold' && one.tiers?.some(tier => tier.percent !== undefined)
-  return takesPercent === true && one.when?.basis === 'current'
 }
 
 /** Codes go into the last stage; what works line by line into the first; the rest into the second. */

@@ -1,4 +1,4 @@
-import { share, WHOLE } from './arithmetic.ts'
+import { atMost, share, WHOLE, whole } from './arithmetic.ts'
 import type { LineStep, OrderStep, Problem } from './problem.ts'
 
 /**
@@ -66,14 +66,14 @@ export function createArena(problem: Problem): Arena {
   }
 }
 
-/** What a line step leaves of a cell that costs `amount`. */
+/** What a line step leaves of a cell that costs `amount`, before its floor. */
 function leftOf(step: LineStep, index: number, amount: number, units: number): number {
   const value = step.values[index]!
   switch (step.how) {
     case 'percent':
       return step.perUnit
-        ? amount - share(amount, value, WHOLE * units, step.rounding) * units
-        : amount - share(amount, value, WHOLE, step.rounding)
+        ? amount - share(Math.round(amount), value, WHOLE * units, step.rounding) * units
+        : amount - (amount * value) / WHOLE
     case 'each':
       return amount - value * units
     case 'price':
@@ -86,6 +86,8 @@ function leftOf(step: LineStep, index: number, amount: number, units: number): n
 /**
  * Applies a line step: reads `from`, writes what changes into `to`, which holds the same amounts otherwise; returns what it
  * takes off in all. A member of a line group reads what cells cost before its run in `base`, and a cell keeps the lower amount.
+ * Amounts are real numbers here, so that it does not matter into how many cells a line is cut; lines are rounded once, at the
+ * end of the line steps (`roundLines`).
  */
 export function applyLineStep(
   arena: Arena,
@@ -109,7 +111,7 @@ export function applyLineStep(
   return off
 }
 
-/** What a line step would take off, changing nothing; with a mask only off the cells in it. */
+/** The most that a line step takes off, lines rounded; with a mask only off the cells in it. Changes nothing. */
 export function lineDiscount(
   arena: Arena,
   step: LineStep,
@@ -125,9 +127,30 @@ export function lineDiscount(
     const cell = cells[index]!
     if (mask !== undefined && mask[cell] === 0) continue
     const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
-    if (left < from[cell]!) off += from[cell]! - left
+    if (left < from[cell]!) off += atMost(from[cell]! - left)
   }
   return off
+}
+
+/** Rounds what is taken off each line to whole minor units, and its cells so that they add up to that: largest remainder. */
+export function roundLines(arena: Arena, amounts: Float64Array, into: Float64Array): void {
+  const { list, lineOf, rounding } = arena.problem
+  arena.work += list.length
+  for (let first = 0, end = 0; first < list.length; first = end) {
+    let off = 0
+    for (end = first; end < list.length && lineOf[end] === lineOf[first]; end++) off += list[end]! - amounts[end]!
+    let left = whole(off, rounding)
+    if (end - first === 1) {
+      into[first] = list[first]! - left
+      continue
+    }
+    const offs = Array.from({ length: end - first }, (_, at) => list[first + at]! - amounts[first + at]!)
+    const parts = offs.map(part => whole(part, 'down'))
+    for (const part of parts) left -= part
+    const byRest = [...parts.keys()].sort((a, b) => offs[b]! - parts[b]! - (offs[a]! - parts[a]!) || a - b)
+    for (const at of byRest.slice(0, left)) parts[at] = parts[at]! + 1
+    for (const [at, part] of parts.entries()) into[first + at] = list[first + at]! - part
+  }
 }
 
 /** Sums every scope over amounts after the line steps. */
@@ -189,7 +212,7 @@ export function narrowFirst(arena: Arena): number[] {
     .map(({ at }) => at)
 }
 
-/** What cells cost after the line steps of a combination; `isTaken` is asked by the index of the step. */
+/** What cells cost after the line steps of a combination, rounded; `isTaken` is asked by the index of the step. */
 export function amountsAfterLines(arena: Arena, isTaken: (step: number) => boolean): Float64Array {
   const amounts = Float64Array.from(arena.problem.list)
   const beforeRun = Float64Array.from(amounts)
@@ -197,5 +220,6 @@ export function amountsAfterLines(arena: Arena, isTaken: (step: number) => boole
     if (step.runStart === at) beforeRun.set(amounts)
     if (isTaken(at)) applyLineStep(arena, step, amounts, amounts, step.runStart === undefined ? amounts : beforeRun)
   }
+  roundLines(arena, amounts, amounts)
   return amounts
 }

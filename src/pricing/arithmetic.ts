@@ -48,6 +48,27 @@ function roundsUp(half: -1 | 0 | 1, odd: boolean, mode: RoundingMode): boolean {
   }
 }
 
+/** Real amounts this close to a whole number, or to a half, are one: far above the noise of doubles, far below any real share. */
+const NOISE = 1e-6
+
+/** A real amount as a whole number. */
+export function whole(amount: number, mode: RoundingMode): Minor {
+  const below = Math.floor(amount + NOISE)
+  const rest = amount - below
+  if (rest < NOISE) return below
+  return below + (roundsUp(rest < 0.5 - NOISE ? -1 : rest > 0.5 + NOISE ? 1 : 0, below % 2 === 1, mode) ? 1 : 0)
+}
+
+/** The least whole number that is not below a real amount. */
+export function atMost(amount: number): Minor {
+  return Math.ceil(amount - NOISE)
+}
+
+/** True for an amount that is more than noise. */
+export function isSomething(amount: number): boolean {
+  return amount > NOISE
+}
+
 const OPPOSITE: Readonly<Record<RoundingMode, RoundingMode>> = {
   up: 'down',
   down: 'up',

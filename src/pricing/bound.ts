@@ -1,4 +1,4 @@
-import { type Arena, applyLineStep, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, applyLineStep, costBefore, lineDiscount, orderDiscount, roundLines, sumScopes } from './arena.ts'
 import { WHOLE } from './arithmetic.ts'
 import type { LineStep, Step } from './problem.ts'
 import { costNow, riskBit, type Structure } from './structure.ts'
@@ -18,6 +18,8 @@ import { costNow, riskBit, type Structure } from './structure.ts'
 export interface Choice {
   /** Amounts before each line step; of the present choice up to where it has been made. */
   readonly levels: readonly Float64Array[]
+  /** Amounts after all line steps, once they have been decided. */
+  readonly rounded: Float64Array
   /** By order step: what the choice takes off so far. */
   readonly taken: Float64Array
   /** False for steps that the choice or the rules exclude. */
@@ -144,7 +146,10 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
         addRival(at, off, high ? offOf(high, step, from) : off)
       }
     }
-    for (const run of runs) sumScopes(arena, run.amounts, run.sums)
+    for (const run of runs) {
+      roundLines(arena, run.amounts, run.amounts)
+      sumScopes(arena, run.amounts, run.sums)
+    }
   }
 
   function runOrderSteps(first: number, runs: readonly Run[], risks: number): void {
@@ -225,7 +230,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     if (from <= lineCount) runLineSteps(from, runs, risks)
     else for (const run of runs) run.sums.set(arena.sums)
     let goods = 0
-    for (const amount of from <= lineCount ? lowest.amounts : choice.levels[lineCount]!) goods += amount
+    for (const amount of from <= lineCount ? lowest.amounts : choice.rounded) goods += amount
     for (const amount of choice.taken) goods -= amount
     runOrderSteps(first, runs, risks)
     return goods - mostOff(first, from, risks)

@@ -27,13 +27,19 @@ export interface Outcome {
   }
 }
 
+/** The combination, and what each of its promotions takes off. */
+export interface Result {
+  readonly solution: Solution
+  readonly given: ReadonlyMap<string, Minor>
+}
+
 export type Reason = RefusalCode | 'group' | 'exclusive' | 'codes_max' | 'stopped' | 'dearer_with_it' | 'no_effect'
 
-export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, solution: Solution): Outcome[] {
+export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
   const entered = new Map(cart.codes.map(code => [code.toLowerCase(), code]))
   const steps = new Map(problem.steps.map((step, at) => [step.promotion.id, at]))
-  const judge = createJudge(rules, arena, solution)
+  const judge = createJudge(rules, arena, result)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
     const code = promotion.code === undefined ? undefined : entered.get(promotion.code.toLowerCase())
     if (promotion.code !== undefined && code === undefined) return []
@@ -86,7 +92,7 @@ function noEffect(): Verdict {
 function createJudge(
   rules: CompiledRules,
   arena: Arena,
-  { off }: Solution,
+  { solution: { off }, given }: Result,
 ): (promotion: Promotion, at: number | undefined) => Verdict {
   const { problem } = arena
   const { steps, lineSteps, codesMax } = problem
@@ -126,7 +132,7 @@ function createJudge(
     const next = nextOf(promotion, at)
     if (at === undefined) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
     const step = steps[at]!
-    if (isTaken(at)) return { status: 'applied', amount: off[at] ?? 0, ...next }
+    if (isTaken(at)) return { status: 'applied', amount: given.get(promotion.id) ?? 0, ...next }
     const alone =
       step.kind === 'order'
         ? orderDiscount(arena, at - lineSteps, arena.sums, taken)

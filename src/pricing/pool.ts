@@ -136,7 +136,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     const now = performance.now()
     const jobs = all.filter(job => {
       waits.observe((now - job.since) / 1000)
-      if (now - job.since < taskMsMax) return true
+      if (job.alone || now - job.since < taskMsMax) return true
       job.reject(tooBusy(`waited ${taskMsMax} ms`))
       return false
     })
@@ -151,10 +151,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
       }
     } catch (error) {
       // The thread died or ran out of time: whoever was on it with others is tried once more, alone.
-      for (const job of jobs) {
-        if (jobs.length === 1) job.reject(unavailable('pricing', error))
-        else queue.unshift({ ...job, alone: true, since: performance.now() })
-      }
+      if (jobs.length === 1) jobs[0]?.reject(unavailable('pricing', error))
+      else queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
     }
   }
 

@@ -16,6 +16,7 @@ import { type Take, takesOf } from './units.ts'
  *                those cells cost by then, less the earlier order steps that lie wholly within them.
  *
  * Promotions of the first stage that work line by line are line steps, all others are order steps. Delivery is a cell too.
+ * Line steps calculate with real numbers; what they take off a line together is rounded once, before the order steps.
  * Every step only takes away, and takes the less the less there is (until a threshold is missed): the search relies on both.
  */
 export interface Problem {
@@ -29,6 +30,8 @@ export interface Problem {
   readonly steps: readonly Step[]
   readonly lineSteps: number
   readonly refusals: ReadonlyMap<string, Refusal>
+  /** Of what is taken off a line. */
+  readonly rounding: RoundingMode
   readonly codesMax: number
 }
 
@@ -102,7 +105,15 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     }
   }
   const steps = [...lineSteps, ...narrowFirstOf(rules, orderSteps)]
-  return { ...cells, lines, steps, lineSteps: lineSteps.length, refusals, codesMax: policy.codesMax }
+  return {
+    ...cells,
+    lines,
+    steps,
+    lineSteps: lineSteps.length,
+    refusals,
+    rounding: builder.rounding,
+    codesMax: policy.codesMax,
+  }
 }
 
 /** Of one stage and priority, what aims at fewer cells goes first. */

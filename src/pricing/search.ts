@@ -1,4 +1,5 @@
-import { type Arena, applyLineStep, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, applyLineStep, orderDiscount, roundLines, sumScopes } from './arena.ts'
+import { isSomething } from './arithmetic.ts'
 import { createBound } from './bound.ts'
 import { placed } from './placement.ts'
 import type { LineStep, Step } from './problem.ts'
@@ -71,6 +72,8 @@ function createSearch(arena: Arena, structure: Structure) {
   // Amounts after each line step; a level shares the array of the one before where its step changes nothing.
   const own = Array.from({ length: lineCount + 1 }, () => new Float64Array(list.length))
   const levels: Float64Array[] = [...own]
+  /** Amounts after all line steps, in whole minor units. */
+  const rounded = new Float64Array(list.length)
   const taken = new Float64Array(orderSteps.length)
   const off = new Float64Array(count).fill(-1)
   const groupTaken = new Uint8Array(structure.groups)
@@ -131,16 +134,18 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   function enterOrder(at: number): void {
-    if (at === lineCount) sumScopes(arena, levels[at]!, arena.sums)
+    if (at !== lineCount) return
+    roundLines(arena, levels[at]!, rounded)
+    sumScopes(arena, rounded, arena.sums)
   }
 
   /** What the present combination costs: the sum of its cells less the order steps, and what did not fit on their lines. */
   function totalNow(limit = Number.POSITIVE_INFINITY): number {
     let total = 0
-    for (const amount of levels[lineCount]!) total += amount
+    for (const amount of rounded) total += amount
     for (const amount of taken) total -= amount
     // Placing is dear: not for a combination that is too dear without it.
-    return structure.mayLose && total < limit ? total + placed(arena, levels[lineCount]!, taken).lost : total
+    return structure.mayLose && total < limit ? total + placed(arena, rounded, taken).lost : total
   }
 
   const solution = () => ({ off: Array.from(off, amount => (amount < 0 ? undefined : amount)), total: totalNow() })
@@ -150,7 +155,7 @@ function createSearch(arena: Arena, structure: Structure) {
     for (let at = 0; at < count; at++) {
       enterOrder(at)
       const amount = isIn(at) && isLegal(at) ? attempt(at) : 0
-      if (amount > 0 || (isIn(at) && isLegal(at) && isGift(steps[at]!))) {
+      if (isSomething(amount) || (isIn(at) && isLegal(at) && isGift(steps[at]!))) {
         take(at, amount)
         undo.push(at)
       } else leave(at)
@@ -162,7 +167,14 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   const isOpen = (at: number) => isLegal(at) && !steps[at]!.promotion.exclusive
-  const boundOf = createBound(arena, structure, { levels, taken, codeUses, isOpen, codesLeft: () => codesMax - codes })
+  const boundOf = createBound(arena, structure, {
+    levels,
+    rounded,
+    taken,
+    codeUses,
+    isOpen,
+    codesLeft: () => codesMax - codes,
+  })
 
   /** Which thresholds are open, depending on what is chosen from step `at` on. */
   function risksAt(at: number): number {
@@ -192,7 +204,7 @@ function createSearch(arena: Arena, structure: Structure) {
           continue
         }
         const amount = attempt(at)
-        if (amount <= 0 && !isGift(steps[at]!)) {
+        if (!isSomething(amount) && !isGift(steps[at]!)) {
           leave(at)
           continue
         }
@@ -240,7 +252,7 @@ function createSearch(arena: Arena, structure: Structure) {
     for (let at = 0; at < count; at++) {
       enterOrder(at)
       const amount = isOpen(at) ? attempt(at) : 0
-      if (!isOpen(at) || (amount <= 0 && !isGift(steps[at]!))) {
+      if (!isOpen(at) || (!isSomething(amount) && !isGift(steps[at]!))) {
         leave(at)
         continue
       }

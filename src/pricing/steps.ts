@@ -22,8 +22,6 @@ export function createStepBuilder(
   const byScope = new Map<Scope | undefined, Int32Array>()
   const distinct: Int32Array[] = []
 
-  const unitsOf = (cell: number) => cells.units[cell]!
-
   function cellsOf(take: Dealt): number[] {
     const { quantity } = lines[take.line]!
     const members: number[] = []
@@ -104,10 +102,9 @@ export function createStepBuilder(
     const values: number[] = []
     for (const take of takes) {
       const own = cellsOf(take)
-      const shares = take.how === 'constant' && own.length > 1 ? split(take.value, own.map(unitsOf)) : undefined
       for (let at = 0; at < own.length; at++) {
         members.push(own[at]!)
-        values.push(shares?.[at] ?? take.value)
+        values.push(take.how === 'constant' ? (take.value * cells.units[own[at]!]!) / take.units : take.value)
       }
     }
     const [first] = takes
@@ -214,5 +211,5 @@ export function createStepBuilder(
     return tier && { tiers: [{ ...tier, from: 0 }], every: undefined, gift: undefined }
   }
 
-  return { lineStep, orderStep }
+  return { lineStep, orderStep, rounding: mode }
 }

@@ -1,4 +1,5 @@
-import { checkRuleSet, type RuleSet } from '../model/promotion.ts'
+import { type RuleSet } from '../model/promotion.ts'
+import { checkRuleSet } from '../model/rule-set-check.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'

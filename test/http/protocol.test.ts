@@ -167,6 +167,15 @@ describe('the HTTP side', () => {
         'DELETE /v1/cart/lines/{sku}',
         'DELETE /v1/cart',
         'POST /v1/cart/merge/undo',
+        'POST /v1/cart/codes',
+        'DELETE /v1/cart/codes/{code}',
+        'GET /v1/cart/explain',
+        'POST /v1/quotes',
+        'POST /v1/quotes/check',
+        'GET /v1/rule-sets',
+        'POST /v1/rule-sets',
+        'POST /v1/rule-sets/check',
+        'POST /v1/rule-sets/activations',
       ])
     })
 

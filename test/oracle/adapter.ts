@@ -1,5 +1,5 @@
 import type { Promotion, RuleSet } from '../../src/model/promotion.ts'
-import { checkRuleSet } from '../../src/model/promotion.ts'
+import { checkRuleSet } from '../../src/model/rule-set-check.ts'
 import { split } from '../../src/pricing/arithmetic.ts'
 import { type Calculation, calculate } from '../../src/pricing/calculate.ts'
 import type { CartToPrice } from '../../src/pricing/cart.ts'

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { checkRuleSet, type Promotion, type RuleSet } from '../../src/model/promotion.ts'
+import { type Promotion, type RuleSet } from '../../src/model/promotion.ts'
+import { checkRuleSet } from '../../src/model/rule-set-check.ts'
 import type { CartToPrice } from '../../src/pricing/cart.ts'
 
 /** Random carts and rule sets: every kind of promotion, with everything that makes promotions compete. */

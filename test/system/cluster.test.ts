@@ -174,8 +174,10 @@ describe('the cluster', function () {
           )
           const texts = rows.map(row => String(row['argument']))
           expect(texts.filter(text => /\b(carts|cart_lines|users|idempotency)\b/.test(text))).to.deep.equal([])
-          // What remains is twice a second per instance: the lease on the cache mode, and the version of the catalogue.
-          const background = texts.filter(text => !/general_log|cache_mode|catalog_state|^SET |SHOW/.test(text))
+          // What remains is per instance and second: the lease on the cache mode, the version of the catalogue, the rules in force.
+          const background = texts.filter(
+            text => !/general_log|cache_mode|catalog_state|rule_activations|^SET |SHOW/.test(text),
+          )
           expect(background).to.deep.equal([])
         }
       } finally {

@@ -39,10 +39,10 @@ const OWNERS: Readonly<Record<string, RegExp>> = {
   '@prometheus-io/client': /^telemetry\//,
   '@node-rs/argon2': /^accounts\/passwords\.ts$/,
   cockatiel: /^lib\/breaker\.ts$/,
-  zod: /^(config|http)\/|^cli\/basket\.ts$/,
+  zod: /^(config|http)\/|^model\/(promotion|rule-set-check)\.ts$|^cli\/basket\.ts$/,
 }
 
-const PURE = /^(model|sharding)\/|^pricing\/(price|snapshot)\.ts$|^cli\/(generator|basket)\.ts$|^web\//
+const PURE = /^(model|sharding)\/|^pricing\/(?!pool\.ts$)|^cli\/(generator|basket)\.ts$|^web\//
 const LINES_MAX = 320
 
 interface Source {

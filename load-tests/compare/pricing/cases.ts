@@ -1,5 +1,6 @@
 import { createGenerator } from '../../../src/cli/generator.ts'
-import { checkRuleSet, type RuleSet } from '../../../src/model/promotion.ts'
+import { type RuleSet } from '../../../src/model/promotion.ts'
+import { checkRuleSet } from '../../../src/model/rule-set-check.ts'
 import type { CartToPrice, LineToPrice } from '../../../src/pricing/cart.ts'
 
 /**

@@ -1,0 +1,32 @@
+import { z } from 'zod'
+
+/** How the text of a setting is read. */
+export const text = z.string().trim().min(1, 'must not be empty')
+export const port = whole(1, 65_535)
+
+export function whole(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .refine(value => value >= min && value <= max, `must be from ${min} to ${max}`)
+}
+
+export function oneOf<const T extends string>(values: readonly T[]) {
+  return z
+    .string()
+    .refine(value => (values as readonly string[]).includes(value), { message: `must be one of ${values.join(', ')}` })
+    .transform(value => value as T)
+}
+
+export function address(...protocols: string[]) {
+  return text.refine(value => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+    message: `must be an address such as ${protocols[0]}//user:password@host:port/name`,
+  })
+}
+
+export const mysqlAddress = address('mysql:', 'mariadb:')
+export const redisAddress = address('redis:', 'rediss:')
+export const mysqlAddresses = text
+  .transform(value => value.split(',').map(part => part.trim()))
+  .pipe(z.array(mysqlAddress).min(1))
