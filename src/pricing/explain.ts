@@ -132,12 +132,13 @@ function createJudge(
     const next = nextOf(promotion, at)
     if (at === undefined) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
     const step = steps[at]!
-    if (isTaken(at)) return { status: 'applied', amount: given.get(promotion.id) ?? 0, ...next }
+    const isGift = step.kind === 'order' && step.gift !== undefined
+    const amount = given.get(promotion.id) ?? 0
+    if (isTaken(at) && (amount > 0 || isGift)) return { status: 'applied', amount, ...next }
     const alone =
       step.kind === 'order'
         ? orderDiscount(arena, at - lineSteps, arena.sums, taken)
         : lineDiscount(arena, step, problem.list)
-    const isGift = step.kind === 'order' && step.gift !== undefined
     const conflict = conflictOf(at, step.promotion)
     if (alone <= 0 && !isGift) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
     return {
@@ -156,6 +157,8 @@ function createJudge(
         reason: 'group',
         detail: `Only one of '${group}' can be had: '${steps[rival]!.promotion.id}' is better.`,
       }
+    const isByLine = group === undefined && promotion.group !== undefined
+    if (isByLine) return { reason: 'group', detail: `Every line has a better offer of '${promotion.group}'.` }
     const alone = takenSteps.find(other => steps[other]!.promotion.exclusive)
     if (alone !== undefined)
       return { reason: 'exclusive', detail: `'${steps[alone]!.promotion.id}' cannot be combined and is better alone.` }
