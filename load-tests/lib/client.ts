@@ -12,6 +12,8 @@ export interface CartBody {
     readonly sku: string
     readonly quantity: number
     readonly unitPrice: number
+    readonly subtotal: number
+    readonly discount: number
     readonly total: number
   }>
   readonly page: { readonly next: string | null }
@@ -45,7 +47,10 @@ export function viewCart(token: string, next?: string): CartBody | undefined {
   if (!check(response, { 'cart answers 200': r => r.status === 200 })) return undefined
   const cart = parse(response)
   check(cart, {
-    'lines cost quantity times price': c => c.lines.every(line => line.total === line.quantity * line.unitPrice),
+    'lines cost quantity times price, less what is off': c =>
+      c.lines.every(
+        line => line.subtotal === line.quantity * line.unitPrice && line.total === line.subtotal - line.discount,
+      ),
     'the version is the ETag': c => response.headers['Etag'] === `"${c.version}"`,
     'a page is full unless it is the last': c => c.page.next === null || c.lines.length === 20,
   })

@@ -1,26 +1,29 @@
 import { createGenerator } from '../../../src/cli/generator.ts'
 import { type RuleSet } from '../../../src/model/promotion.ts'
+import type { Product } from '../../../src/model/product.ts'
 import { checkRuleSet } from '../../../src/model/rule-set-check.ts'
 import type { CartToPrice, LineToPrice } from '../../../src/pricing/cart.ts'
 
 /**
- * Random carts and rule sets as a busy shop has them, made from a seed: prices and quantities have the shapes of the shipped
- * generator; promotions are of every kind, and most compete: for a line, for the order, for the number of codes.
+ * Random carts and rule sets as a busy shop has them, made from a seed: products of the seeded shop, promotions of every kind,
+ * most of which compete: for a line, for the order, for the number of codes. `currentShare` is the part of thresholds that
+ * count what goods cost by then; those are the hard ones, because leaving a promotion out may reach one.
  */
 export interface PricingCase {
   readonly ruleSet: RuleSet
   readonly cart: CartToPrice
 }
 
-const CATEGORIES = 12
-
 export function pricingCase(seed: number, lines: number, promotions: number, currentShare = 0): PricingCase {
   const random = randomFrom(seed)
-  const shop = createGenerator({ seed, products: 5_000, lineQuantityMax: 999, cartLinesMax: 500 })
-  const cart = { ...emptyCart(), lines: Array.from({ length: lines }, (_, at) => lineOf(shop.product(at + 1), random)) }
+  const shop = createGenerator({ seed: 1, products: 5_000, linesMax: 500, quantityMax: 999 })
+  const cart = {
+    ...emptyCart(),
+    lines: Array.from({ length: lines }, (_, at) => lineOf(shop.product((seed * 37 + at) % 5_000), random)),
+  }
   const value = cart.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice, 0)
   const document = {
-    currency: 'EUR',
+    currency: 'GBP',
     policy: { codesMax: 2 },
     groups: {
       offers: { scope: 'line' },
@@ -50,7 +53,7 @@ export function randomFrom(seed: number): Random {
 
 function emptyCart(): CartToPrice {
   return {
-    currency: 'EUR',
+    currency: 'GBP',
     lines: [],
     codes: ['CODE-A', 'CODE-B', 'CODE-C', 'CODE-D'],
     buyer: { ordersPlaced: 0, groups: ['member'] },
@@ -60,13 +63,13 @@ function emptyCart(): CartToPrice {
   }
 }
 
-function lineOf(product: { sku: string; price: number }, random: Random): LineToPrice {
+function lineOf(product: Product, random: Random): LineToPrice {
   const whole = (max: number) => Math.floor(random() * max)
   return {
     sku: product.sku,
     quantity: [1, 1, 2, 3, 4, 6, 6, 12, 12, 24][whole(10)]!,
     unitPrice: product.price,
-    categories: [`category-${whole(CATEGORIES)}`],
+    categories: [product.category],
     tags: random() < 0.2 ? ['clearance'] : random() < 0.3 ? ['new'] : [],
     selected: true,
     floorPrice: random() < 0.15 ? Math.floor(product.price * 0.7) : undefined,
@@ -84,9 +87,7 @@ function promotionOf(
   const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1))
   const pick = <T>(list: readonly T[]): T => list[whole(0, list.length - 1)]!
   const some = () => Array.from({ length: whole(2, Math.max(2, Math.floor(lines.length / 4))) }, () => pick(lines).sku)
-  const categories = () => [
-    ...new Set(Array.from({ length: whole(1, 3) }, () => `category-${whole(0, CATEGORIES - 1)}`)),
-  ]
+  const categories = () => [...new Set(Array.from({ length: whole(1, 3) }, () => pick(lines).categories[0]!))]
   const scope = pick([
     () => ({ categories: categories() }),
     () => ({ categories: categories() }),

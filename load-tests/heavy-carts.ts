@@ -1,0 +1,76 @@
+import { check, fail } from 'k6'
+import http from 'k6/http'
+import type { Options } from 'k6/options'
+import { BASE_URL, logIn, USERS, viewCart } from './lib/client.ts'
+
+/**
+ * Plain cart views while others have heavy carts priced. HEAVY percent of the requests ask for the price of a cart of LINES lines
+ * that was never asked for before; the rest look at a cart. What counts is the 99th percentile of the views, with HEAVY=0 and
+ * with HEAVY=20, on threads and with CARTLOAD_PRICING_INLINE=always.
+ */
+const RATE = Number(__ENV['RATE'] ?? 200)
+const HEAVY = Number(__ENV['HEAVY'] ?? 20)
+const LINES = Number(__ENV['LINES'] ?? 100)
+const heavyRate = Math.round((RATE * HEAVY) / 100)
+
+const arrivals = (rate: number, exec: string) => ({
+  executor: 'constant-arrival-rate' as const,
+  exec,
+  rate,
+  timeUnit: '1s',
+  duration: __ENV['DURATION'] ?? '30s',
+  preAllocatedVUs: Math.max(20, Math.min(rate, 500)),
+  maxVUs: Math.max(50, rate * 2),
+})
+
+export const options: Options = {
+  scenarios: {
+    views: arrivals(RATE - heavyRate, 'view'),
+    ...(heavyRate > 0 ? { heavy: arrivals(heavyRate, 'priceHeavy') } : {}),
+  },
+  thresholds: {
+    checks: ['rate==1'],
+    dropped_iterations: ['count==0'],
+    'http_req_duration{name:GET /v1/cart}': [],
+    'http_req_duration{name:POST /v1/quotes}': [],
+  },
+  summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
+  setupTimeout: '5m',
+}
+
+interface Shop {
+  readonly tokens: string[]
+  readonly skus: string[]
+}
+
+export function setup(): Shop {
+  const tokens = Array.from(
+    { length: USERS },
+    (_, index) => logIn(index + 1) ?? fail(`user ${index + 1} could not log in`),
+  )
+  const skus: string[] = []
+  let cursor = ''
+  while (skus.length < 500) {
+    const page = http.get(`${BASE_URL}/v1/products?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`)
+    const body = page.json() as unknown as { data: { sku: string }[]; page: { next: string | null } }
+    skus.push(...body.data.map(({ sku }) => sku))
+    if (body.page.next === null) break
+    cursor = body.page.next
+  }
+  for (const token of tokens) viewCart(token) // into the cache, under the rules in force
+  return { tokens, skus }
+}
+
+export function view({ tokens }: Shop): void {
+  viewCart(tokens[Math.floor(Math.random() * tokens.length)] ?? '')
+}
+
+export function priceHeavy({ skus }: Shop): void {
+  const first = Math.floor(Math.random() * (skus.length - LINES))
+  const lines = skus.slice(first, first + LINES).map(sku => ({ sku, quantity: 1 + Math.floor(Math.random() * 24) }))
+  const response = http.post(`${BASE_URL}/v1/quotes`, JSON.stringify({ lines }), {
+    headers: { 'Content-Type': 'application/json' },
+    tags: { name: 'POST /v1/quotes' },
+  })
+  check(response, { 'quote answers 200': r => r.status === 200 })
+}
