@@ -53,6 +53,8 @@ export const FIXED = {
   priceMinorMax: 100_000_000,
 
   promotionsMax: 500,
+  /** Promotions of a rule set that may take some units of a line and not others. */
+  promotionsOfPartsMax: 64,
   promotionIdCharsMax: 64,
   promotionNameCharsMax: 200,
   promotionNamesMax: 5_000,

@@ -71,6 +71,7 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
       wrong('/when/until', 'must be after from')
     if (one.group !== undefined && groups[one.group]?.scope === 'line' && !worksByLine(one))
       wrong('/group', 'excludes by line, which only a promotion that works line by line can do')
+    if (one.when?.basis === 'current' && one.kind === 'gift') wrong('/when/basis', 'must be list for a gift')
     if (one.when?.basis === 'current' && worksByLine(one))
       wrong('/when/basis', 'must be list: it works line by line, before anything is taken off the order')
     if (one.scope && isOfWholeOrder(one))
@@ -81,7 +82,18 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
     if (one.exclusive && one.group !== undefined) wrong('/exclusive', 'is more than a group: leave one of them out')
     for (const detail of rewardMistakes(one)) wrong(detail.part, detail.detail)
   }
+  const cutting = promotions.filter(one => one !== undefined && takesParts(one)).length
+  if (cutting > FIXED.promotionsOfPartsMax) {
+    const detail = `has ${cutting} that may take a part of a line's units; at most ${FIXED.promotionsOfPartsMax} may`
+    mistakes.push({ path: '/promotions', detail })
+  }
   return mistakes
+}
+
+/** Each of these may cut every line of a cart in two. */
+function takesParts(one: Promotion): boolean {
+  const byCount = ['buy_get', 'multi_buy', 'bundle', 'set'].includes(one.kind)
+  return byCount || ('units' in one && typeof one.units === 'object') || ('first' in one && one.first !== undefined)
 }
 
 function rewardMistakes(one: Promotion): { part: string; detail: string }[] {

@@ -1,4 +1,4 @@
-import { atMost, share, WHOLE, whole } from './arithmetic.ts'
+import { atMost, opposite, share, WHOLE, whole } from './arithmetic.ts'
 import type { LineStep, OrderStep, Problem } from './problem.ts'
 
 /**
@@ -20,8 +20,8 @@ export interface Arena {
   /** Scopes that hold the whole target of a step, its own first: none of them may be overdrawn. */
   readonly enclosing: readonly (readonly number[])[]
   readonly floorSum: Float64Array
-  /** What each scope cost when the line steps were done. */
-  readonly sums: Float64Array
+  /** By order step: every scope that holds its whole target. */
+  readonly holders: readonly (readonly number[])[]
   work: number
   /** By how much the last order discount was cut for want of room. */
   cut: number
@@ -60,7 +60,7 @@ export function createArena(problem: Problem): Arena {
       return [own, ...targets.filter(scope => scope !== own && holds[scope]![own])]
     }),
     floorSum: Float64Array.from(scopes, cells => cells.reduce((sum, cell) => sum + problem.floor[cell]!, 0)),
-    sums: new Float64Array(scopes.length),
+    holders: orderSteps.map((_, at) => [...scopes.keys()].filter(scope => holds[scope]![targetOf[at]!])),
     work: 0,
     cut: 0,
   }
@@ -71,8 +71,9 @@ function leftOf(step: LineStep, index: number, amount: number, units: number): n
   const value = step.values[index]!
   switch (step.how) {
     case 'percent':
+      // The price of a unit is rounded, and never rises: of a whole price that is the same as rounding its discount.
       return step.perUnit
-        ? amount - share(Math.round(amount), value, WHOLE * units, step.rounding) * units
+        ? Math.min(amount, whole((amount * (WHOLE - value)) / (WHOLE * units), opposite(step.rounding)) * units)
         : amount - (amount * value) / WHOLE
     case 'each':
       return amount - value * units
@@ -164,44 +165,46 @@ export function sumScopes(arena: Arena, amounts: Float64Array, into: Float64Arra
   }
 }
 
-/** What a scope costs before order step `at`, given what the steps before it took off. */
-export function costBefore(arena: Arena, scope: number, at: number, sums: Float64Array, taken: Float64Array): number {
-  const within = arena.within[scope]!
-  let cost = sums[scope]!
-  for (let step = 0; step < at; step++) if (within[step] === 1) cost -= taken[step]!
-  return cost
-}
-
-/** What order step `at` takes off: its reward, but never more than a cap, its own lines, or any lines around them, have left. */
+/**
+ * What order step `at` takes off: its reward, but never more than a cap, its own lines, or any lines around them, have left.
+ * `left`: by scope, what it costs after the line steps and the order steps before.
+ */
 export function orderDiscount(
   arena: Arena,
   at: number,
-  sums: Float64Array,
-  taken: Float64Array,
-  measured: number = costBefore(arena, arena.measureOf[at]!, at, sums, taken),
+  left: Float64Array,
+  measured: number = left[arena.measureOf[at]!]!,
 ): number {
   const step = arena.orderSteps[at]!
-  arena.work += at + 1
+  const around = arena.enclosing[at]!
+  arena.work += 1 + around.length
   let off = 0
-  if (step.every) off = Math.min(Math.floor(measured / step.every.amount), step.every.timesMax) * step.every.off
+  if (step.every && measured >= step.every.minimum)
+    off = Math.min(Math.floor(measured / step.every.amount), step.every.timesMax) * step.every.off
   for (let tier = step.tiers.length - 1; tier >= 0; tier--) {
     const { from, how, value } = step.tiers[tier]!
     if (measured < from) continue
-    const cost = costBefore(arena, arena.targetOf[at]!, at, sums, taken)
+    const cost = left[arena.targetOf[at]!]!
     off =
       how === 'amount' ? value : how === 'price' ? Math.max(0, cost - value) : share(cost, value, WHOLE, step.rounding)
     break
   }
   if (off > step.amountMax) off = step.amountMax
   const wanted = off
-  const around = arena.enclosing[at]!
   for (let index = 0; index < around.length && off > 0; index++) {
     const scope = around[index]!
-    const room = costBefore(arena, scope, at, sums, taken) - arena.floorSum[scope]!
+    const room = left[scope]! - arena.floorSum[scope]!
     if (off > room) off = Math.max(0, room)
   }
   arena.cut = wanted - off
   return off
+}
+
+/** Takes an amount of an order step off all scopes that hold its target; a negative one gives it back. */
+export function takeOff(arena: Arena, at: number, left: Float64Array, amount: number): void {
+  const holders = arena.holders[at]!
+  arena.work += holders.length
+  for (let index = 0; index < holders.length; index++) left[holders[index]!]! -= amount
 }
 
 /** The order steps from narrow to broad, so that the broad ones leave room for the narrow ones when amounts are put on cells. */

@@ -1,7 +1,7 @@
-import { type Arena, applyLineStep, costBefore, lineDiscount, orderDiscount, roundLines, sumScopes } from './arena.ts'
+import { type Arena, applyLineStep, lineDiscount, orderDiscount, roundLines, sumScopes, takeOff } from './arena.ts'
 import { WHOLE } from './arithmetic.ts'
 import type { LineStep, Step } from './problem.ts'
-import { costNow, riskBit, type Structure } from './structure.ts'
+import { costNow, riskBit, type Structure, THRESHOLDS_MAX } from './structure.ts'
 
 /**
  * A lower bound of what any completion of a partial choice costs.
@@ -20,6 +20,8 @@ export interface Choice {
   readonly levels: readonly Float64Array[]
   /** Amounts after all line steps, once they have been decided. */
   readonly rounded: Float64Array
+  /** By scope: what it costs after the choice, once the line steps have been decided. */
+  readonly left: Float64Array
   /** By order step: what the choice takes off so far. */
   readonly taken: Float64Array
   /** False for steps that the choice or the rules exclude. */
@@ -34,12 +36,12 @@ interface Run {
   /** Amounts before the present run of a line group. */
   readonly base: Float64Array
   readonly sums: Float64Array
-  readonly taken: Float64Array
+  /** By scope, less what the order steps of the run take off. */
+  readonly left: Float64Array
 }
 
 /** Between the thresholds the intervals grow by this factor. */
 const INTERVAL_GROWTH = 1.5
-const THRESHOLDS_MAX = 12
 
 export function createBound(arena: Arena, structure: Structure, choice: Choice) {
   const { lineSteps, orderSteps, scopes, problem } = arena
@@ -50,7 +52,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     amounts: new Float64Array(problem.list.length),
     base: new Float64Array(problem.list.length),
     sums: new Float64Array(scopes.length),
-    taken: new Float64Array(orderSteps.length),
+    left: new Float64Array(scopes.length),
   })
   // All free steps taken, and only the sure ones: whatever a completion chooses lies between.
   const lowest = runOf()
@@ -67,6 +69,8 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   const groupBest = new Float64Array(structure.groups)
   const codeOffs = new Float64Array(structure.codes)
   const unusedOffs = new Float64Array(structure.codes)
+  /** What each order step measures in the lowest run, and at most. */
+  const lowOfStep = new Float64Array(orderSteps.length)
   const highOf = new Float64Array(orderSteps.length)
   const crowded = new Uint8Array(orderSteps.length)
   let cut = 0
@@ -106,8 +110,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     const at = rivalAt[index]!
     if (given === 0 || !structure.hasThreshold(at)) return rivalLow[index]!
     const order = at - lineCount
-    const reached = costBefore(arena, arena.measureOf[order]!, order, lowest.sums, lowest.taken) + given
-    return orderDiscount(arena, order, lowest.sums, lowest.taken, Math.min(reached, highOf[order]!))
+    return orderDiscount(arena, order, lowest.sums, Math.min(lowOfStep[order]! + given, highOf[order]!))
   }
 
   /** How much more a rival may take off when there is `given` more, each of its cells rounded. */
@@ -154,32 +157,37 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
 
   function runOrderSteps(first: number, runs: readonly Run[], risks: number): void {
     const [low = lowest, high] = runs
-    for (const run of runs) run.taken.set(choice.taken)
+    for (const run of runs) run.left.set(run.sums)
     for (let at = first; at < end; at++) {
       if (!isOpen(at)) continue
       const index = at - lineCount
-      const off = orderDiscount(arena, index, low.sums, low.taken)
+      lowOfStep[index] = low.left[arena.measureOf[index]!]!
+      const off = orderDiscount(arena, index, low.left)
       if (structure.isFree(at)) {
-        low.taken[index] = off
-        if (high && structure.isSure(at, risks)) high.taken[index] = orderDiscount(arena, index, high.sums, high.taken)
-      } else {
-        addRival(at, off, high ? orderDiscount(arena, index, high.sums, high.taken) : off)
-      }
+        takeOff(arena, index, low.left, off)
+        if (high && structure.isSure(at, risks))
+          takeOff(arena, index, high.left, orderDiscount(arena, index, high.left))
+      } else addRival(at, off, high ? orderDiscount(arena, index, high.left) : off)
     }
   }
 
-  /** What the free order steps take off together when `given` has been given up for thresholds. */
+  /**
+   * What the free order steps take off together when `given` has been given up for thresholds. A step is measured by what it
+   * measures when nothing is given up, and `given`: steps before it that only then apply bring that down, never up.
+   */
   function freeOrderSteps(first: number, given: number): number {
     let sum = 0
     cut = 0
+    lowest.left.set(lowest.sums)
     for (let at = first; at < end; at++) {
       if (!structure.isFree(at) || !isOpen(at)) continue
       const index = at - lineCount
-      const reached = costBefore(arena, arena.measureOf[index]!, index, lowest.sums, lowest.taken) + given
+      const reached = lowOfStep[index]! + given
       const measured = given > 0 && crowded[index] === 1 ? highOf[index]! : Math.min(reached, highOf[index]!)
-      lowest.taken[index] = orderDiscount(arena, index, lowest.sums, lowest.taken, measured)
-      sum += lowest.taken[index]!
+      const off = orderDiscount(arena, index, lowest.left, measured)
       cut += arena.cut
+      takeOff(arena, index, lowest.left, off)
+      sum += off
     }
     return sum
   }
@@ -195,9 +203,9 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     for (const [bit, jump] of structure.jumps.entries()) {
       if (jump.step < first || jump.step >= Math.max(end, stopping + 1) || (riskBit(bit) & risks) === 0) continue
       const index = jump.step - lineCount
-      const high = costNow(arena, jump, from, amounts, choice.taken)
+      const high = costNow(arena, jump, amounts, choice.left) + (amounts ? jump.slack : 0)
       highOf[index] = high
-      const low = costBefore(arena, arena.measureOf[index]!, index, lowest.sums, lowest.taken)
+      const low = lowOfStep[index]!
       const thresholds = jump.openBetween(low, high)
       // Where there are too many, all count as reached.
       if (thresholds.length > THRESHOLDS_MAX) points.add(1)
@@ -228,7 +236,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     const runs = risks === 0 ? [lowest] : [lowest, highest]
     const first = Math.max(from, lineCount)
     if (from <= lineCount) runLineSteps(from, runs, risks)
-    else for (const run of runs) run.sums.set(arena.sums)
+    else for (const run of runs) run.sums.set(choice.left)
     let goods = 0
     for (const amount of from <= lineCount ? lowest.amounts : choice.rounded) goods += amount
     for (const amount of choice.taken) goods -= amount

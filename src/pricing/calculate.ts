@@ -51,7 +51,7 @@ export function calculate(rules: CompiledRules, cart: CartToPrice, { workMax }: 
   const problem = buildProblem(rules, cart)
   const arena = createArena(problem)
   const solution = solve(arena, { choice: policy.choice, workMax })
-  const { perLine, shippingDiscount, given } = distribute(arena, solution, policy.split === 'value-with-tax')
+  const { perLine, shippingDiscount, given } = distribute(arena, solution)
   const { tax } = policy
   const taxOf = (amount: Minor, percent: number, units: number): Minor => {
     const rate = hundredths(percent)

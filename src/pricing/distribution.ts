@@ -1,6 +1,6 @@
 import type { Minor } from '../model/money.ts'
 import { type Arena, applyLineStep, roundLines } from './arena.ts'
-import { hundredths, split, WHOLE } from './arithmetic.ts'
+import { split } from './arithmetic.ts'
 import { placed } from './placement.ts'
 import type { Solution } from './search.ts'
 
@@ -21,7 +21,7 @@ export interface Part {
 /** Real amounts become weights with this many parts of a minor unit. */
 const FINE = 10_000
 
-export function distribute(arena: Arena, { off }: Solution, withTax: boolean): Distribution {
+export function distribute(arena: Arena, { off }: Solution): Distribution {
   const { problem } = arena
   const { rounded, shares } = lineShares(arena, off)
   const perLine = problem.lines.map(() => new Map<string, Minor>())
@@ -45,11 +45,7 @@ export function distribute(arena: Arena, { off }: Solution, withTax: boolean): D
     for (const [at, promotion] of [...share.keys()].entries()) add(line, promotion, parts[at] ?? 0)
   }
   const taken = Float64Array.from(arena.orderSteps, (_, at) => off[arena.lineSteps.length + at] ?? 0)
-  const weightOf = (cell: number): number => {
-    const taxPercent = problem.lines[problem.lineOf[cell]!]?.taxPercent ?? 0
-    return withTax ? rounded[cell]! * (WHOLE + hundredths(taxPercent)) : rounded[cell]!
-  }
-  const { parts } = placed(arena, rounded, taken, weightOf)
+  const { parts } = placed(arena, rounded, taken)
   for (const [at, step] of arena.orderSteps.entries()) {
     for (const [index, part] of parts[at]!.entries()) add(problem.lineOf[step.target[index]!]!, step.promotion.id, part)
   }

@@ -1,6 +1,6 @@
 import type { Minor } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
-import { amountsAfterLines, type Arena, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { amountsAfterLines, type Arena, lineDiscount, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
@@ -33,7 +33,7 @@ export interface Result {
   readonly given: ReadonlyMap<string, Minor>
 }
 
-export type Reason = RefusalCode | 'group' | 'exclusive' | 'codes_max' | 'stopped' | 'dearer_with_it' | 'no_effect'
+export type Reason = RefusalCode | 'group' | 'exclusive' | 'stopped' | 'dearer_with_it' | 'no_effect'
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
@@ -99,7 +99,14 @@ function createJudge(
   const isTaken = (at: number) => off[at] !== undefined
   const takenSteps = steps.flatMap((_, at) => (isTaken(at) ? [at] : []))
   const taken = Float64Array.from(arena.orderSteps, (_, at) => off[lineSteps + at] ?? 0)
-  sumScopes(arena, amountsAfterLines(arena, isTaken), arena.sums)
+  const afterLines = new Float64Array(arena.scopes.length)
+  sumScopes(arena, amountsAfterLines(arena, isTaken), afterLines)
+  /** What scopes cost when an order step's turn comes. */
+  const leftBefore = (index: number): Float64Array => {
+    const left = Float64Array.from(afterLines)
+    for (let step = 0; step < index; step++) takeOff(arena, step, left, taken[step]!)
+    return left
+  }
 
   /** What the promotion measures: what its lines cost before promotions, their number, or what they cost by then. */
   function measured(promotion: Extract<Promotion, { kind: 'threshold' }>, at: number | undefined): number {
@@ -107,7 +114,7 @@ function createJudge(
     const step = at === undefined ? undefined : steps[at]
     if (step?.kind === 'order' && measure === 'amount' && when?.basis === 'current') {
       const index = at! - lineSteps
-      return costBefore(arena, arena.measureOf[index]!, index, arena.sums, taken)
+      return leftBefore(index)[arena.measureOf[index]!]!
     }
     const number = rules.scopes.numberOf(when?.of ?? scope)
     const counted = problem.lines.filter(line => rules.scopes.of(line).includes(number))
@@ -137,7 +144,7 @@ function createJudge(
     if (isTaken(at) && (amount > 0 || isGift)) return { status: 'applied', amount, ...next }
     const alone =
       step.kind === 'order'
-        ? orderDiscount(arena, at - lineSteps, arena.sums, taken)
+        ? orderDiscount(arena, at - lineSteps, leftBefore(at - lineSteps))
         : lineDiscount(arena, step, problem.list)
     const conflict = conflictOf(at, step.promotion)
     if (alone <= 0 && !isGift) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }

@@ -15,13 +15,8 @@ export interface Placement {
  * Puts the amounts of the order steps on cells, in proportion to what the cells cost after the line steps, whole minor units,
  * largest remainder; no cell goes below its floor. Narrow steps first, so that a broad one makes room for them.
  */
-export function placed(
-  arena: Arena,
-  amounts: Float64Array,
-  taken: Float64Array,
-  weightOf: (cell: number) => number = cell => amounts[cell]!,
-): Placement {
-  const { floor } = arena.problem
+export function placed(arena: Arena, amounts: Float64Array, taken: Float64Array): Placement {
+  const { floor, splitBy } = arena.problem
   const left = Float64Array.from(amounts)
   const parts: (readonly number[])[] = arena.orderSteps.map(() => [])
   let lost = 0
@@ -32,7 +27,7 @@ export function placed(
     arena.work += target.length
     const own = split(
       off,
-      Array.from(target, cell => weightOf(cell)),
+      Array.from(target, cell => amounts[cell]! * splitBy[cell]!),
       Array.from(target, cell => left[cell]! - floor[cell]!),
     )
     let given = 0

@@ -1,5 +1,6 @@
 import type { Minor } from '../model/money.ts'
-import type { Promotion, RoundingMode } from '../model/promotion.ts'
+import type { Policy, Promotion, RoundingMode } from '../model/promotion.ts'
+import { hundredths, WHOLE } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { createDealer, cutIntoCells, type Open } from './cells.ts'
 import { type CompiledRules, type Refusal, refusalOf } from './rules.ts'
@@ -26,6 +27,8 @@ export interface Problem {
   readonly floor: Float64Array
   readonly units: Float64Array
   readonly lineOf: Int32Array
+  /** By cell: what amounts are multiplied with when an order step is split by them. */
+  readonly splitBy: Float64Array
   /** Line steps, then order steps, each in the order of application. */
   readonly steps: readonly Step[]
   readonly lineSteps: number
@@ -63,10 +66,18 @@ export interface OrderStep extends Common {
   readonly measure: Int32Array
   /** Rising thresholds; the last that is reached counts. Empty for a gift. */
   readonly tiers: readonly Tier[]
-  readonly every: { readonly amount: Minor; readonly off: Minor; readonly timesMax: number } | undefined
+  readonly every: Every | undefined
   readonly amountMax: number
   readonly rounding: RoundingMode
   readonly gift: { readonly sku: string; readonly units: number } | undefined
+}
+
+export interface Every {
+  readonly amount: Minor
+  readonly off: Minor
+  readonly timesMax: number
+  /** Nothing below this. */
+  readonly minimum: Minor
 }
 
 export interface Tier {
@@ -87,7 +98,7 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     const { promotion } = compiled
     // A code that nobody entered is nobody's business.
     if (promotion.code !== undefined && !entered.has(promotion.code.toLowerCase())) continue
-    const refusal = refusalOf(compiled, cart, shelf)
+    const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
     if (refusal) refusals.set(promotion.id, refusal)
     else open.push({ compiled, takes: deal(takesOf(promotion, shelf)) })
   }
@@ -105,8 +116,12 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     }
   }
   const steps = [...lineSteps, ...narrowFirstOf(rules, orderSteps)]
+  const splitBy = Float64Array.from(cells.lineOf, line =>
+    policy.split === 'value-with-tax' ? WHOLE + hundredths(lines[line]?.taxPercent ?? 0) : 1,
+  )
   return {
     ...cells,
+    splitBy,
     lines,
     steps,
     lineSteps: lineSteps.length,
@@ -124,4 +139,8 @@ function narrowFirstOf({ stageOf }: CompiledRules, steps: readonly OrderStep[]):
       a.promotion.priority - b.promotion.priority ||
       a.target.length - b.target.length,
   )
+}
+
+function refusedCode({ code }: Promotion, { codesMax }: Policy): Refusal | undefined {
+  return code !== undefined && codesMax === 0 ? { code: 'codes_max', detail: 'Codes are not accepted.' } : undefined
 }

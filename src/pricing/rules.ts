@@ -69,6 +69,7 @@ export type RefusalCode =
   | 'uses_per_user_max'
   | 'budget_spent'
   | 'code_unknown'
+  | 'codes_max'
 
 export interface Refusal {
   readonly code: RefusalCode

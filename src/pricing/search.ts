@@ -1,4 +1,4 @@
-import { type Arena, applyLineStep, orderDiscount, roundLines, sumScopes } from './arena.ts'
+import { type Arena, applyLineStep, orderDiscount, roundLines, sumScopes, takeOff } from './arena.ts'
 import { isSomething } from './arithmetic.ts'
 import { createBound } from './bound.ts'
 import { placed } from './placement.ts'
@@ -70,17 +70,18 @@ function createSearch(arena: Arena, structure: Structure) {
   const { list, steps, codesMax } = problem
   const [count, lineCount] = [steps.length, lineSteps.length]
   // Amounts after each line step; a level shares the array of the one before where its step changes nothing.
-  const own = Array.from({ length: lineCount + 1 }, () => new Float64Array(list.length))
-  const levels: Float64Array[] = [...own]
+  const own: (Float64Array | undefined)[] = []
+  const levels: Float64Array[] = Array.from({ length: lineCount + 1 }, () => list)
   /** Amounts after all line steps, in whole minor units. */
   const rounded = new Float64Array(list.length)
+  /** By scope: what it costs after the steps of the present choice. */
+  const left = new Float64Array(arena.scopes.length)
   const taken = new Float64Array(orderSteps.length)
   const off = new Float64Array(count).fill(-1)
   const groupTaken = new Uint8Array(structure.groups)
   const codeUses = new Uint16Array(structure.codes)
   let codes = 0
   let stopped = false
-  levels[0] = list
 
   function isLegal(at: number): boolean {
     if (stopped) return false
@@ -95,9 +96,9 @@ function createSearch(arena: Arena, structure: Structure) {
   /** Tries a step on top of the present state: what it takes off, 0 when nothing; the state after it is ready in the next level. */
   function attempt(at: number): number {
     const step = steps[at]!
-    if (step.kind === 'order') return orderDiscount(arena, at - lineCount, arena.sums, taken)
+    if (step.kind === 'order') return orderDiscount(arena, at - lineCount, left)
     const before = levels[at]!
-    const after = own[at + 1]!
+    const after = (own[at + 1] ??= new Float64Array(list.length))
     after.set(before)
     levels[at + 1] = after
     return applyLineStep(arena, step, before, after, baseOf(step, at))
@@ -110,7 +111,10 @@ function createSearch(arena: Arena, structure: Structure) {
   function take(at: number, amount: number): void {
     const step = steps[at]!
     off[at] = amount
-    if (step.kind === 'order') taken[at - lineCount] = amount
+    if (step.kind === 'order') {
+      taken[at - lineCount] = amount
+      takeOff(arena, at - lineCount, left, amount)
+    }
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 1
     const code = structure.codeOf[at]!
@@ -121,7 +125,10 @@ function createSearch(arena: Arena, structure: Structure) {
   function giveBack(at: number): void {
     const step = steps[at]!
     off[at] = -1
-    if (step.kind === 'order') taken[at - lineCount] = 0
+    if (step.kind === 'order') {
+      takeOff(arena, at - lineCount, left, -taken[at - lineCount]!)
+      taken[at - lineCount] = 0
+    }
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 0
     const code = structure.codeOf[at]!
@@ -136,7 +143,7 @@ function createSearch(arena: Arena, structure: Structure) {
   function enterOrder(at: number): void {
     if (at !== lineCount) return
     roundLines(arena, levels[at]!, rounded)
-    sumScopes(arena, rounded, arena.sums)
+    sumScopes(arena, rounded, left)
   }
 
   /** What the present combination costs: the sum of its cells less the order steps, and what did not fit on their lines. */
@@ -170,6 +177,7 @@ function createSearch(arena: Arena, structure: Structure) {
   const boundOf = createBound(arena, structure, {
     levels,
     rounded,
+    left,
     taken,
     codeUses,
     isOpen,
@@ -181,8 +189,9 @@ function createSearch(arena: Arena, structure: Structure) {
     let risks = 0
     for (const [bit, jump] of structure.jumps.entries()) {
       if (jump.step < at) continue
-      const high = costNow(arena, jump, at, at <= lineCount ? levels[at]! : undefined, taken)
-      if (hasOpen(jump, high - jump.reduction[at]!, high)) risks |= riskBit(bit)
+      const high = costNow(arena, jump, at <= lineCount ? levels[at]! : undefined, left)
+      const slack = at <= lineCount ? jump.slack : 0
+      if (hasOpen(jump, high - jump.reduction[at]! - slack, high + slack)) risks |= riskBit(bit)
     }
     return risks
   }

@@ -126,11 +126,12 @@ export function createStepBuilder(
 
   function orderStep(promotion: Promotion, takes: readonly Dealt[]): OrderStep | undefined {
     const { when, scope } = promotion
-    const ofTakes = takes.some(take => take.units < lines[take.line]!.quantity)
+    const ofUnits = 'units' in promotion && typeof promotion.units === 'object'
+    if (ofUnits && takes.length === 0) return undefined
     const target =
       promotion.kind === 'shipping'
         ? delivery
-        : ofTakes
+        : ofUnits
           ? shared(takes.flatMap(cellsOf).sort((a, b) => a - b))
           : cellsIn(scope)
     const measure =
@@ -193,7 +194,13 @@ export function createStepBuilder(
     measure: Int32Array,
     percentTier: (from: Minor, percent: number) => Tier,
   ): Reward | undefined {
-    const step = every && { amount: every.amount, off: every.off, timesMax: every.timesMax ?? Number.POSITIVE_INFINITY }
+    const minimum = when?.basis === 'current' ? (when.minAmount ?? 0) : 0
+    const step = every && {
+      amount: every.amount,
+      off: every.off,
+      timesMax: every.timesMax ?? Number.POSITIVE_INFINITY,
+      minimum,
+    }
     const made = tiers.map(
       ({ from, percent, amount }): Tier =>
         percent === undefined ? { from, how: 'amount', value: amount ?? 0 } : percentTier(from, percent),

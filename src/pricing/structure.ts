@@ -1,5 +1,6 @@
-import { type Arena, amountsAfterLines, costBefore, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, amountsAfterLines, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
 import { WHOLE } from './arithmetic.ts'
+import type { Every } from './problem.ts'
 
 /**
  * What can be said about the steps of one cart before the search, above all which of them need no branch.
@@ -45,11 +46,15 @@ export interface Jump {
   readonly step: number
   /** reduction[k]: by how much the steps from k up to this one may bring down what it measures, at most. */
   readonly reduction: Float64Array
-  /** The thresholds above `low` and not above `high`. */
+  /** By how much rounded lines may differ from unrounded ones, at most. */
+  readonly slack: number
+  /** The thresholds above `low` and not above `high`, the first few of them. */
   openBetween(low: number, high: number): readonly number[]
 }
 
 const RISK_BITS = 31
+/** More open thresholds of one step than this are not looked at one by one. */
+export const THRESHOLDS_MAX = 12
 
 export function analyse(arena: Arena): Structure {
   const { problem, lineSteps, orderSteps } = arena
@@ -73,7 +78,7 @@ export function analyse(arena: Arena): Structure {
       (sum, cell) => sum + problem.list[cell]!,
       0,
     )
-    return isOpen(jump, high - jump.reduction[0]!, high)
+    return isOpen(jump, high - jump.reduction[0]! - jump.slack, high + jump.slack)
   })
   const affects = steps.map((_, at) =>
     jumps.reduce((mask, { step, reduction }, bit) => {
@@ -121,21 +126,18 @@ function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {
     amountsAfterLines(arena, () => true),
     lowSums,
   )
-  const nothing = new Float64Array(orderSteps.length)
   const isGift = (at: number) => orderSteps[at]?.gift !== undefined
-  const most = orderSteps.map((step, at) =>
-    step.promotion.exclusive ? 0 : orderDiscount(arena, at, listSums, nothing),
-  )
-  const meet = (a: number, b: number) => scopes[targetOf[b]!]!.some(cell => masks[targetOf[a]!]![cell] === 1)
+  const most = orderSteps.map((step, at) => (step.promotion.exclusive ? 0 : orderDiscount(arena, at, listSums)))
+  const overlap = scopes.map((_, a) => scopes.map(cells => cells.some(cell => masks[a]![cell] === 1)))
+  const meet = (a: number, b: number) => overlap[targetOf[a]!]![targetOf[b]!]!
   const nested = (inner: number, outer: number) => within[targetOf[outer]!]![inner] === 1
   const active = [...orderSteps.keys()].filter(at => !isGift(at) && most[at]! > 0)
   const room = (scope: number) => lowSums[scope]! - arena.floorSum[scope]!
   const together = (of: readonly number[]) =>
     largestTogether(of.map(at => [groupOf[lineCount + at]!, most[at]!] as const))
   // Room for everything that can ever be taken off the lines around it: then its amount is never cut ...
-  const isCut = orderSteps.map((_, at) =>
-    arena.enclosing[at]!.some(scope => room(scope) < together(active.filter(other => within[scope]![other] === 1))),
-  )
+  const tight = scopes.map((_, scope) => room(scope) < together(active.filter(other => within[scope]![other] === 1)))
+  const isCut = orderSteps.map((_, at) => arena.enclosing[at]!.some(scope => tight[scope]))
   // ... and, placed from narrow to broad, always finds cells.
   const sizeOf = (at: number) => orderSteps[at]!.target.length
   const fits = (at: number) =>
@@ -177,9 +179,9 @@ function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
   const lineCount = lineSteps.length
   const listSums = new Float64Array(arena.scopes.length)
   sumScopes(arena, problem.list, listSums)
-  const nothing = new Float64Array(orderSteps.length)
   return orderSteps.flatMap((order, index): Jump[] => {
-    const thresholds = order.tiers.map(tier => tier.from).filter(from => from > 0)
+    const minimum = order.every?.minimum ?? 0
+    const thresholds = [...order.tiers.map(tier => tier.from), minimum].filter(from => from > 0)
     if (thresholds.length === 0 && !order.every) return []
     const measure = arena.measureOf[index]!
     const step = lineCount + index
@@ -190,39 +192,32 @@ function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
       const before = at - lineCount
       let most = 0
       if (at < lineCount) most = lineDiscount(arena, lineSteps[at]!, problem.list, problem.list, arena.masks[measure])
-      else if (arena.within[measure]![before] === 1) most = orderDiscount(arena, before, listSums, nothing)
+      else if (arena.within[measure]![before] === 1) most = orderDiscount(arena, before, listSums)
       const group = groupOf[at]!
       if (group < 0) free += most
       else groupMost[group] = Math.max(groupMost[group]!, most)
       reduction[at] = free + groupMost.reduce((sum, one) => sum + one, 0)
     }
-    return [{ step, reduction, openBetween: opensOf(thresholds, order.every) }]
+    const slack = arena.scopes[measure]!.length
+    return [{ step, reduction, slack, openBetween: opensOf(thresholds, order.every) }]
   })
 }
 
-function opensOf(
-  thresholds: readonly number[],
-  every: { amount: number; timesMax: number } | undefined,
-): Jump['openBetween'] {
-  if (!every) return (low, high) => thresholds.filter(from => low < from && from <= high)
+function opensOf(thresholds: readonly number[], every: Every | undefined): Jump['openBetween'] {
   return (low, high) => {
+    const open = thresholds.filter(from => low < from && from <= high)
+    if (!every) return open
     const first = Math.floor(Math.max(0, low) / every.amount) + 1
-    const last = Math.min(every.timesMax, Math.floor(high / every.amount))
-    return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => (first + at) * every.amount)
+    const last = Math.min(every.timesMax, Math.floor(high / every.amount), first + THRESHOLDS_MAX)
+    for (let times = first; times <= last; times++) open.push(times * every.amount)
+    return open
   }
 }
 
-/** What a scope costs now, before order step `at`. */
-export function costNow(
-  arena: Arena,
-  jump: Jump,
-  at: number,
-  amounts: Float64Array | undefined,
-  taken: Float64Array,
-): number {
-  const lineCount = arena.lineSteps.length
-  const scope = arena.measureOf[jump.step - lineCount]!
-  if (!amounts) return costBefore(arena, scope, at - lineCount, arena.sums, taken)
+/** What the scope that a jump measures costs now; unrounded while line steps are open. */
+export function costNow(arena: Arena, jump: Jump, amounts: Float64Array | undefined, left: Float64Array): number {
+  const scope = arena.measureOf[jump.step - arena.lineSteps.length]!
+  if (!amounts) return left[scope]!
   const cells = arena.scopes[scope]!
   arena.work += cells.length
   let sum = 0

@@ -25,7 +25,7 @@ export function promotionsOf(promotions: readonly VectorPromotion[], vector: Vec
         ...coupon,
         ...rule,
         when: clean({
-          basis: isOfOrder(rule) ? 'current' : undefined,
+          basis: isOfOrder(rule) && rule['kind'] !== 'gift' ? 'current' : undefined,
           ...whenOf(whole as VectorPromotion, vector),
           ...(rule['when'] as object | undefined),
         }),

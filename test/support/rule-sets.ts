@@ -34,7 +34,7 @@ function scopes(skus: readonly string[]): fc.Arbitrary<object | undefined> {
 }
 
 const percents = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constantFrom(12.5, 33.33, 100))
-const amounts = fc.integer({ min: 1, max: 900 })
+const amounts = fc.oneof(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1, max: 9 }))
 const units = fc.integer({ min: 1, max: 4 })
 
 function rewards(): fc.Arbitrary<object> {
@@ -124,7 +124,7 @@ function kinds(skus: readonly string[]): fc.Arbitrary<Record<string, unknown>> {
     fc.record({
       kind: fc.constant('threshold'),
       every: fc.record({
-        amount: fc.integer({ min: 200, max: 2000 }),
+        amount: fc.oneof(fc.integer({ min: 200, max: 2000 }), fc.integer({ min: 1, max: 9 })),
         off: fc.integer({ min: 1, max: 150 }),
         timesMax: optional(units),
       }),
@@ -150,7 +150,7 @@ function promotions(skus: readonly string[], { competing }: Sizes): fc.Arbitrary
       priority: fc.integer({ min: 0, max: 3 }),
       stage: optional(fc.constantFrom('item', 'shop', 'platform'), 25),
       basis: fc.constantFrom('list', 'current'),
-      minAmount: optional(fc.integer({ min: 1, max: 3000 }), 25),
+      minAmount: optional(fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 40 })), 35),
       code: optional(fc.constantFrom('A', 'B', 'C', 'D'), 25),
       amountMax: optional(fc.integer({ min: 50, max: 2000 }), 15),
     })
@@ -180,6 +180,7 @@ export function cases(sizes: Sizes, currency = 'EUR'): fc.Arbitrary<Case> {
       categories: fc.subarray(CATEGORIES, { minLength: 1, maxLength: 1 }),
       tags: fc.subarray(TAGS),
       selected: fc.oneof({ weight: 9, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
+      taxPercent: fc.constantFrom(undefined, 7, 20),
       floorPrice: optional(fc.integer({ min: 0, max: 800 }), 20),
     })
   return fc
@@ -190,15 +191,25 @@ export function cases(sizes: Sizes, currency = 'EUR'): fc.Arbitrary<Case> {
         maxLength: sizes.promotions,
         size: 'max',
       }),
-      codesMax: fc.integer({ min: 1, max: 3 }),
-      percentages: fc.constantFrom('sequential', 'sequential', 'parallel'),
+      codesMax: fc.integer({ min: 0, max: 3 }),
+      policy: fc.record({
+        percentages: fc.constantFrom('sequential', 'sequential', 'parallel'),
+        rounding: fc.record({
+          mode: fc.constantFrom('half-up', 'half-up', 'half-down', 'half-even', 'up', 'down'),
+          at: fc.constantFrom('line', 'line', 'unit'),
+          of: fc.constantFrom('discount', 'price'),
+        }),
+        split: fc.constantFrom('value', 'value', 'value-with-tax'),
+      }),
+      /** Prices of a few cents make every rounding count. */
+      cheap: fc.constantFrom(false, false, true),
       shippingFee: fc.constantFrom(0, 500),
     })
-    .map(({ lines, promotions: list, codesMax, percentages, shippingFee }) => ({
-      ruleSet: ruleSetOf({ currency, policy: { codesMax, percentages }, groups: GROUPS, promotions: list.map(named) }),
+    .map(({ lines, promotions: list, codesMax, policy, cheap, shippingFee }) => ({
+      ruleSet: ruleSetOf({ currency, policy: { codesMax, ...policy }, groups: GROUPS, promotions: list.map(named) }),
       cart: {
         currency,
-        lines,
+        lines: cheap ? lines.map(line => ({ ...line, unitPrice: line.unitPrice % 7, floorPrice: undefined })) : lines,
         codes: ['A', 'B', 'C'],
         buyer: { ordersPlaced: 0, groups: [] },
         shippingFee,
@@ -214,7 +225,7 @@ function named(promotion: Record<string, unknown>, at: number): Record<string, u
   const ofOrder = clean['per'] === 'order'
   const byLine = !ofOrder && !['threshold', 'gift', 'shipping'].includes(String(clean['kind']))
   if (clean['group'] === 'l0' && !byLine) delete clean['group']
-  if (byLine && clean['when']) clean['when'] = { ...clean['when'], basis: 'list' }
+  if ((byLine || clean['kind'] === 'gift') && clean['when']) clean['when'] = { ...clean['when'], basis: 'list' }
   if (ofOrder && clean['kind'] !== 'amount_off') delete clean['scope']
   return { id: `p${String(at).padStart(2, '0')}`, name: `promotion ${at}`, ...clean }
 }
