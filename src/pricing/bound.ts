@@ -12,7 +12,7 @@ import { costNow, riskBit, type Structure, THRESHOLDS_MAX } from './structure.ts
  *
  * Thresholds are the trouble: a completion may leave free steps out to reach one. Let `given` be by how much dearer its lines
  * are for that. It reaches at most the thresholds that lie within `given` of the run that takes everything; it costs at least
- * `kept * (given - cut) - slack` more (structure.ts; `cut`: what steps want to take off and find no room for); and a rival takes
+ * `kept * given - cut - slack` more (structure.ts; `cut`: what steps would take of it at once, having found no room before); and a rival takes
  * off at most its percentage of `given` more. The bound is the least of that over rows of intervals of `given`.
  */
 export interface Choice {
@@ -216,11 +216,11 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     let best = 0
     for (let at = 0; at < rising.length; at++) {
       const off = freeOrderSteps(first, rising[at]!)
-      const slackCut = cut
+      const wanting = cut
       const end = rising[at + 1] ?? Number.POSITIVE_INFINITY
       for (let given = rising[at]!; given < end; ) {
         const next = Math.min(end, Math.max(given * INTERVAL_GROWTH, given + 64))
-        const costs = Math.max(0, Math.floor((given - slackCut) * structure.kept) - structure.slack)
+        const costs = Math.max(0, Math.floor(given * structure.kept) - wanting - structure.slack)
         best = Math.max(best, off - costs + rivalsWith(next - 1))
         given = next
         if (given > MOST_GIVEN || (end === Number.POSITIVE_INFINITY && costs > off + rivalsWith(MOST_GIVEN))) break
@@ -263,7 +263,8 @@ const MOST_GIVEN = Number.MAX_SAFE_INTEGER / 4
 /** The largest share that a step takes of what more there is. */
 function largestRate(step: Step): number {
   if (step.kind === 'line') return step.how === 'percent' ? Math.max(...step.values) / WHOLE : 1
-  return Math.max(0, ...step.tiers.map(({ how, value }) => (how === 'percent' ? value / WHOLE : 1)))
+  // An amount that was cut for want of room takes all that there is more.
+  return Math.max(step.every ? 1 : 0, ...step.tiers.map(({ how, value }) => (how === 'percent' ? value / WHOLE : 1)))
 }
 
 /** The sum of the largest `most` of the first `count` values; reorders them. */
