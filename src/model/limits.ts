@@ -111,12 +111,14 @@ export const FIXED = {
   newPerAddressPerMinute: { guests: 6_000, accounts: 3_000 },
 
   pricingMsMax: 1_000,
+  /** Added to the priority number of the threads. */
+  pricingNice: 10,
   /** Carts of one task for a thread. */
   pricingBatchMax: 16,
   /** Results that an instance remembers. */
   pricingMemoMax: 1_000,
   /** Effort for one cart, in cells touched: 20 ms on a slow core (docs/performance.md). Counted, not timed: prices are the same everywhere. */
-  pricingWorkMax: 250_000,
+  pricingWorkMax: 120_000,
   /** Lines times promotions up to which a cart is priced where it is asked for, without a thread. */
   pricingInlineMax: 150,
   rulesPollMs: 1_000,

@@ -124,7 +124,11 @@ function rewardMistakes(one: Promotion): { part: string; detail: string }[] {
           ? [{ part: '/tiers', detail: 'must be all amounts or all percentages' }]
           : []),
       ]
-    default:
+    case 'percent_off':
+    case 'amount_off':
+    case 'fixed_price':
+    case 'buy_get':
+    case 'gift':
       return []
   }
 }

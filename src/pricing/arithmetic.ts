@@ -153,9 +153,9 @@ function largestRemainder(
   const sum = total > 0 ? total : members.length
   let rest = amount
   const remainders = members.map(at => {
-    const whole = share(amount, weightOf(at), sum, 'down')
-    parts[at] = (parts[at] ?? 0) + whole
-    rest -= whole
+    const down = share(amount, weightOf(at), sum, 'down')
+    parts[at] = (parts[at] ?? 0) + down
+    rest -= down
     return { at, remainder: remainderOf(amount, weightOf(at), sum) }
   })
   remainders.sort((a, b) => (a.remainder === b.remainder ? a.at - b.at : a.remainder > b.remainder ? -1 : 1))

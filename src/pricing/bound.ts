@@ -217,13 +217,13 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     for (let at = 0; at < rising.length; at++) {
       const off = freeOrderSteps(first, rising[at]!)
       const wanting = cut
-      const end = rising[at + 1] ?? Number.POSITIVE_INFINITY
-      for (let given = rising[at]!; given < end; ) {
-        const next = Math.min(end, Math.max(given * INTERVAL_GROWTH, given + 64))
+      const until = rising[at + 1] ?? Number.POSITIVE_INFINITY
+      for (let given = rising[at]!; given < until; ) {
+        const next = Math.min(until, Math.max(given * INTERVAL_GROWTH, given + 64))
         const costs = Math.max(0, Math.floor(given * structure.kept) - wanting - structure.slack)
         best = Math.max(best, off - costs + rivalsWith(next - 1))
         given = next
-        if (given > MOST_GIVEN || (end === Number.POSITIVE_INFINITY && costs > off + rivalsWith(MOST_GIVEN))) break
+        if (given > MOST_GIVEN || (until === Number.POSITIVE_INFINITY && costs > off + rivalsWith(MOST_GIVEN))) break
       }
     }
     return best

@@ -67,6 +67,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     maxThreads: threads,
     concurrentTasksPerWorker: 1,
     recordTiming: false,
+    niceIncrement: FIXED.pricingNice, // where cores are short, whoever waits for a price waits longer, not everybody
   })
   // A thread that fails outside a task must not take the process with it; the pool replaces the thread.
   piscina.on('error', () => undefined)

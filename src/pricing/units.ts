@@ -39,8 +39,10 @@ export function takesOf(promotion: Promotion, shelf: Shelf): Take[] {
       return bundle(promotion, shelf)
     case 'set':
       return setOfDifferent(promotion, pool)
-    case 'threshold':
-      return pool.map(piece => percentOff(piece, percentReached(promotion, shelf))).filter(take => take.value > 0)
+    case 'threshold': {
+      const percent = percentReached(promotion, shelf)
+      return percent > 0 ? pool.map(piece => percentOff(piece, percent)) : []
+    }
     case 'gift':
     case 'shipping':
       return []

@@ -139,13 +139,16 @@ export const catalogRows = {
         const part = products.slice(at, at + UPSERT_ROWS)
         await tx.run(UPSERT_PRODUCTS, [
           part.map(p => [
-            ...[p.sku, p.name, searchForm(p.name), p.price, p.category, version],
-            ...[
-              (p.tags ?? []).join(','),
-              p.listPrice ?? null,
-              p.floorPrice ?? null,
-              Math.round((p.taxPercent ?? 0) * 100),
-            ],
+            p.sku,
+            p.name,
+            searchForm(p.name),
+            p.price,
+            p.category,
+            version,
+            (p.tags ?? []).join(','),
+            p.listPrice ?? null,
+            p.floorPrice ?? null,
+            Math.round((p.taxPercent ?? 0) * 100),
           ]),
         ])
         onProgress(at + part.length)

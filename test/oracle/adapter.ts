@@ -72,7 +72,7 @@ function price(vector: Vector): Priced {
     const line = gifts.find(one => one.sku === gift.sku)
     return sum + Math.min(gift.quantity, line?.qty ?? 0) * (line?.unit_price ?? 0)
   }, 0)
-  const ids = own.map(promotions => promotions.map(({ id }) => String(id)))
+  const ids = own.map(promotions => promotions.map(({ id }) => id))
   return { ...calculation, giftsWorth: given, skus: cart.lines.map(line => line.sku), ids, onSale }
 }
 

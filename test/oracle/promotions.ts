@@ -13,7 +13,7 @@ export function promotionsOf(promotions: readonly VectorPromotion[], vector: Vec
     return actions.map((action, part): Rule => {
       const whole =
         promotion.kind === 'multi_action' ? { ...promotion, ...action, kind: kindOfAction(action) } : promotion
-      const rule = ruleOf(whole as VectorPromotion, vector)
+      const rule = ruleOf(whole, vector)
       const coupon = promotion['coupon'] ? { code: `code-${vector.promotions.indexOf(promotion)}` } : {}
       return clean({
         id: `p${at}.${part}`,
@@ -26,7 +26,7 @@ export function promotionsOf(promotions: readonly VectorPromotion[], vector: Vec
         ...rule,
         when: clean({
           basis: isOfOrder(rule) && rule['kind'] !== 'gift' ? 'current' : undefined,
-          ...whenOf(whole as VectorPromotion, vector),
+          ...whenOf(whole, vector),
           ...(rule['when'] as object | undefined),
         }),
       })
@@ -59,7 +59,7 @@ function clean<T extends Record<string, unknown>>(fields: T): T {
 }
 
 const listOf = (value: unknown): string[] | undefined =>
-  value === undefined || value === null ? undefined : Array.isArray(value) ? (value as string[]) : [String(value)]
+  value === undefined || value === null ? undefined : Array.isArray(value) ? (value as string[]) : [value as string]
 
 function scopeOf(promotion: VectorPromotion, prefix = ''): Record<string, unknown> | undefined {
   const product =

@@ -209,7 +209,7 @@ export function cases(sizes: Sizes, currency = 'EUR'): fc.Arbitrary<Case> {
       ruleSet: ruleSetOf({ currency, policy: { codesMax, ...policy }, groups: GROUPS, promotions: list.map(named) }),
       cart: {
         currency,
-        lines: cheap ? lines.map(line => ({ ...line, unitPrice: line.unitPrice % 7, floorPrice: undefined })) : lines,
+        lines: cheap ? lines.map(one => ({ ...one, unitPrice: one.unitPrice % 7, floorPrice: undefined })) : lines,
         codes: ['A', 'B', 'C'],
         buyer: { ordersPlaced: 0, groups: [] },
         shippingFee,

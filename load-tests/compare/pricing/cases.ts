@@ -98,6 +98,7 @@ function promotionOf(
   const part = (from: number, to: number) => Math.max(1, Math.round(value * (from + random() * (to - from))))
   const start = part(0.3, 0.7)
   const off = part(0.01, 0.03)
+  const step = part(0.01, 0.03)
   const basis = random() < currentShare ? 'current' : 'list'
   const onLines = (): Record<string, unknown> =>
     pick<Record<string, unknown>>([
@@ -141,8 +142,8 @@ function promotionOf(
       {
         kind: 'threshold',
         tiers: [
-          { from: start, amount: part(0.01, 0.03) },
-          { from: start * 2, amount: part(0.04, 0.06) },
+          { from: start, amount: step },
+          { from: start * 2, amount: step * 2 + 1 },
         ],
         when: { basis },
       },
