@@ -38,18 +38,11 @@ export function createPrices({ pricing, catalog, rules, metrics }: PricesDeps): 
   function schedule(userId: string, delayMs: number): void {
     // What does not fit is priced by whoever reads the cart next.
     if (stopped || waiting.has(userId) || waiting.size >= FIXED.repriceWaitingMax) return
-    const timer = setTimeout(
-      () => {
-        reprice(userId).then(
-          () => waiting.delete(userId),
-          () => {
-            waiting.delete(userId)
-            schedule(userId, Math.min(delayMs * 2, FIXED.repriceRetryMsMax))
-          },
-        )
-      },
-      delayMs * (0.5 + Math.random()),
-    )
+    const work = () => {
+      waiting.delete(userId) // so that a cart that cannot be priced again is put back
+      reprice(userId).catch(() => schedule(userId, Math.min(delayMs * 2, FIXED.repriceRetryMsMax)))
+    }
+    const timer = setTimeout(work, delayMs * (0.5 + Math.random()))
     timer.unref()
     waiting.set(userId, timer)
   }

@@ -381,6 +381,75 @@ describe('the price engine', () => {
       it(what, () => expect(priceWith(promotions, cart, more).totals.total).to.equal(total))
     }
 
+    const found: [string, object[], CartToPrice, number, object?][] = [
+      [
+        'a threshold that is reached only because lines are rounded',
+        [
+          { kind: 'percent_off', percent: 1 },
+          { kind: 'threshold', every: { amount: 3, off: 1 } },
+          { kind: 'percent_off', percent: 34, per: 'order', when: { minAmount: 2428, basis: 'current' } },
+        ],
+        cartOf([lineOf('s0', 4, 344), lineOf('s1', 1, 933), lineOf('s2', 1, 143)]),
+        // 2452 less 1 % of each line is 2428; less 34 % is 1602. The 817 for every 3 would leave it below the threshold.
+        1602,
+      ],
+      [
+        'units of the whole order, in groups only',
+        [{ kind: 'percent_off', percent: 50, per: 'order', units: { groupsOf: 3 } }],
+        cartOf([lineOf('a', 2, 100)]),
+        200,
+      ],
+      [
+        'one unit of the order',
+        [{ kind: 'amount_off', amount: 1000, units: { max: 1 } }],
+        cartOf([lineOf('a', 1, 100), lineOf('b', 1, 100)]),
+        100,
+      ],
+      [
+        'a minimum that is not reached any more',
+        [
+          { kind: 'percent_off', percent: 50, per: 'order' },
+          {
+            kind: 'threshold',
+            every: { amount: 10, off: 1 },
+            priority: 200,
+            when: { minAmount: 150, basis: 'current' },
+          },
+        ],
+        cartOf([lineOf('a', 2, 100)]),
+        100,
+      ],
+      [
+        'no code where codes are not accepted',
+        [{ kind: 'percent_off', percent: 50, code: 'A', exclusive: true }],
+        cartOf([lineOf('a', 1, 100)], { codes: ['A'] }),
+        100,
+        { policy: { codesMax: 0 } },
+      ],
+      [
+        'units rounded by themselves, never dearer for a cent less',
+        [
+          { kind: 'amount_off', amount: 1, per: 'line', priority: 1 },
+          { kind: 'percent_off', percent: 50 },
+        ],
+        cartOf([lineOf('a', 10, 1)]),
+        0,
+        { policy: { rounding: { at: 'unit' } } },
+      ],
+      [
+        'one off for every one, in carts of any size',
+        [
+          { kind: 'percent_off', percent: 50, per: 'order' },
+          { kind: 'threshold', every: { amount: 1, off: 1 }, priority: 200, when: { basis: 'current' } },
+        ],
+        cartOf([lineOf('a', 999, 100_000_000)]),
+        0,
+      ],
+    ]
+    for (const [what, promotions, cart, total, more] of found) {
+      it(what, () => expect(priceWith(promotions, cart, more).totals.total).to.equal(total))
+    }
+
     it('tax that is contained, and tax that is added', () => {
       const cart = cartOf([lineOf('a', 3, 333, { taxPercent: 20 })])
       expect(priceWith([], cart).totals).to.include({ tax: 167, total: 999 })
