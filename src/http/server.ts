@@ -122,6 +122,8 @@ function mount(app: Express, routes: readonly Route[], deps: ServerDeps, options
   const target: Pick<Router, Route['method']> = app
   for (const route of routes) {
     const parsers = route.body ? [requireJson, route.bodyBytesMax ? parseJson(route.bodyBytesMax) : standard] : []
+    // Who may not is told so before a large document of theirs is read.
+    if (route.session === 'operator') parsers.unshift(requireOperator(deps.operators))
     target[route.method](route.path, ...parsers, answerWith(route, deps, options))
   }
 }
@@ -173,7 +175,7 @@ function callOf(
   const header = (name: string) => request.get(name)
   const session = () => (found ??= find())
   return {
-    operatorToken: /^Bearer +(\S+)$/i.exec(header('authorization') ?? '')?.[1],
+    operatorToken: bearerOf(header('authorization')),
     traceId: String(response.getHeader('X-Trace-Id')),
     address: request.ip ?? 'unknown',
     token,
@@ -209,6 +211,15 @@ function send(response: ServerResponse, answer: Answer, secure: boolean): void {
   response.setHeader('Content-Type', 'application/json; charset=utf-8')
   response.setHeader('Content-Length', Buffer.byteLength(answer.body))
   response.end(answer.body)
+}
+
+const bearerOf = (header: string | undefined) => /^Bearer +(\S+)$/i.exec(header ?? '')?.[1]
+
+function requireOperator(operators: Operators): RequestHandler {
+  return async (request, _response, next) => {
+    await operators.require(bearerOf(request.get('authorization')))
+    next()
+  }
 }
 
 const requireJson: RequestHandler = (request, _response, next) => {

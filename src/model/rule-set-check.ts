@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { FIXED } from './limits.ts'
 import {
+  defaultStage,
   type Policy,
   type Promotion,
   policySchema,
@@ -60,6 +61,7 @@ function readableParts(document: unknown): Readable {
 function contradictionsOf({ groups, policy: { stages }, promotions }: Readable): Mistake[] {
   const mistakes: Mistake[] = []
   const seen = new Map<string, number>()
+  const places = new Map<string, { stage: string; priority: number }>()
   for (const [at, one] of promotions.entries()) {
     if (!one) continue
     const wrong = (part: string, detail: string) => mistakes.push({ path: `/promotions/${at}${part}`, detail })
@@ -71,6 +73,15 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
       wrong('/when/until', 'must be after from')
     if (one.group !== undefined && groups[one.group]?.scope === 'line' && !worksByLine(one))
       wrong('/group', 'excludes by line, which only a promotion that works line by line can do')
+    // One place for the whole group, or a member more would move the others.
+    if (one.group !== undefined && groups[one.group]?.scope === 'line') {
+      const own = { stage: one.stage ?? defaultStage(one, stages), priority: one.priority }
+      const place = places.get(one.group) ?? own
+      places.set(one.group, place)
+      const rule = `must be that of the other members of ${one.group}, which excludes by line`
+      if (own.stage !== place.stage) wrong('/stage', `${rule}: ${place.stage}`)
+      if (own.priority !== place.priority) wrong('/priority', `${rule}: ${place.priority}`)
+    }
     if (one.when?.basis === 'current' && one.kind === 'gift') wrong('/when/basis', 'must be list for a gift')
     if (one.when?.basis === 'current' && worksByLine(one))
       wrong('/when/basis', 'must be list: it works line by line, before anything is taken off the order')

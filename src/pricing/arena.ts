@@ -210,7 +210,7 @@ export function takeOff(arena: Arena, at: number, left: Float64Array, amount: nu
 /** The order steps from narrow to broad, so that the broad ones leave room for the narrow ones when amounts are put on cells. */
 export function narrowFirst(arena: Arena): number[] {
   return arena.orderSteps
-    .map((step, at) => ({ at, size: step.target.length }))
+    .map((step, at) => ({ at, size: step.breadth }))
     .sort((a, b) => a.size - b.size || a.at - b.at)
     .map(({ at }) => at)
 }

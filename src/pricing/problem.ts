@@ -63,6 +63,8 @@ export interface LineStep extends Common {
 export interface OrderStep extends Common {
   readonly kind: 'order'
   readonly target: Int32Array
+  /** Units of its target: how narrow it is. Not cells, which depend on how other promotions cut the lines. */
+  readonly breadth: number
   readonly measure: Int32Array
   /** Rising thresholds; the last that is reached counts. Empty for a gift. */
   readonly tiers: readonly Tier[]
@@ -131,13 +133,13 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   }
 }
 
-/** Of one stage and priority, what aims at fewer cells goes first. */
+/** Of one stage and priority, what aims at fewer units goes first. */
 function narrowFirstOf({ stageOf }: CompiledRules, steps: readonly OrderStep[]): OrderStep[] {
   return steps.toSorted(
     (a, b) =>
       stageOf(a.promotion) - stageOf(b.promotion) ||
       a.promotion.priority - b.promotion.priority ||
-      a.target.length - b.target.length,
+      a.breadth - b.breadth,
   )
 }
 

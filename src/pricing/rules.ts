@@ -9,7 +9,7 @@ import { compileScopes, isOnSale, type Scopes, type Shelf } from './shelf.ts'
  */
 export interface CompiledRules {
   readonly ruleSet: RuleSet
-  /** By stage, priority, id: the order of application. */
+  /** By stage, priority, group of lines, id: the order of application. */
   readonly promotions: readonly CompiledPromotion[]
   readonly scopes: Scopes
   /** Place of the stage of a promotion. */
@@ -32,27 +32,21 @@ export function compileRules(ruleSet: RuleSet): CompiledRules {
     until: promotion.when?.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(promotion.when.until),
   }))
   const stageOf = (one: Promotion) => stages.indexOf(one.stage ?? defaultStage(one, stages))
+  // Members of a group that excludes by line stand together: a line takes the best of them.
+  const lineGroupOf = ({ group = '' }: Promotion) => (ruleSet.groups[group]?.scope === 'line' ? group : '')
   promotions.sort((a, b) => {
     const [p, q] = [a.promotion, b.promotion]
-    return stageOf(p) - stageOf(q) || p.priority - q.priority || (p.id < q.id ? -1 : 1)
+    return (
+      stageOf(p) - stageOf(q) ||
+      p.priority - q.priority ||
+      compare(lineGroupOf(p), lineGroupOf(q)) ||
+      compare(p.id, q.id)
+    )
   })
-  const scopes = compileScopes(ruleSet.promotions)
-  return { ruleSet, promotions: lineGroupsTogether(promotions, ruleSet), scopes, stageOf }
+  return { ruleSet, promotions, scopes: compileScopes(ruleSet.promotions), stageOf }
 }
 
-/** Members of a group that excludes by line stand together, where the first of them stands: a line takes the best of them. */
-function lineGroupsTogether(promotions: readonly CompiledPromotion[], { groups }: RuleSet): CompiledPromotion[] {
-  const byLine = ({ promotion: { group } }: CompiledPromotion) => group !== undefined && groups[group]?.scope === 'line'
-  const ordered: CompiledPromotion[] = []
-  for (const one of promotions) {
-    if (ordered.includes(one)) continue
-    ordered.push(one)
-    if (byLine(one)) {
-      ordered.push(...promotions.filter(other => other !== one && other.promotion.group === one.promotion.group))
-    }
-  }
-  return ordered
-}
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
 
 export type RefusalCode =
   | 'not_started'

@@ -141,7 +141,18 @@ export function createStepBuilder(
     const floor = when?.basis === 'current' ? (when.minAmount ?? 0) : 0
     const tiers = reward.tiers.map(tier => ({ ...tier, from: Math.max(tier.from, floor) }))
     const amountMax = capOf(promotion)
-    return { kind: 'order', ...common(promotion), target, measure, ...reward, tiers, amountMax, rounding: mode }
+    const breadth = unitsIn(target)
+    return {
+      kind: 'order',
+      ...common(promotion),
+      target,
+      breadth,
+      measure,
+      ...reward,
+      tiers,
+      amountMax,
+      rounding: mode,
+    }
   }
 
   function sumOf(members: Int32Array): Minor {

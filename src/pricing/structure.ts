@@ -139,7 +139,7 @@ function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {
   const tight = scopes.map((_, scope) => room(scope) < together(active.filter(other => within[scope]![other] === 1)))
   const isCut = orderSteps.map((_, at) => arena.enclosing[at]!.some(scope => tight[scope]))
   // ... and, placed from narrow to broad, always finds cells.
-  const sizeOf = (at: number) => orderSteps[at]!.target.length
+  const sizeOf = (at: number) => orderSteps[at]!.breadth
   const fits = (at: number) =>
     room(targetOf[at]!) >= together(active.filter(other => sizeOf(other) <= sizeOf(at) && meet(at, other)))
   const isAmount = (at: number) => orderSteps[at]!.tiers.every(tier => tier.how === 'amount')

@@ -40,6 +40,11 @@ describe('promotions over HTTP', () => {
       }
     })
 
+    it('are refused to others before their document is read', async () => {
+      const { status } = await me.post('/v1/rule-sets', 'this is no JSON')
+      expect(status).to.equal(403)
+    })
+
     it('refuse a rule set with five mistakes naming all five; the old one stays in force', async () => {
       const before = await putInForce([offer({})])
       const { status, body } = await operator.post('/v1/rule-sets', {

@@ -225,6 +225,7 @@ function named(promotion: Record<string, unknown>, at: number): Record<string, u
   const ofOrder = clean['per'] === 'order'
   const byLine = !ofOrder && !['threshold', 'gift', 'shipping'].includes(String(clean['kind']))
   if (clean['group'] === 'l0' && !byLine) delete clean['group']
+  if (clean['group'] === 'l0') Object.assign(clean, { stage: 'item', priority: 1 })
   if ((byLine || clean['kind'] === 'gift') && clean['when']) clean['when'] = { ...clean['when'], basis: 'list' }
   if (ofOrder && clean['kind'] !== 'amount_off') delete clean['scope']
   return { id: `p${String(at).padStart(2, '0')}`, name: `promotion ${at}`, ...clean }

@@ -56,6 +56,14 @@ describe('a rule set', () => {
       '/promotions/0/group',
     ],
     [
+      'with a group by line that stands in two places',
+      {
+        ...withPromotions({ ...good, group: 'g' }, { ...good, id: 'second', group: 'g', priority: 3 }),
+        groups: { g: { scope: 'line' } },
+      },
+      '/promotions/1/priority',
+    ],
+    [
       'with an exclusive one in a group',
       withPromotions({ ...good, exclusive: true, group: 'g' }),
       '/promotions/0/exclusive',
