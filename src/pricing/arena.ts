@@ -133,24 +133,26 @@ export function lineDiscount(
   return off
 }
 
-/** Rounds what is taken off each line to whole minor units, and its cells so that they add up to that: largest remainder. */
+/**
+ * Rounds what is taken off each line to whole minor units. What is taken off the cells up to one is rounded in the same way, so
+ * that a part of a line has the same price however other promotions cut the rest.
+ */
 export function roundLines(arena: Arena, amounts: Float64Array, into: Float64Array): void {
   const { list, lineOf, rounding } = arena.problem
   arena.work += list.length
   for (let first = 0, end = 0; first < list.length; first = end) {
     let off = 0
     for (end = first; end < list.length && lineOf[end] === lineOf[first]; end++) off += list[end]! - amounts[end]!
-    let left = whole(off, rounding)
-    if (end - first === 1) {
-      into[first] = list[first]! - left
-      continue
+    const left = whole(off, rounding)
+    const mode = rounding !== 'half-even' ? rounding : left === whole(off, 'half-up') ? 'half-up' : 'half-down'
+    let upTo = 0
+    let given = 0
+    for (let cell = first; cell < end; cell++) {
+      upTo += list[cell]! - amounts[cell]!
+      const rounded = cell === end - 1 ? left : whole(upTo, mode)
+      into[cell] = list[cell]! - (rounded - given)
+      given = rounded
     }
-    const offs = Array.from({ length: end - first }, (_, at) => list[first + at]! - amounts[first + at]!)
-    const parts = offs.map(part => whole(part, 'down'))
-    for (const part of parts) left -= part
-    const byRest = [...parts.keys()].sort((a, b) => offs[b]! - parts[b]! - (offs[a]! - parts[a]!) || a - b)
-    for (const at of byRest.slice(0, left)) parts[at] = parts[at]! + 1
-    for (const [at, part] of parts.entries()) into[first + at] = list[first + at]! - part
   }
 }
 

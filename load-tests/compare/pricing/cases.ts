@@ -166,5 +166,7 @@ function promotionOf(
           () => ({ ...onLines(), ...(random() < 0.2 ? { exclusive: true } : {}) }),
           () => ({ ...onOrder(), ...(random() < 0.2 ? { stops: true } : {}) }),
         ])()
-  return { id: `p${at}`, name: `promotion ${at}`, ...(random() < 0.3 ? { priority: whole(90, 110) } : {}), ...what }
+  // The members of a group by line share one place.
+  const place = random() < 0.3 && what['group'] !== 'offers' ? { priority: whole(90, 110) } : {}
+  return { id: `p${at}`, name: `promotion ${at}`, ...place, ...what }
 }
