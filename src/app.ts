@@ -15,6 +15,13 @@ import { createHandover } from './cart/handover.ts'
 import { createPrices } from './cart/prices.ts'
 import { createQuotes } from './cart/quotes.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
+import { createAllowances } from './checkout/allowances.ts'
+import { createPlacing, type OnStep } from './checkout/checkout.ts'
+import { createInventory } from './checkout/inventory.ts'
+import { createOrders } from './checkout/orders.ts'
+import { watchSales } from './checkout/sales.ts'
+import { startSettlement } from './checkout/settlement.ts'
+import { createStock, type Stock } from './checkout/stock.ts'
 import { createPromotions } from './catalog/promotions.ts'
 import { createProducts } from './catalog/products.ts'
 import { watchRules } from './catalog/rules-watch.ts'
@@ -30,6 +37,7 @@ import { startHousekeeping } from './ops/housekeeping.ts'
 import { createPricing } from './pricing/pool.ts'
 import { createSessions } from './sessions/sessions.ts'
 import { createThrottle } from './sessions/throttle.ts'
+import { createWaitingRoom } from './sessions/waiting-room.ts'
 import { openDatabase } from './store/database.ts'
 import { createIds } from './store/ids.ts'
 import { shardName } from './store/migrate.ts'
@@ -40,7 +48,15 @@ import { createMetrics } from './telemetry/metrics.ts'
 /** The composition root: the only place that opens and wires things. What it opens, `close` undoes, last first. */
 export type App = Awaited<ReturnType<typeof createApp>>
 
-export async function createApp(config: Config, servers: ServerAddresses, log: Log) {
+export interface AppOptions {
+  readonly saleProofKey?: string | undefined
+  /** For tests that stop the process between two steps of an order. */
+  readonly onStep?: OnStep
+  /** For tests that compare with another way to keep stock. */
+  readonly stock?: Stock
+}
+
+export async function createApp(config: Config, servers: ServerAddresses, log: Log, options: AppOptions = {}) {
   const closers = createClosers()
   try {
     const { limits, currency } = config
@@ -129,6 +145,22 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const quotes = createQuotes({ global, pricing, currency })
     const promotions = createPromotions(global, currency)
     const operators = createOperators(global)
+
+    const { onStep = () => undefined } = options
+    const stock = options.stock ?? createStock({ router, instance: config.instanceIndex, metrics })
+    const inventory = createInventory({ router })
+    const settlement = startSettlement({ router, stock, metrics, log })
+    closers.push(settlement.stop)
+    const allowances = createAllowances({ stock, inventory, pricing, log })
+    closers.push(allowances.stop)
+    const room = createWaitingRoom(sessionsRedis)
+    const sales = watchSales({ global, router, stock, room, pricing, proofKey: options.saleProofKey, log })
+    closers.push(sales.stop)
+    const paymentS = config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined
+    const placing = createPlacing({
+      ...{ router, stock, sales, allowances, funnel, pricing, prices, quotes, currency, paymentS, metrics, onStep },
+    })
+    const orders = createOrders({ router, stock, settlement, funnel, pricing, onStep })
     const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })
 
     const server = createServer(
@@ -140,6 +172,11 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
         quotes,
         promotions,
         operators,
+        placing,
+        orders,
+        stock,
+        sales,
+        productOf: pricing.product,
         rulesVersion: pricing.rulesVersion,
         drain,
         metrics,
@@ -154,7 +191,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
         trustedProxies: config.trustedProxies,
       },
     )
-    const opsServer = createOpsServer({ health, metrics, version, startedAt: new Date() })
+    const opsServer = createOpsServer({ health, inventory, metrics, version, startedAt: new Date() })
 
     return {
       server,
@@ -164,6 +201,12 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       registrations,
       promotions,
       operators,
+      catalog: watch,
+      stock,
+      inventory,
+      allowances,
+      sales,
+      settlement,
       rules,
       passwords,
       global,

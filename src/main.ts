@@ -19,7 +19,7 @@ if (!secrets.servers) {
   process.exit(1)
 }
 
-const app = await createApp(config, secrets.servers, log)
+const app = await createApp(config, secrets.servers, log, { saleProofKey: secrets.saleProofKey })
 await app.listen()
 log.info({ port: config.instancePort + config.instanceIndex }, 'serving')
 process.send?.('ready')

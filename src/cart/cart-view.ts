@@ -31,9 +31,15 @@ export interface CartView {
 }
 
 /** What a cart holds: what edits change and prices are calculated from. */
-export interface CartContents {
+export interface CartContents extends Purchases {
   readonly lines: Lines
   readonly codes: readonly string[]
+}
+
+/** What its owner has bought before, as far as promotions ask. */
+export interface Purchases {
+  readonly ordersPlaced: number
+  readonly uses: Readonly<Record<string, number>>
 }
 
 const SEPARATOR = ',\n'
@@ -58,7 +64,7 @@ export function renderCart(
 export function renderUnpriced(
   version: number,
   currency: string,
-  contents: CartContents,
+  contents: Pick<CartContents, 'lines' | 'codes'>,
   listPrices: PricedCart,
   last: { readonly totals: string; readonly pricedAtMs: number },
 ): RenderedCart {
@@ -98,6 +104,7 @@ function render(
         discount: price?.discount,
         total: price?.total,
         available: price?.available,
+        left: line.left,
       })
     })
     chunks.push(chunk.join(SEPARATOR))

@@ -241,8 +241,7 @@ export function createCarts(deps: CartsDeps) {
     async explain(userId: string): Promise<PricedCart & { readonly version: number }> {
       const stored = await cartRows.load(router.of(userId), userId)
       if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
-      const { lines, codes, buyerGroup, version } = stored
-      return { ...(await pricing.price({ lines, codes, buyerGroup, explain: true })), version }
+      return { ...(await pricing.price({ ...stored, explain: true })), version: stored.version }
     },
     undoMerge: (request: ChangeRequest) => handover.undo(request),
     /** What somebody without a session sees. */

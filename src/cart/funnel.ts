@@ -9,7 +9,14 @@ import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/dat
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
+import {
+  type CartContents,
+  pageOf,
+  type Purchases,
+  type RenderedCart,
+  renderCart,
+  renderUnpriced,
+} from './cart-view.ts'
 import type { FencedWrite, SetFence } from './fenced-write.ts'
 import type { Prices } from './prices.ts'
 
@@ -33,6 +40,8 @@ export interface Plan {
   readonly lines: Lines
   /** Without codes they stay as they are. */
   readonly codes?: readonly string[]
+  /** What its owner has bought, where that changes too. */
+  readonly purchases?: Purchases
   /** A code that must be one of the shop's for the plan to be accepted. */
   readonly mustKnow?: string
   /** Products that must be on sale for the plan to be accepted, with the place in the request that names each. */
@@ -76,7 +85,7 @@ export interface FunnelDeps {
 /** What one attempt wants to write on top of one stored version. */
 interface Prepared {
   readonly rendered: RenderedCart
-  readonly codes: readonly string[]
+  readonly contents: CartContents
   readonly isPriced: boolean
   readonly difference: LineDifference
   readonly changed: boolean
@@ -150,8 +159,10 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
       })
     }
     const planned = await plan(current)
-    const contents = { lines: planned.lines, codes: planned.codes ?? current.codes }
-    const edited = contents.lines !== current.lines || contents.codes !== current.codes
+    const { ordersPlaced, uses } = planned.purchases ?? current
+    const contents = { lines: planned.lines, codes: planned.codes ?? current.codes, ordersPlaced, uses }
+    const edited =
+      contents.lines !== current.lines || contents.codes !== current.codes || planned.purchases !== undefined
     const priced = await prices.of(current, contents)
     if (!priced.isPriced) prices.later(request.userId)
     refuseUnknown(planned, priced.cart.lines)
@@ -169,7 +180,7 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
     const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
     return {
       rendered,
-      codes: contents.codes,
+      contents,
       isPriced: priced.isPriced,
       difference: differenceOf(current.lines, contents.lines),
       changed,
@@ -204,7 +215,7 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
     }
     if (prepared.changed) {
       const digest = prepared.isPriced ? rendered.digest : UNPRICED
-      if (!(await cartRows.advance(tx, userId, current.version, { ...rendered, codes: prepared.codes, digest })))
+      if (!(await cartRows.advance(tx, userId, current.version, { ...rendered, ...prepared.contents, digest })))
         throw new LostRace()
       const [fenced, written] = await Promise.allSettled([
         setFence(rendered.version, token),

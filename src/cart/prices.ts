@@ -48,10 +48,10 @@ export function createPrices({ pricing, catalog, rules, metrics }: PricesDeps): 
   }
 
   return {
-    async of(current, { lines, codes }) {
+    async of(current, { lines, codes, ordersPlaced, uses }) {
       await catalog.atLeast(current.catalogVersion)
       await rules.atLeast(current.rulesStamp)
-      const request = { lines, codes, buyerGroup: current.buyerGroup }
+      const request = { lines, codes, buyerGroup: current.buyerGroup, ordersPlaced, uses }
       try {
         return { cart: await pricing.price(request), isPriced: true }
       } catch (error) {

@@ -38,6 +38,8 @@ export interface Config {
   readonly pricingInline: 'auto' | 'always' | 'never'
   readonly repriceSpreadMs: number
   readonly shippingFee: number
+  readonly payment: 'none' | 'two-step'
+  readonly paymentMinutes: number
   readonly mergeRule: MergeRule
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
@@ -50,6 +52,7 @@ export interface Config {
 export interface Secrets {
   readonly servers: ServerAddresses | undefined
   readonly seedPassword: string
+  readonly saleProofKey: string | undefined
 }
 
 export interface ServerAddresses {
@@ -142,6 +145,8 @@ export function loadConfig(
     pricingInline: values.pricingInline ?? 'auto',
     repriceSpreadMs: values.repriceSpreadMs ?? 5_000,
     shippingFee: values.shippingFee ?? 0,
+    payment: values.payment ?? 'none',
+    paymentMinutes: values.paymentMinutes ?? 15,
     mergeRule: values.mergeRule ?? 'larger',
     sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
     sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,
@@ -151,7 +156,8 @@ export function loadConfig(
   }
   checkPorts(config, mistakes)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
-  return { config: Object.freeze(config), secrets: { servers, seedPassword: values.seedPassword ?? 'cartload-demo' } }
+  const { seedPassword = 'cartload-demo', saleProofKey } = values
+  return { config: Object.freeze(config), secrets: { servers, seedPassword, saleProofKey } }
 }
 
 /** Every port that the embedded stack takes, with the setting that moves it. */

@@ -148,6 +148,25 @@ export const SETTINGS = {
     whole(0, 1_000_000),
     '0',
   ),
+  payment: set(
+    'CARTLOAD_PAYMENT',
+    "none: an order is confirmed when it is placed. two-step: it holds its stock until the shop's server says that it was paid.",
+    oneOf(['none', 'two-step']),
+    'none',
+  ),
+  paymentMinutes: set(
+    'CARTLOAD_PAYMENT_MINUTES',
+    'How long an order waits for its payment; then what it holds is free again.',
+    whole(1, 10_080),
+    '15',
+  ),
+  saleProofKey: set(
+    'CARTLOAD_SALE_PROOF_KEY',
+    'With it the shop signs proofs that somebody is a person, for sales that ask for one (docs/orders.md).',
+    z.string().min(16, 'must have at least 16 characters'),
+    '',
+    true,
+  ),
   mergeRule: set(
     'CARTLOAD_MERGE_RULE',
     'Quantity of a line that stands in the cart of the guest and of the user at login.',

@@ -1,10 +1,19 @@
 import { createServer as createHttpServer, type Server } from 'node:http'
 import express from 'express'
+import type { Inventory } from '../checkout/inventory.ts'
 import type { Health } from '../ops/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
 /** The operations port: for the machine's own eyes. It is bound to loopback and never behind nginx. */
-export function createOpsServer(deps: { health: Health; metrics: Metrics; version: string; startedAt: Date }): Server {
+export interface OpsDeps {
+  readonly health: Health
+  readonly inventory: Inventory
+  readonly metrics: Metrics
+  readonly version: string
+  readonly startedAt: Date
+}
+
+export function createOpsServer(deps: OpsDeps): Server {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -22,6 +31,10 @@ export function createOpsServer(deps: { health: Health; metrics: Metrics; versio
       node: process.version,
       startedAt: deps.startedAt.toISOString(),
     })
+  })
+  app.get('/ops/stock/invariants', async (_request, response) => {
+    const report = await deps.inventory.invariants()
+    response.status(report.holds ? 200 : 503).json(report)
   })
   app.get('/metrics', async (_request, response) => {
     response.type(deps.metrics.registry.contentType).send(await deps.metrics.registry.metrics())

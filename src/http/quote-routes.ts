@@ -10,11 +10,9 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
     { lines, codes }: { lines: readonly { sku: string; quantity: number }[]; codes: readonly string[] },
     call: Call,
   ) {
-    const quantities = new Map<string, number>()
-    for (const { sku, quantity } of lines) quantities.set(sku, (quantities.get(sku) ?? 0) + quantity)
     const session = await call.session()
     return {
-      lines: [...quantities].map(([sku, quantity]) => ({ sku, quantity, selected: true })),
+      lines: quantitiesOf(lines),
       codes,
       buyerGroup: session?.kind ?? 'guest',
     }
@@ -61,6 +59,13 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
       },
     }),
   ]
+}
+
+/** Lines with one entry for each product. */
+export function quantitiesOf(lines: readonly { readonly sku: string; readonly quantity: number }[]) {
+  const quantities = new Map<string, number>()
+  for (const { sku, quantity } of lines) quantities.set(sku, (quantities.get(sku) ?? 0) + quantity)
+  return [...quantities].map(([sku, quantity]) => ({ sku, quantity, selected: true }))
 }
 
 /** The part of a price that carts, quotes and explanations have in common. */

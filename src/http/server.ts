@@ -8,8 +8,13 @@ import type { Carts } from '../cart/carts.ts'
 import type { Quotes } from '../cart/quotes.ts'
 import type { Promotions } from '../catalog/promotions.ts'
 import type { Products } from '../catalog/products.ts'
+import type { Placing } from '../checkout/checkout.ts'
+import type { Orders } from '../checkout/orders.ts'
+import type { Sales } from '../checkout/sales.ts'
+import type { Stock } from '../checkout/stock.ts'
 import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
+import type { Product } from '../model/product.ts'
 import type { Drain } from '../ops/drain.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -20,10 +25,12 @@ import { clearCookie, readCredentials, refuseForeignOrigin, setCookie } from './
 import { documentationRouter } from './documentation.ts'
 import { errorHandler } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
+import { orderRoutes } from './order-routes.ts'
 import { promotionRoutes } from './promotion-routes.ts'
 import { quoteRoutes } from './quote-routes.ts'
 import { type Answer, type Call, readInput, type Route } from './route.ts'
 import { createSchemas } from './schemas.ts'
+import { stockRoutes } from './stock-routes.ts'
 
 /** Owns Express. Middleware and routes in the order in which a request meets them, on one screen. */
 export interface ServerDeps {
@@ -34,6 +41,11 @@ export interface ServerDeps {
   readonly quotes: Quotes
   readonly promotions: Promotions
   readonly operators: Operators
+  readonly placing: Placing
+  readonly orders: Orders
+  readonly stock: Stock
+  readonly sales: Sales
+  productOf(sku: string): Product | undefined
   rulesVersion(): number
   readonly drain: Drain
   readonly metrics: Metrics
@@ -82,6 +94,8 @@ export function allRoutes(
   return [
     ...cartRoutes(deps.carts, deps.logins, schemas, currency),
     ...quoteRoutes(deps.quotes, schemas, currency),
+    ...orderRoutes(deps, schemas),
+    ...stockRoutes(deps, schemas),
     ...catalogRoutes(deps.products, schemas),
     ...accountRoutes(deps.registrations, deps.logins, schemas),
     ...promotionRoutes(deps, schemas),

@@ -6,20 +6,34 @@
 export type ErrorCode =
   | 'invalid_request'
   | 'malformed_body'
+  | 'idempotency_key_required'
   | 'session_required'
   | 'session_ended'
   | 'credentials_invalid'
   | 'forbidden_origin'
   | 'operator_required'
+  | 'admission_required'
+  | 'buyer_refused'
   | 'route_not_found'
   | 'product_not_found'
   | 'line_not_found'
   | 'merge_not_found'
   | 'rules_not_found'
+  | 'order_not_found'
+  | 'stock_not_found'
+  | 'sale_not_found'
   | 'method_not_allowed'
   | 'email_taken'
   | 'cursor_stale'
   | 'idempotency_in_flight'
+  | 'cart_changed'
+  | 'total_changed'
+  | 'out_of_stock'
+  | 'purchase_limit'
+  | 'order_pending'
+  | 'order_state'
+  | 'order_given_up'
+  | 'sale_not_started'
   | 'idempotency_mismatch'
   | 'version_mismatch'
   | 'body_too_large'
@@ -28,6 +42,8 @@ export type ErrorCode =
   | 'cart_lines_max'
   | 'line_quantity_max'
   | 'code_unknown'
+  | 'nothing_to_order'
+  | 'refund_invalid'
   | 'codes_max'
   | 'rules_invalid'
   | 'quote_invalid'
@@ -45,12 +61,14 @@ export interface FieldError {
   readonly detail: string
 }
 
+export type ExtraValue = string | number | readonly Readonly<Record<string, string | number>>[]
+
 export interface AppErrorOptions {
   readonly errors?: readonly FieldError[]
   /** Seconds after which a retry makes sense; becomes `Retry-After`. */
   readonly retryAfterS?: number
   /** Further members of the problem document, such as the version a cart really has. */
-  readonly extra?: Readonly<Record<string, string | number>>
+  readonly extra?: Readonly<Record<string, ExtraValue>>
   readonly cause?: unknown
 }
 
@@ -59,7 +77,7 @@ export class AppError extends Error {
   readonly code: ErrorCode
   readonly errors: readonly FieldError[]
   readonly retryAfterS: number | undefined
-  readonly extra: Readonly<Record<string, string | number>>
+  readonly extra: Readonly<Record<string, ExtraValue>>
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })

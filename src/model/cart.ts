@@ -13,6 +13,8 @@ export interface CartLine {
   readonly note: string
   /** Place in the cart; grows with each new line, so the order of lines never changes. */
   readonly position: number
+  /** What was left of it when the line could not be ordered; gone as soon as the line's quantity is changed. */
+  readonly left?: number
 }
 
 export type Lines = readonly CartLine[]
@@ -42,7 +44,7 @@ export function addLines(wanted: readonly Wanted[], limits: Limits): Edit {
       const sum = (present?.quantity ?? 0) + quantity
       if (sum > limits.lineQuantityMax)
         throw quantityTooLarge(sku, sum, limits, wanted.length === 1 ? undefined : index)
-      bySku.set(sku, present ? { ...present, quantity: sum } : newLine(sku, quantity, position++))
+      bySku.set(sku, present ? { ...unmarked(present), quantity: sum } : newLine(sku, quantity, position++))
     }
     return checkCount([...bySku.values()], limits)
   }
@@ -64,7 +66,7 @@ export function setLine(sku: string, change: LineChange, limits: Limits): Edit {
       throw new AppError('line_not_found', `The cart has no line for '${sku}'.`, { extra: { sku } })
     }
     const before = present ?? newLine(sku, change.quantity ?? 1, nextPosition(lines))
-    const after = { ...before, ...change }
+    const after = { ...(change.quantity === undefined ? before : unmarked(before)), ...change }
     if (!present) return checkCount([...lines, after], limits)
     return sameLine(present, after) ? lines : lines.map(line => (line === present ? after : line))
   }
@@ -73,6 +75,28 @@ export function setLine(sku: string, change: LineChange, limits: Limits): Edit {
 /** Takes a line away; nothing happens where there is none. */
 export function removeLine(sku: string): Edit {
   return lines => (lines.some(line => line.sku === sku) ? lines.filter(line => line.sku !== sku) : lines)
+}
+
+/** Takes away what was ordered: a line goes when nothing more of it is wanted. */
+export function takeOrdered(ordered: readonly Wanted[]): Edit {
+  const units = new Map(ordered.map(({ sku, quantity }) => [sku, quantity]))
+  return lines =>
+    lines.flatMap(line => {
+      const rest = line.quantity - (units.get(line.sku) ?? 0)
+      if (rest === line.quantity) return [line]
+      return rest > 0 ? [{ ...unmarked(line), quantity: rest }] : []
+    })
+}
+
+/** Marks lines that could not be ordered with what was left of each. */
+export function markShort(left: ReadonlyMap<string, number>): Edit {
+  return lines => {
+    const marked = lines.map(line => {
+      const units = left.get(line.sku)
+      return units === undefined || units === line.left ? line : { ...line, left: units }
+    })
+    return marked.some((line, at) => line !== lines[at]) ? marked : lines
+  }
 }
 
 export const clearLines: Edit = lines => (lines.length === 0 ? lines : [])
@@ -118,7 +142,11 @@ export function newLine(sku: string, quantity: number, position: number): CartLi
 }
 
 function sameLine(a: CartLine, b: CartLine): boolean {
-  return a.quantity === b.quantity && a.selected === b.selected && a.note === b.note && a.position === b.position
+  return (['quantity', 'selected', 'note', 'position', 'left'] as const).every(field => a[field] === b[field])
+}
+
+function unmarked({ left: _, ...line }: CartLine): CartLine {
+  return line
 }
 
 function checkCount(lines: Lines, limits: Limits): Lines {

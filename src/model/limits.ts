@@ -130,6 +130,42 @@ export const FIXED = {
   quoteMs: 15 * 60_000,
   quoteCharsMax: 2_000,
   ruleSetsListed: 100,
+
+  /** Stock operations of one item that may wait in one instance, and that go into one transaction. */
+  stockQueueMax: 5_000,
+  stockBatchMax: 256,
+  stockBuckets: 4,
+  stockUnitsMax: 1_000_000_000_000,
+  /** For how long an instance remembers that an item has run out. */
+  soldOutMs: 250,
+  stockReadMs: 500,
+  stockReadsMax: 10_000,
+  /** How long making an order may take, and more for each item; then others settle what it holds. */
+  orderMs: 3_500,
+  orderPerItemMs: 20,
+  /** A key whose order was given up may be tried this often again. */
+  orderAttemptsMax: 8,
+  orderLease: 'settlement',
+  orderLeaseS: 2,
+  settleEveryMs: 300,
+  settleBatchMax: 200,
+  refundsPerOrderMax: 50,
+  ordersPageMax: 100,
+  invariantsListedMax: 100,
+  usagePollMs: 1_000,
+
+  salePollMs: 1_000,
+  saleStockMs: 200,
+  salesOpenMax: 100,
+  /** A place that has come up must be taken within this, and used within the other. */
+  admissionUntakenMs: 15_000,
+  admissionMs: 60_000,
+  queuePollMsMin: 300,
+  queuePollMsMax: 5_000,
+  /** Places that come up at once at most; more come with the next look at the stock. */
+  admitAtOnceMax: 2_000,
+  queueKeepS: 24 * 3_600,
+  accountAgeMaxS: 10 * 365 * 86_400,
   /** Clocks of machines may differ by this much. */
   clockSkewMs: 60_000,
   touchEveryMs: 60_000,
@@ -144,6 +180,8 @@ export function checkLimits(limits: Limits): Limits {
   assert(FIXED.cacheModePollMs * 2 < FIXED.cacheModeLeaseMs, 'a lease must survive one lost renewal')
   assert(FIXED.fenceAbandonedMs > FIXED.idleTransactionS * 1000, 'a fence is given up only after its transaction is')
   assert(FIXED.fenceMs > FIXED.fenceAbandonedMs, 'a fence must outlive the wait for its writer')
+  assert(FIXED.orderMs + FIXED.settleEveryMs + 1_000 < 5_000, 'what a dead process leaves is settled within 5 s')
+  assert(FIXED.orderLeaseS * 1000 < FIXED.orderMs, 'another settles before anything is due')
   assert(limits.statementMsMax > FIXED.lockWaitS * 1000, 'a lock wait must end in the server, not in the client')
   return Object.freeze(limits)
 }

@@ -13,7 +13,15 @@ export interface Product {
   /** No promotion brings a unit below this. */
   readonly floorPrice?: Minor
   readonly taxPercent?: number
+  /** How its stock is counted; `none` where it is not said. */
+  readonly stock?: StockMode
+  /** The stock it is taken from, where that is not its own: products that share one have the same. */
+  readonly stockItem?: string
 }
+
+/** `none`: sold without counting. `track`: taken when an order is confirmed. `reserve`: held from the moment of ordering. */
+export const STOCK_MODES = ['none', 'track', 'reserve'] as const
+export type StockMode = (typeof STOCK_MODES)[number]
 
 /** A product code: visible ASCII, single spaces inside. */
 export const SKU_FORM = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/

@@ -5,7 +5,16 @@ import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import { NO_RULES, type RuleSet } from '../model/promotion.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { type CartRequest, type Catalog, listPriceCart, type PricedCart, priceCart, type Rules } from './price.ts'
+import {
+  type CartRequest,
+  type Catalog,
+  type GivenAway,
+  listPriceCart,
+  NOTHING_GIVEN,
+  type PricedCart,
+  priceCart,
+  type Rules,
+} from './price.ts'
 import { compileRules } from './rules.ts'
 import { packRules, packSnapshot, type RulesSnapshot, type Snapshot } from './snapshot.ts'
 import { packCart, type PricingResult, type PricingTask } from './worker.ts'
@@ -24,10 +33,13 @@ export interface Pricing {
   /** Switches to a rule set, or to another stamp of the same (promotions have started or ended). */
   useRules(version: number, stamp: number, ruleSet: RuleSet): void
   useStamp(stamp: number): void
+  /** What limited promotions have given away. */
+  useUsage(usage: GivenAway): void
   catalogVersion(): number
   rulesVersion(): number
   rulesStamp(): number
   ruleSet(): RuleSet
+  product(sku: string): Product | undefined
   /** @throws AppError `overloaded` when too many wait, `unavailable` when a thread failed or the deadline passed */
   price(request: CartRequest): Promise<PricedCart>
   /** Without promotions, at once, whatever the threads do. @throws AppError `unavailable` without a catalogue */
@@ -78,7 +90,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   let packedCatalog: Snapshot | undefined
   let catalog: Catalog | undefined
   let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
-  let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)) }
+  let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
   const memo = createMemo(FIXED.pricingMemoMax)
   const queue: Job[] = []
   let running = 0
@@ -142,7 +154,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
       return false
     })
     if (jobs.length === 0 || !packedCatalog) return
-    const task = { catalog: packedCatalog, rules: packedRules, terms, carts: jobs.map(job => packCart(job.request)) }
+    const carts = jobs.map(job => packCart(job.request))
+    const task = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts }
     try {
       const results = await piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) })
       for (const [at, job] of jobs.entries()) {
@@ -164,16 +177,20 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     },
     useRules(version, stamp, ruleSet) {
       packedRules = packRules(version, stamp, ruleSet)
-      rules = { version, stamp, compiled: compileRules(ruleSet) }
+      rules = { ...rules, version, stamp, compiled: compileRules(ruleSet) }
     },
     useStamp(stamp) {
       packedRules = { ...packedRules, stamp }
       rules = { ...rules, stamp }
     },
+    useUsage(usage) {
+      rules = { ...rules, usage }
+    },
     catalogVersion: () => catalog?.version ?? 0,
     rulesVersion: () => rules.version,
     rulesStamp: () => rules.stamp,
     ruleSet: () => rules.compiled.ruleSet,
+    product: sku => catalog?.products.get(sku),
     price,
     listPrices: request => listPriceCart(request, requireCatalog(), rules),
     close: () => piscina.destroy(),
@@ -188,8 +205,10 @@ function tooBusy(why: string): AppError {
 }
 
 /** Everything that a price depends on. */
-function keyOf({ lines, codes, buyerGroup }: CartRequest, catalogVersion: number, rules: Rules): string {
-  const parts = [catalogVersion, rules.version, rules.stamp, buyerGroup, ...codes].join('\u0000')
+function keyOf(request: CartRequest, catalogVersion: number, rules: Rules): string {
+  const { lines, codes, buyerGroup, ordersPlaced = 0, uses = {} } = request
+  const versions = [catalogVersion, rules.version, rules.stamp, rules.usage.version]
+  const parts = [...versions, buyerGroup, ordersPlaced, JSON.stringify(uses), ...codes].join('\u0000')
   return `${parts}\u0001${lines.map(line => `${line.sku}\u0000${line.quantity}${line.selected ? '' : '-'}`).join('\u0001')}`
 }
 

@@ -2,7 +2,7 @@ import { FIXED } from '../model/limits.ts'
 import { type Minor, plus, times } from '../model/money.ts'
 import type { Product } from '../model/product.ts'
 import { type Calculation, calculate, type Gift } from './calculate.ts'
-import type { LineToPrice } from './cart.ts'
+import type { LineToPrice, Usage } from './cart.ts'
 import type { Outcome } from './explain.ts'
 import type { CompiledRules } from './rules.ts'
 
@@ -15,6 +15,10 @@ export interface CartRequest {
   readonly lines: readonly { readonly sku: string; readonly quantity: number; readonly selected: boolean }[]
   readonly codes: readonly string[]
   readonly buyerGroup: string
+  /** Orders that the buyer has placed; none where it is not said. */
+  readonly ordersPlaced?: number
+  /** How often the buyer has used promotions, by promotion. */
+  readonly uses?: Readonly<Record<string, number>>
   /** Adds what became of every promotion. */
   readonly explain?: boolean
 }
@@ -84,7 +88,17 @@ export interface Rules {
   readonly version: number
   readonly stamp: number
   readonly compiled: CompiledRules
+  readonly usage: GivenAway
 }
+
+/** What limited promotions have given away so far, as an instance last heard; orders count exactly (checkout/). */
+export interface GivenAway {
+  /** Changes with every change of the numbers. */
+  readonly version: number
+  readonly promotions: Readonly<Record<string, { readonly uses: number; readonly spent: Minor }>>
+}
+
+export const NOTHING_GIVEN: GivenAway = { version: 0, promotions: {} }
 
 export interface Terms {
   readonly currency: string
@@ -107,10 +121,10 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
       currency: terms.currency,
       lines,
       codes: request.codes,
-      buyer: { ordersPlaced: 0, groups: [request.buyerGroup] },
+      buyer: { ordersPlaced: request.ordersPlaced ?? 0, groups: [request.buyerGroup] },
       shippingFee: terms.shippingFee,
       now: new Date(rules.stamp).toISOString(),
-      usage: {},
+      usage: usageOf(rules.usage, request.uses ?? {}),
     },
     { workMax: FIXED.pricingWorkMax },
   )
@@ -139,8 +153,15 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
   }
 }
 
+function usageOf({ promotions }: GivenAway, uses: Readonly<Record<string, number>>): Record<string, Usage> {
+  const ids = new Set([...Object.keys(promotions), ...Object.keys(uses)])
+  return Object.fromEntries(
+    [...ids].map(id => [id, { uses: 0, spent: 0, ...promotions[id], usesByBuyer: uses[id] ?? 0 }]),
+  )
+}
+
 /** The cart at list prices, with no promotion at all: what can always be said. */
-export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Rules): PricedCart {
+export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Omit<Rules, 'usage'>): PricedCart {
   const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 }
   const lines = request.lines.map((line): PricedLine => {
     const product = catalog.products.get(line.sku)
@@ -157,7 +178,7 @@ export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Rul
   return { ...stampsOf(catalog, rules), lines, totals, promotions: [], gifts: [], codes: [], hints: [], gap: 0 }
 }
 
-function stampsOf(catalog: Catalog, rules: Rules) {
+function stampsOf(catalog: Catalog, rules: Omit<Rules, 'usage'>) {
   return { catalogVersion: catalog.version, rulesVersion: rules.version, rulesStamp: rules.stamp }
 }
 

@@ -29,7 +29,7 @@ export function packRules(version: number, stamp: number, ruleSet: RuleSet): Rul
   return { version, stamp, bytes: pack(ruleSet) }
 }
 
-export function unpackRules({ version, stamp, bytes }: RulesSnapshot): Rules {
+export function unpackRules({ version, stamp, bytes }: RulesSnapshot): Omit<Rules, 'usage'> {
   return { version, stamp, compiled: compileRules(unpack(bytes) as RuleSet) }
 }
 

@@ -1,5 +1,13 @@
 import { messageOf } from '../lib/errors.ts'
-import { type CartRequest, type Catalog, type PricedCart, priceCart, type Rules, type Terms } from './price.ts'
+import {
+  type CartRequest,
+  type Catalog,
+  type GivenAway,
+  type PricedCart,
+  priceCart,
+  type Rules,
+  type Terms,
+} from './price.ts'
 import { type RulesSnapshot, type Snapshot, unpackRules, unpackSnapshot } from './snapshot.ts'
 
 /**
@@ -10,6 +18,7 @@ export interface PricingTask {
   readonly catalog: Snapshot
   readonly rules: RulesSnapshot
   readonly terms: Terms
+  readonly usage: GivenAway
   readonly carts: readonly PackedCart[]
 }
 
@@ -20,18 +29,20 @@ export interface PackedCart {
   readonly selected: readonly boolean[]
   readonly codes: readonly string[]
   readonly buyerGroup: string
+  readonly ordersPlaced: number
+  readonly uses: Readonly<Record<string, number>>
   readonly explain: boolean
 }
 
 export type PricingResult = PricedCart | { readonly error: string }
 
 let catalog: Catalog | undefined
-let rules: Rules | undefined
+let rules: Omit<Rules, 'usage'> | undefined
 
 export function price(task: PricingTask): PricingResult[] {
   if (catalog?.version !== task.catalog.version) catalog = unpackSnapshot(task.catalog)
   if (rules?.version !== task.rules.version) rules = unpackRules(task.rules)
-  const inForce = { ...rules, stamp: task.rules.stamp }
+  const inForce = { ...rules, stamp: task.rules.stamp, usage: task.usage }
   const sold = catalog
   return task.carts.map(cart => {
     try {
@@ -42,18 +53,21 @@ export function price(task: PricingTask): PricingResult[] {
   })
 }
 
-export function packCart({ lines, codes, buyerGroup, explain = false }: CartRequest): PackedCart {
+export function packCart(request: CartRequest): PackedCart {
+  const { lines, codes, buyerGroup, ordersPlaced = 0, uses = {}, explain = false } = request
   return {
     skus: lines.map(line => line.sku),
     quantities: lines.map(line => line.quantity),
     selected: lines.map(line => line.selected),
     codes,
     buyerGroup,
+    ordersPlaced,
+    uses,
     explain,
   }
 }
 
-function unpackCart({ skus, quantities, selected, codes, buyerGroup, explain }: PackedCart): CartRequest {
+function unpackCart({ skus, quantities, selected, ...rest }: PackedCart): CartRequest {
   const lines = skus.map((sku, at) => ({ sku, quantity: quantities[at] ?? 0, selected: selected[at] ?? false }))
-  return { lines, codes, buyerGroup, explain }
+  return { lines, ...rest }
 }

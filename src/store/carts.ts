@@ -18,6 +18,9 @@ export interface StoredCart {
   readonly codes: readonly string[]
   /** What promotions may ask for: `guest` or `member`. */
   readonly buyerGroup: string
+  readonly ordersPlaced: number
+  /** How often the buyer has used promotions that count it, by promotion. */
+  readonly uses: Readonly<Record<string, number>>
   /** What the rules were when totals were last calculated (pricing/price.ts). */
   readonly rulesStamp: number
   /** The last totals that were calculated, as JSON; empty before the first. */
@@ -39,15 +42,18 @@ interface CartRow {
   rules_stamp: string
   totals: string
   priced_at: string
+  orders_placed: number
+  promotion_uses: string
   sku: string | null
   position: number
   quantity: number
   selected: number
   note: string
+  left_units: string | null
 }
 
 const CART_COLUMNS = `c.version, c.catalog_version, c.digest, c.merged_into, c.codes, c.buyer_group, c.rules_stamp,
-  c.totals, c.priced_at, l.sku, l.position, l.quantity, l.selected, l.note
+  c.totals, c.priced_at, c.orders_placed, c.promotion_uses, l.sku, l.position, l.quantity, l.selected, l.note, l.left_units
   FROM carts c LEFT JOIN cart_lines l ON l.user_id = c.user_id WHERE c.user_id = ?`
 const SELECT_CART = statement(`SELECT ${CART_COLUMNS}`)
 const SELECT_CART_SHARED = statement(`SELECT ${CART_COLUMNS} LOCK IN SHARE MODE`)
@@ -59,7 +65,7 @@ const INSERT_CART = statement(`
 
 const UPDATE_CART = statement(`
   UPDATE carts SET version = ?, catalog_version = ?, digest = ?, codes = ?, rules_stamp = ?, totals = ?, priced_at = ?,
-    changed_at = UTC_TIMESTAMP(3)
+    orders_placed = ?, promotion_uses = ?, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
 
 const HAND_OVER_CART = statement(`
@@ -67,12 +73,14 @@ const HAND_OVER_CART = statement(`
   WHERE user_id = ? AND merged_into IS NULL`)
 
 const UPSERT_LINE = statement(`
-  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note) VALUES (?, ?, ?, ?, ?, ?, ?)
-  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected), note = VALUES(note)`)
+  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note, left_units) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected),
+    note = VALUES(note), left_units = VALUES(left_units)`)
 
 const UPSERT_LINES = statement(`
-  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note) VALUES ?
-  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected), note = VALUES(note)`)
+  INSERT INTO cart_lines (user_id, sku, slot, position, quantity, selected, note, left_units) VALUES ?
+  ON DUPLICATE KEY UPDATE position = VALUES(position), quantity = VALUES(quantity), selected = VALUES(selected),
+    note = VALUES(note), left_units = VALUES(left_units)`)
 
 const DELETE_LINES = statement('DELETE FROM cart_lines WHERE user_id = ? AND sku IN (?)')
 
@@ -115,13 +123,16 @@ export const cartRows = {
 
   /** Compare-and-set on the version; takes the row's lock. False when the cart has moved on. */
   async advance(tx: Transaction, userId: string, fromVersion: number, to: CartState): Promise<boolean> {
-    const { version, catalogVersion, digest, codes, rulesStamp, totals, pricedAtMs } = to
-    const values = [version, catalogVersion, digest, JSON.stringify(codes), rulesStamp, totals, pricedAtMs]
+    const { version, catalogVersion, digest, codes, rulesStamp, totals, pricedAtMs, ordersPlaced, uses } = to
+    const priced = [version, catalogVersion, digest, JSON.stringify(codes), rulesStamp, totals, pricedAtMs]
+    const values = [...priced, ordersPlaced, JSON.stringify(uses)]
     return (await tx.run(UPDATE_CART, [...values, userId, fromVersion])) === 1
   },
 
   async writeLines(tx: Transaction, userId: string, slot: number, change: LineDifference): Promise<void> {
-    const rows = change.upserts.map(l => [userId, l.sku, slot, l.position, l.quantity, l.selected ? 1 : 0, l.note])
+    const rows = change.upserts.map(l => {
+      return [userId, l.sku, slot, l.position, l.quantity, l.selected ? 1 : 0, l.note, l.left ?? null]
+    })
     if (rows.length === 1) await tx.run(UPSERT_LINE, rows[0])
     else if (rows.length > 1) await tx.run(UPSERT_LINES, [rows])
     if (change.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...change.removals]])
@@ -169,8 +180,10 @@ function cartOf(rows: readonly CartRow[]): StoredCart | undefined {
   const [first] = rows
   if (!first) return undefined
   const lines: CartLine[] = []
-  for (const { sku, quantity, selected, note, position } of rows) {
-    if (sku !== null) lines.push({ sku, quantity, selected: selected === 1, note, position })
+  for (const { sku, quantity, selected, note, position, left_units } of rows) {
+    if (sku === null) continue
+    const line = { sku, quantity, selected: selected === 1, note, position }
+    lines.push(left_units === null ? line : { ...line, left: Number(left_units) })
   }
   return {
     version: Number(first.version),
@@ -182,6 +195,8 @@ function cartOf(rows: readonly CartRow[]): StoredCart | undefined {
     rulesStamp: Number(first.rules_stamp),
     totals: first.totals,
     pricedAtMs: Number(first.priced_at),
+    ordersPlaced: first.orders_placed,
+    uses: JSON.parse(first.promotion_uses) as Record<string, number>,
     lines: lines.sort((a, b) => a.position - b.position),
   }
 }

@@ -1,4 +1,4 @@
-import { searchForm, type Product } from '../model/product.ts'
+import { type Product, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
@@ -26,7 +26,7 @@ export function orderOf(filter: ProductFilter): ProductOrder {
   return filter.priceMin !== undefined || filter.priceMax !== undefined ? 'price' : 'sku'
 }
 
-const PRODUCT_COLUMNS = 'sku, name, price, category, tags, list_price, floor_price, tax_rate'
+const PRODUCT_COLUMNS = 'sku, name, price, category, tags, list_price, floor_price, tax_rate, stock_mode, stock_item'
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
 
 /** One constant text per combination of sort order, category and continuation. */
@@ -62,10 +62,14 @@ const SELECT_ALL = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku 
 const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
 const UPSERT_PRODUCTS = statement(`
-  INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate) VALUES ?
+  INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate,
+    stock_mode, stock_item) VALUES ?
   ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
     category = VALUES(category), version = VALUES(version), tags = VALUES(tags), list_price = VALUES(list_price),
     floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate)`)
+
+// How stock is counted is set by itself: an import of prices must not undo it.
+const SET_STOCK = statement('UPDATE products SET stock_mode = ?, stock_item = ?, version = ? WHERE sku = ?')
 
 interface ProductRow {
   sku: string
@@ -76,6 +80,8 @@ interface ProductRow {
   list_price: string | number | null
   floor_price: string | number | null
   tax_rate: number
+  stock_mode: StockMode
+  stock_item: string | null
 }
 
 const UPSERT_ROWS = 500
@@ -149,10 +155,25 @@ export const catalogRows = {
             p.listPrice ?? null,
             p.floorPrice ?? null,
             Math.round((p.taxPercent ?? 0) * 100),
+            p.stock ?? 'none',
+            p.stockItem ?? null,
           ]),
         ])
         onProgress(at + part.length)
       }
+      await tx.run(SET_VERSION, [version])
+      return version
+    })
+  },
+
+  /** How the stock of some products is counted, as one new version. */
+  async setStock(
+    global: Database,
+    products: readonly { sku: string; mode: StockMode; item: string | undefined }[],
+  ): Promise<number> {
+    return global.transaction(async tx => {
+      const version = (await lockVersion(tx)) + 1
+      for (const { sku, mode, item } of products) await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
       await tx.run(SET_VERSION, [version])
       return version
     })
@@ -174,5 +195,7 @@ function productOf(row: ProductRow): Product {
     ...(row.list_price === null ? {} : { listPrice: Number(row.list_price) }),
     ...(row.floor_price === null ? {} : { floorPrice: Number(row.floor_price) }),
     ...(row.tax_rate === 0 ? {} : { taxPercent: row.tax_rate / 100 }),
+    ...(row.stock_mode === 'none' ? {} : { stock: row.stock_mode }),
+    ...(row.stock_item === null ? {} : { stockItem: row.stock_item }),
   }
 }

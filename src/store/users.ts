@@ -34,6 +34,10 @@ const USER_COLUMNS = 'user_id, kind, email, name, password_hash, session_epoch, 
 const SELECT_USER = statement(`SELECT ${USER_COLUMNS} FROM users WHERE user_id = ?`)
 const SELECT_USER_LOCKED = statement(`SELECT ${USER_COLUMNS} FROM users WHERE user_id = ? FOR UPDATE`)
 
+const SELECT_AGE = statement(
+  'SELECT TIMESTAMPDIFF(SECOND, created_at, UTC_TIMESTAMP(3)) AS age FROM users WHERE user_id = ?',
+)
+
 const UPDATE_PASSWORD = statement(
   'UPDATE users SET password_hash = ?, session_epoch = session_epoch + 1 WHERE user_id = ? AND session_epoch = ?',
 )
@@ -73,6 +77,12 @@ export const userRows = {
 
   async find(database: Database, userId: string): Promise<User | undefined> {
     return userOf(await database.rows<UserRow>(SELECT_USER, [userId]))
+  },
+
+  /** How long ago the account was made, by the server's clock; 0 when there is none. */
+  async ageS(database: Database, userId: string): Promise<number> {
+    const [row] = await database.rows<{ age: string | number }>(SELECT_AGE, [userId])
+    return Number(row?.age ?? 0)
   },
 
   async findLocked(tx: Transaction, userId: string): Promise<User | undefined> {

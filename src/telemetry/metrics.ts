@@ -68,6 +68,24 @@ export function createMetrics() {
       buckets: SECONDS,
       registers,
     }),
+    orders: new Counter({
+      name: 'cartload_orders_total',
+      help: 'Tries to order by result: confirmed, pending, replayed, out_of_stock, refused, failed (of a dependency)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    settled: new Counter({
+      name: 'cartload_claims_settled_total',
+      help: 'Claims that were settled for a process that did not, by what became of them: sold, freed, waiting',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    stockBatches: new Histogram({
+      name: 'cartload_stock_batch_size',
+      help: 'Stock operations that one transaction did together',
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      registers,
+    }),
     unpriced: new Counter({
       name: 'cartload_carts_unpriced_total',
       help: 'Carts that were answered with their last totals because no price could be calculated',

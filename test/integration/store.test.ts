@@ -49,6 +49,8 @@ describe('the store', () => {
     rulesStamp: 0,
     totals: '',
     pricedAtMs: 0,
+    ordersPlaced: 0,
+    uses: {},
   })
 
   it('writes where the slot says and nowhere else', async () => {

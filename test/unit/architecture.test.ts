@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { PROJECT } from '../support/servers.ts'
 
 /** The dependency table of the design and the rules of files, checked; what would be a fault is planted below. */
-const USE_CASES = ['accounts', 'cart', 'catalog']
+const USE_CASES = ['accounts', 'cart', 'catalog', 'checkout']
 const BELOW = ['pricing', 'store', 'cache', 'sessions', 'model', 'sharding', 'lib', 'telemetry']
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lib: [],
@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sessions: ['sharding', 'model', 'lib', 'telemetry'],
   catalog: BELOW,
   cart: [...BELOW, 'catalog'],
+  checkout: [...BELOW, 'cart', 'catalog'],
   accounts: [...BELOW, 'cart'],
   ops: ['store', 'cache', 'sessions', 'pricing', 'model', 'lib', 'telemetry'],
   web: ['model', 'lib'],

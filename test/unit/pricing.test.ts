@@ -4,7 +4,7 @@ import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/car
 import { newLine } from '../../src/model/cart.ts'
 import { minorFromDecimal, plus, times } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
-import { type CartRequest, priceCart as priceWith } from '../../src/pricing/price.ts'
+import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
 import { compileRules } from '../../src/pricing/rules.ts'
 import { packSnapshot, unpackSnapshot } from '../../src/pricing/snapshot.ts'
 
@@ -16,7 +16,7 @@ const catalog = {
   ]),
 }
 
-const rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES('GBP')) }
+const rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES('GBP')), usage: NOTHING_GIVEN }
 const priceCart = (lines: CartRequest['lines'], sold: typeof catalog) =>
   priceWith({ lines, codes: [], buyerGroup: 'member' }, sold, rules, { currency: 'GBP', shippingFee: 0 })
 

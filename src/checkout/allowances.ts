@@ -1,0 +1,156 @@
+import type { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import { budgetItemOf, type Demand, usesItemOf } from '../model/order.ts'
+import type { Promotion } from '../model/promotion.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import type { CartRequest, GivenAway, PricedCart } from '../pricing/price.ts'
+import type { Log } from '../telemetry/log.ts'
+import { totalChanged } from './checkout.ts'
+import type { Inventory } from './inventory.ts'
+import type { Stock } from './stock.ts'
+
+/**
+ * What promotions may give away: uses in all and by buyer, and budgets. They are counted like stock, in the same saga, so a code
+ * that can be used a hundred times is used a hundred times. Prices go by what an instance last heard, which is up to a second
+ * old; an order that claims more than there is left is refused with the total that holds now.
+ */
+export type Allowances = ReturnType<typeof createAllowances>
+
+export interface AllowancesDeps {
+  readonly stock: Stock
+  readonly inventory: Inventory
+  readonly pricing: Pricing
+  readonly log: Log
+}
+
+export function createAllowances({ stock, inventory, pricing, log }: AllowancesDeps) {
+  /** Items whose rows say what the rules in force say. */
+  let prepared = new Set<string>()
+  let preparedFor = 0
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+
+  const limitedIn = (ids?: ReadonlySet<string>): Promotion[] =>
+    pricing.ruleSet().promotions.filter(one => isLimited(one) && (ids === undefined || ids.has(one.id)))
+
+  function itemsOf({ id, usesMax, usesPerUserMax, budget }: Promotion, amount: number): Item[] {
+    const counted = usesMax !== undefined || usesPerUserMax !== undefined
+    const uses = {
+      item: usesItemOf(id),
+      units: 1,
+      total: usesMax ?? FIXED.stockUnitsMax,
+      perUserMax: usesPerUserMax ?? null,
+    }
+    const spent = { item: budgetItemOf(id), units: amount, total: budget ?? 0, perUserMax: null }
+    return [...(counted ? [uses] : []), ...(budget === undefined || amount === 0 ? [] : [spent])]
+  }
+
+  /** Makes the rows of items, or brings them to what the rules in force say. */
+  async function prepare(items: readonly Item[]): Promise<void> {
+    if (preparedFor !== pricing.rulesVersion()) {
+      prepared = new Set()
+      preparedFor = pricing.rulesVersion()
+    }
+    for (const { item, total, perUserMax } of items.filter(one => !prepared.has(one.item))) {
+      const levels = await stock.levels(item)
+      const used = levels ? levels.held + levels.sold : 0
+      const wanted = Math.max(total, used) // a limit that was lowered below what is used: nothing more is given
+      if (levels?.units !== wanted || (levels.perUserMax ?? null) !== perUserMax) {
+        await inventory.set(item, { total: wanted, perUserMax })
+      }
+      prepared.add(item)
+    }
+  }
+
+  /** Asks the rows what has been given away. */
+  async function refresh(): Promise<void> {
+    const promotions: Record<string, { uses: number; spent: number }> = {}
+    await Promise.all(
+      limitedIn().map(async ({ id, usesMax, budget }) => {
+        const used = async (item: string, isAsked: boolean) => {
+          const levels = isAsked ? await stock.levels(item) : undefined
+          return levels ? levels.held + levels.sold : 0
+        }
+        const [uses, spent] = await Promise.all([
+          used(usesItemOf(id), usesMax !== undefined),
+          used(budgetItemOf(id), budget !== undefined),
+        ])
+        if (uses > 0 || spent > 0) promotions[id] = { uses, spent }
+      }),
+    )
+    use(promotions)
+  }
+
+  let current: GivenAway = { version: 0, promotions: {} }
+
+  function use(promotions: GivenAway['promotions']): void {
+    const same =
+      JSON.stringify(Object.entries(promotions).sort()) === JSON.stringify(Object.entries(current.promotions).sort())
+    if (same) return
+    const wasOver = overOf(current.promotions)
+    current = { version: current.version + 1, promotions }
+    pricing.useUsage(current)
+    // One more or fewer that can be had changes what carts cost, as the start or end of a promotion does.
+    if (overOf(promotions) !== wasOver) pricing.useStamp(Math.max(Date.now(), pricing.rulesStamp() + 1))
+  }
+
+  function overOf(promotions: GivenAway['promotions']): string {
+    return limitedIn(new Set(Object.keys(promotions)))
+      .filter(({ id, usesMax = Infinity, budget = Infinity }) => {
+        const { uses = 0, spent = 0 } = promotions[id] ?? {}
+        return uses >= usesMax || spent >= budget
+      })
+      .map(one => one.id)
+      .sort()
+      .join()
+  }
+
+  function again(): void {
+    if (stopped) return
+    timer = setTimeout(() => {
+      const work = limitedIn().length > 0 || current.version > 0 ? refresh() : Promise.resolve()
+      work.catch((error: unknown) => log.debug({ err: error }, 'what promotions gave away is not known')).finally(again)
+    }, FIXED.usagePollMs)
+    timer.unref()
+  }
+  again()
+
+  return {
+    refresh,
+
+    /** What an order at this price claims of the limits of promotions. */
+    async of({ promotions }: PricedCart): Promise<{ demands: Demand[] }> {
+      const amounts = new Map(promotions.map(({ promotion, amount }) => [promotion, amount]))
+      if (amounts.size === 0) return { demands: [] }
+      const items = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
+      await prepare(items)
+      return { demands: items.map(({ item, units }) => ({ item, units })) }
+    },
+
+    /** Promotions of a price whose uses count by buyer. */
+    countedByBuyer({ promotions }: PricedCart): string[] {
+      const ids = new Set(promotions.map(({ promotion }) => promotion))
+      return limitedIn(ids).flatMap(one => (one.usesPerUserMax === undefined ? [] : [one.id]))
+    },
+
+    /** Why an order cannot have what a promotion gave at its price: the total that holds now. */
+    async exhausted(seen: number, request: CartRequest): Promise<AppError> {
+      await refresh()
+      return totalChanged(seen, (await pricing.price(request)).totals.total)
+    },
+
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+interface Item extends Demand {
+  readonly total: number
+  readonly perUserMax: number | null
+}
+
+function isLimited({ usesMax, usesPerUserMax, budget }: Promotion): boolean {
+  return usesMax !== undefined || usesPerUserMax !== undefined || budget !== undefined
+}

@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Database } from '../store/database.ts'
+import type { Router } from '../store/router.ts'
+import { type BucketRow, type StockLevels, stockRows } from '../store/stock.ts'
+
+/** What operators do with stock: set it, check it, repair it. Every change goes through the ledger. */
+export interface Terms {
+  /** Units that shall be free from now on, or … */
+  readonly free?: number
+  /** … units in all, those held and sold included. */
+  readonly total?: number
+  /** null: no limit; left out: as it is. */
+  readonly perUserMax?: number | null
+  readonly buckets?: number
+}
+
+/** What is wrong with an item. `repaired`: its counters were set to what claims and ledger prove. */
+export interface Finding {
+  readonly item: string
+  readonly problem: string
+  readonly repaired: boolean
+}
+
+export type Inventory = ReturnType<typeof createInventory>
+
+export function createInventory({ router }: { router: Router }) {
+  /** Makes an item or changes it. @throws AppError `invalid_request` when more are held and sold than there would be */
+  async function set(item: string, terms: Terms): Promise<StockLevels> {
+    return router.write(item, async (tx, { slot }) => {
+      const known = await stockRows.head(tx, item, true)
+      const buckets = known?.buckets ?? terms.buckets ?? FIXED.stockBuckets
+      const before = known ? await stockRows.lockBuckets(tx, item) : []
+      const [free, held, sold] = (['free', 'held', 'sold'] as const).map(counter =>
+        before.reduce((sum, bucket) => sum + bucket[counter], 0),
+      ) as [number, number, number]
+      const used = held + sold
+      const units = terms.free !== undefined ? terms.free + used : (terms.total ?? free + used)
+      if (units < used) {
+        const detail = `${used} are held or sold already, so there cannot be ${units} in all`
+        throw new AppError('invalid_request', detail, { errors: [{ in: 'body', pointer: '#/units', detail }] })
+      }
+      const perUserMax = terms.perUserMax === undefined ? known?.perUserMax : (terms.perUserMax ?? undefined)
+      await stockRows.put(tx, item, slot, { units, perUserMax, buckets })
+      const { nowMs } = (await stockRows.head(tx, item, true)) ?? { nowMs: 0 }
+      const change = units - (known?.units ?? 0)
+      if (change !== 0) {
+        await stockRows.addLedger(tx, item, slot, nowMs, [{ entry: `set:${randomUUID()}`, kind: 'set', units: change }])
+        for (const bucket of spread(units - used, buckets, before)) await stockRows.setBucket(tx, item, bucket)
+      }
+      return { units, free: units - used, held, sold, perUserMax }
+    })
+  }
+
+  /**
+   * Compares an item's counters with its claims and its ledger, under their locks. Counters that can be proved wrong are set right
+   * where `repair` says so; claims and ledger that contradict each other are only reported.
+   */
+  async function check(item: string, repair: boolean): Promise<Finding[]> {
+    return router.write(item, async tx => {
+      const head = await stockRows.head(tx, item, true)
+      if (!head) return []
+      const buckets = await stockRows.lockBuckets(tx, item)
+      const { set: setUnits, sold, refund, heldClaims, soldClaims } = await stockRows.recount(tx, item)
+      const findings: Finding[] = []
+      const report = (problem: string, repaired = false) => findings.push({ item, problem, repaired })
+      if (sold !== soldClaims) report(`the ledger says ${sold} were sold, the claims say ${soldClaims}`)
+      if (setUnits !== head.units) report(`the ledger says there are ${setUnits} units, the item says ${head.units}`)
+      const right = { held: heldClaims, sold: sold - refund, free: head.units - heldClaims - sold + refund }
+      const wrong = (['free', 'held', 'sold'] as const).filter(
+        counter => buckets.reduce((sum, bucket) => sum + bucket[counter], 0) !== right[counter],
+      )
+      if (wrong.length > 0) {
+        // Only what claims and ledger agree on is proof.
+        const provable = findings.length === 0 && right.free >= 0
+        if (provable && repair) {
+          const all = spread(right.free, head.buckets, [])
+          for (const [at, bucket] of all.entries()) {
+            const first = at === 0 ? { held: right.held, sold: right.sold } : { held: 0, sold: 0 }
+            await stockRows.setBucket(tx, item, { ...bucket, ...first })
+          }
+          // A claim ends in the bucket that it was made in: from now on that is the first one for all that are held.
+          await stockRows.moveClaims(tx, item, 0)
+        }
+        const shown = wrong.map(counter => {
+          const counted = buckets.reduce((sum, bucket) => sum + bucket[counter], 0)
+          return `${counter} is ${counted} and must be ${right[counter]}`
+        })
+        report(shown.join(', '), provable && repair)
+      }
+      return findings
+    })
+  }
+
+  return {
+    set,
+    check,
+    /** Every item of every shard, one after the other. */
+    async checkAll(repair: boolean, onItem: (checked: number) => void = () => {}): Promise<Finding[]> {
+      const findings: Finding[] = []
+      let checked = 0
+      for (const shard of router.shards) {
+        for await (const item of stockRows.items(shard, 500)) {
+          findings.push(...(await check(item, repair)))
+          onItem(++checked)
+        }
+      }
+      return findings
+    },
+    /** Items whose counters do not add up, of all shards; a shard that is away is named. */
+    async invariants() {
+      const shards = await Promise.all(router.shards.map(shardReport))
+      const sum = (counter: 'items' | 'free' | 'held' | 'sold') =>
+        shards.reduce((all, shard) => all + ('items' in shard ? shard[counter] : 0), 0)
+      const broken = shards.flatMap(shard => ('items' in shard ? shard.broken : []))
+      const away = shards.flatMap(shard => ('items' in shard ? [] : [shard.away]))
+      const totals = { items: sum('items'), free: sum('free'), held: sum('held'), sold: sum('sold') }
+      return { holds: broken.length === 0 && away.length === 0, ...totals, broken, away }
+    },
+  }
+}
+
+async function shardReport(shard: Database) {
+  try {
+    return await stockRows.invariants(shard, FIXED.invariantsListedMax)
+  } catch {
+    return { away: shard.name }
+  }
+}
+
+/** Free units evenly over the buckets; what is held and sold stays where it is. */
+function spread(free: number, buckets: number, before: readonly BucketRow[]): BucketRow[] {
+  return Array.from({ length: buckets }, (_, bucket) => {
+    const { held = 0, sold = 0 } = before[bucket] ?? {}
+    return { bucket, free: Math.floor(free / buckets) + (bucket < free % buckets ? 1 : 0), held, sold }
+  })
+}

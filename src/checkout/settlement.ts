@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto'
+import { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import { type OrderDocument, userOfOrder } from '../model/order.ts'
+import type { Database } from '../store/database.ts'
+import { orderRows, type RefundRow } from '../store/orders.ts'
+import type { Router } from '../store/router.ts'
+import { stockRows } from '../store/stock.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Stock } from './stock.ts'
+
+/**
+ * Settles what was left behind: by a process that died, was stopped for longer than an order takes, or could not reach a shard.
+ * The order's row decides. Where a claim has no order, one is written as `void` first: from then on the process that
+ * was making it cannot any more, however late it wakes up, and only then are its units freed.
+ *
+ * Any instance does it. A lease keeps all but one from looking; with two of them every step would still be right.
+ */
+export type Settlement = ReturnType<typeof startSettlement>
+
+export interface SettlementDeps {
+  readonly router: Router
+  readonly stock: Stock
+  readonly metrics: Metrics
+  readonly log: Log
+}
+
+export function startSettlement({ router, stock, metrics, log }: SettlementDeps) {
+  const holder = randomUUID()
+  const ages = new Map<string, { claims: number; orders: number }>()
+  let stopped = false
+  const timers = new Set<NodeJS.Timeout>()
+  const oldest = (of: 'claims' | 'orders') => Math.max(0, ...[...ages.values()].map(age => age[of])) / 1000
+  metrics.watch(
+    'cartload_claims_overdue_seconds',
+    'By how much the oldest claim is overdue that nobody has settled',
+    () => oldest('claims'),
+  )
+  metrics.watch('cartload_orders_overdue_seconds', 'By how much the oldest pending order is past its time', () =>
+    oldest('orders'),
+  )
+
+  /** What becomes of a claim is what its order says. */
+  async function settleClaim(item: string, orderId: string): Promise<'sold' | 'freed' | 'waiting'> {
+    const userId = userOfOrder(orderId)
+    const decision = await router.write(userId, async (tx, { slot }) => {
+      const order = await orderRows.findLocked(tx, userId, orderId)
+      if (!order) {
+        await orderRows.insert(tx, slot, {
+          ...{ userId, orderId, state: 'void', key: undefined, fingerprint: '', cartVersion: undefined },
+          ...{ total: 0, document: '{}', expiresInS: undefined },
+        })
+        return 'freed'
+      }
+      if (order.state === 'confirmed') return 'sold'
+      if (order.state !== 'pending') return 'freed'
+      if (!order.isOver) return 'waiting'
+      await orderRows.changeState(tx, userId, orderId, 'pending', 'expired')
+      return 'freed'
+    })
+    if (decision === 'sold') await stock.sell(item, orderId)
+    else if (decision === 'freed') await stock.free(item, orderId)
+    else await router.write(item, tx => stockRows.extendClaim(tx, item, orderId, 1))
+    metrics.settled.inc({ result: decision })
+    return decision
+  }
+
+  /** Puts the units of a refund back, once, and marks it done. */
+  async function settleRefund({ userId, orderId, refundId, document }: RefundRow): Promise<void> {
+    const { items } = JSON.parse(document) as { items: OrderDocument['held'] }
+    for (const { item, units } of items) {
+      const { is } = await stock.refund(item, { orderId, refundId, units })
+      // The sale itself may still be on its way from `held` to `sold`.
+      if (is === 'missing') {
+        await stock.sell(item, orderId)
+        await stock.refund(item, { orderId, refundId, units })
+      }
+    }
+    await orderRows.finishRefund(router.of(userId), userId, orderId, refundId)
+  }
+
+  async function settleShard(shard: Database): Promise<void> {
+    if (!(await orderRows.lease(shard, FIXED.orderLease, holder, FIXED.orderLeaseS))) {
+      ages.delete(shard.name)
+      return
+    }
+    const overdue = await stockRows.overdue(shard, FIXED.settleBatchMax)
+    await all(overdue, ({ item, orderId }) => settleClaim(item, orderId), `claims of ${shard.name}`)
+    const over = await orderRows.over(shard, FIXED.settleBatchMax)
+    const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
+      router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
+    await all(over, expire, `orders of ${shard.name}`)
+    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, `refunds of ${shard.name}`)
+    ages.set(shard.name, {
+      claims: await stockRows.oldestOverdueMs(shard),
+      orders: await orderRows.oldestOverMs(shard),
+    })
+  }
+
+  /** One that cannot be settled now, since its other shard is away, does not keep the rest waiting. */
+  async function all<T>(list: readonly T[], work: (one: T) => Promise<unknown>, what: string): Promise<void> {
+    const results = await Promise.allSettled(list.map(work))
+    const failed = results.filter(result => result.status === 'rejected')
+    if (failed.length > 0)
+      log.warn({ err: failed[0]?.reason, failed: failed.length }, `${what} could not be settled yet`)
+  }
+
+  function again(shard: Database): void {
+    if (stopped) return
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      settleShard(shard)
+        .catch((error: unknown) => {
+          if (!(error instanceof AppError)) log.error({ err: error, shard: shard.name }, 'settling failed')
+        })
+        .finally(() => again(shard))
+    }, FIXED.settleEveryMs)
+    timer.unref()
+    timers.add(timer)
+  }
+
+  for (const shard of router.shards) again(shard)
+  return {
+    settleClaim,
+    settleRefund,
+    stop() {
+      stopped = true
+      for (const timer of timers) clearTimeout(timer)
+    },
+  }
+}

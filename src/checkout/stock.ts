@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Router } from '../store/router.ts'
+import { type StockLevels, stockRows } from '../store/stock.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { applyBatch, BuyerRace, type Operation, type Outcome, TooFew } from './claims.ts'
+
+/**
+ * The stock as orders use it. Each item has a lane: while one batch is under way, whatever arrives for the item waits and goes
+ * together as the next. Items that have run out are remembered for a moment, so that the crowd that comes too late costs no
+ * statement. What the memory says may be wrong for that moment; the rows decide.
+ */
+export interface Stock {
+  /** @throws AppError `overloaded`, `unavailable`, `outcome_unknown` of the item's shard: then the claim may exist or not */
+  hold(item: string, claim: { orderId: string; userId: string; units: number; lookMs: number }): Promise<Outcome>
+  sell(item: string, orderId: string): Promise<Outcome>
+  free(item: string, orderId: string): Promise<Outcome>
+  refund(item: string, refund: { orderId: string; refundId: string; units: number }): Promise<Outcome>
+  /** Counters as they are; undefined when there is no such item. */
+  levels(item: string): Promise<StockLevels | undefined>
+  /** The same, up to `stockReadMs` old. */
+  recentLevels(item: string): Promise<StockLevels | undefined>
+}
+
+export interface StockDeps {
+  readonly router: Router
+  /** Which of an item's buckets this instance takes from. */
+  readonly instance: number
+  readonly metrics: Metrics
+}
+
+interface Waiting {
+  readonly operation: Operation
+  resolve(outcome: Outcome): void
+  reject(error: unknown): void
+}
+
+interface Lane {
+  readonly queue: Waiting[]
+  running: boolean
+  /** The fast way found too few: go the exact way until there is plenty again. */
+  tight: boolean
+}
+
+export function createStock({ router, instance, metrics }: StockDeps): Stock {
+  const lanes = new Map<string, Lane>()
+  const soldOut = new Map<string, { left: number; untilMs: number }>()
+  const recent = new Map<string, { levels: Promise<StockLevels | undefined>; untilMs: number }>()
+  metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
+    [...lanes.values()].reduce((sum, lane) => sum + lane.queue.length, 0),
+  )
+
+  function enqueue(item: string, operation: Operation): Promise<Outcome> {
+    let lane = lanes.get(item)
+    if (!lane) {
+      lane = { queue: [], running: false, tight: false }
+      lanes.set(item, lane)
+    }
+    const { queue } = lane
+    if (queue.length >= FIXED.stockQueueMax) {
+      throw new AppError('overloaded', 'Too many want the same product right now.', { retryAfterS: 1 })
+    }
+    const done = new Promise<Outcome>((resolve, reject) => queue.push({ operation, resolve, reject }))
+    if (!lane.running) {
+      lane.running = true
+      setImmediate(() => void run(item, lane)) // whatever this turn of the event loop brings goes together
+    }
+    return done
+  }
+
+  async function run(item: string, lane: Lane): Promise<void> {
+    while (lane.queue.length > 0) {
+      const batch = lane.queue.splice(0, FIXED.stockBatchMax)
+      try {
+        const outcomes = await applied(
+          item,
+          lane,
+          batch.map(waiting => waiting.operation),
+        )
+        for (const [at, waiting] of batch.entries()) waiting.resolve(outcomes[at] ?? { is: 'missing' })
+      } catch (error) {
+        for (const waiting of batch) waiting.reject(error)
+      }
+    }
+    lane.running = false
+    if (!lane.tight) lanes.delete(item)
+  }
+
+  async function applied(item: string, lane: Lane, operations: readonly Operation[]): Promise<Outcome[]> {
+    metrics.stockBatches.observe(operations.length)
+    for (let attempt = 1; ; attempt++) {
+      const exact = lane.tight
+      try {
+        const { outcomes, left } = await router.write(item, (tx, { slot }) =>
+          applyBatch(tx, { item, slot, bucket: instance, operations, exact }),
+        )
+        if (left !== undefined) {
+          lane.tight = left < FIXED.stockBatchMax * 2
+          if (left === 0) soldOut.set(item, { left, untilMs: performance.now() + FIXED.soldOutMs })
+        }
+        return outcomes
+      } catch (error) {
+        if (!(error instanceof TooFew || error instanceof BuyerRace) || attempt >= FIXED.transactionAttemptsMax)
+          throw error
+        if (error instanceof TooFew) lane.tight = true
+        else await sleep(Math.random() * 5)
+      }
+    }
+  }
+
+  function known(item: string): Outcome | undefined {
+    const memory = soldOut.get(item)
+    if (!memory) return undefined
+    if (performance.now() < memory.untilMs) return { is: 'short', left: memory.left }
+    soldOut.delete(item)
+    return undefined
+  }
+
+  return {
+    async hold(item, claim) {
+      const outcome = known(item)
+      if (!outcome) return enqueue(item, { kind: 'hold', ...claim })
+      // The crowd is turned away from memory, but not a retry of somebody who has one of the last.
+      return (await stockRows.hasClaim(router.of(item), item, claim.orderId)) ? { is: 'present' } : outcome
+    },
+    sell: async (item, orderId) => enqueue(item, { kind: 'sell', orderId }),
+    async free(item, orderId) {
+      const outcome = await enqueue(item, { kind: 'free', orderId })
+      if (outcome.is === 'done') soldOut.delete(item)
+      return outcome
+    },
+    async refund(item, refund) {
+      const outcome = await enqueue(item, { kind: 'refund', ...refund })
+      soldOut.delete(item)
+      return outcome
+    },
+    levels: async item => stockRows.levels(router.of(item), item),
+    async recentLevels(item) {
+      const found = recent.get(item)
+      if (found && performance.now() < found.untilMs) return found.levels
+      const levels = stockRows.levels(router.of(item), item)
+      recent.delete(item)
+      recent.set(item, { levels, untilMs: performance.now() + FIXED.stockReadMs })
+      const [oldest] = recent.keys()
+      if (recent.size > FIXED.stockReadsMax && oldest !== undefined) recent.delete(oldest)
+      levels.catch(() => recent.delete(item)) // a failure is not remembered
+      return levels
+    },
+  }
+}

@@ -1,0 +1,132 @@
+import type { Operators } from '../accounts/operators.ts'
+import type { Placing } from '../checkout/checkout.ts'
+import type { Orders } from '../checkout/orders.ts'
+import { AppError } from '../lib/errors.ts'
+import { quantitiesOf } from './quote-routes.ts'
+import { type Call, idempotencyOf, json, type Route, route } from './route.ts'
+import type { Schemas } from './schemas.ts'
+
+/** From cart to order. Payment is somebody else's: the shop's server says what came of it, with an operator's token. */
+export function orderRoutes(
+  { placing, orders, operators }: { placing: Placing; orders: Orders; operators: Operators },
+  schemas: Schemas,
+): Route[] {
+  const common = { tag: 'Orders', query: schemas.noQuery } as const
+  const answer = { status: 200, description: 'The order', schema: schemas.order }
+  const operator = (call: Call) => operators.require(call.operatorToken)
+
+  return [
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/orders',
+      name: 'placeOrder',
+      summary: 'Orders the selected lines of the cart as it was seen, or of a quote. Needs an Idempotency-Key',
+      session: 'required',
+      body: schemas.placeOrder,
+      answer: { ...answer, status: 201 },
+      problems: [400, 401, 403, 409, 415, 422, 503],
+      async handle({ body }, call) {
+        const session = await call.requireSession()
+        const idempotency = requireKey(call, body)
+        const { admission, total } = body
+        const what =
+          'quote' in body
+            ? { quote: { token: body.quote, lines: quantitiesOf(body.lines), codes: body.codes } }
+            : { cart: { version: body.cartVersion } }
+        const { order, replayed } = await placing.place({ session, ...idempotency, ...what, total, admission })
+        const headers = {
+          Location: `/v1/orders/${order.orderId}`,
+          ...(replayed ? { 'Idempotency-Replayed': 'true' } : {}),
+        }
+        return json(replayed ? 200 : 201, orders.view(order), headers)
+      },
+    }),
+    route({
+      ...common,
+      method: 'get',
+      path: '/v1/orders',
+      name: 'listOrders',
+      summary: 'The orders of the session, newest first',
+      session: 'required',
+      query: schemas.ordersQuery,
+      answer: { status: 200, description: 'A page of orders', schema: schemas.orderPage },
+      problems: [400, 401, 503],
+      async handle({ query: { limit, cursor } }, call) {
+        const page = await orders.list(await call.requireSession(), limit, cursor)
+        return json(200, { data: page.orders.map(orders.view), page: { limit, next: page.next } })
+      },
+    }),
+    route({
+      ...common,
+      method: 'get',
+      path: '/v1/orders/:id',
+      name: 'viewOrder',
+      summary: 'One order of the session',
+      session: 'required',
+      params: schemas.orderParams,
+      answer,
+      problems: [400, 401, 404, 503],
+      async handle({ params }, call) {
+        const { userId } = await call.requireSession()
+        return json(200, orders.view(await orders.find(params.id, userId)))
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/orders/:id/cancel',
+      name: 'cancelOrder',
+      summary: 'Gives up an order that waits for its payment; what it holds is free at once',
+      session: 'required',
+      params: schemas.orderParams,
+      answer,
+      problems: [400, 401, 404, 409, 503],
+      async handle({ params }, call) {
+        return json(200, orders.view(await orders.cancel(await call.requireSession(), params.id)))
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/orders/:id/payments',
+      name: 'payOrder',
+      summary: "What the payment provider said, told by the shop's server; saying it again is no error",
+      session: 'operator',
+      params: schemas.orderParams,
+      body: schemas.payment,
+      answer,
+      problems: [400, 403, 404, 409, 415, 503],
+      async handle({ params, body }, call) {
+        await operator(call)
+        return json(200, orders.view(await orders.pay(params.id, body.result)))
+      },
+    }),
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/orders/:id/refunds',
+      name: 'refundOrder',
+      summary: 'Puts units of a confirmed order back into the stock: all, or some lines. Needs an Idempotency-Key',
+      session: 'operator',
+      params: schemas.orderParams,
+      body: schemas.askRefund,
+      answer: { status: 201, description: 'The refund', schema: schemas.refund },
+      problems: [400, 403, 404, 409, 415, 422, 503],
+      async handle({ params, body }, call) {
+        await operator(call)
+        const { refundId } = { refundId: requireKey(call, body).key }
+        return json(201, await orders.refund(params.id, refundId, body.lines))
+      },
+    }),
+  ]
+}
+
+function requireKey(call: Call, body: unknown): { key: string; fingerprint: string } {
+  const idempotency = idempotencyOf(call, body)
+  if (idempotency) return idempotency
+  const detail = 'is needed here, so that a retry does not order twice'
+  throw new AppError('idempotency_key_required', `Idempotency-Key ${detail}.`, {
+    errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
+  })
+}

@@ -1,0 +1,82 @@
+import { hash } from 'node:crypto'
+import type { Minor } from './money.ts'
+import type { Product } from './product.ts'
+
+/** Orders, as far as they can be thought about without a database: what they say, what they claim, and their ids. */
+
+/** What an order says, kept as JSON in its row. */
+export interface OrderDocument {
+  readonly currency: string
+  readonly lines: readonly OrderLine[]
+  readonly gifts: readonly { readonly sku: string; readonly quantity: number; readonly promotion: string }[]
+  readonly totals: Readonly<Record<string, number>>
+  readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
+  readonly codes: readonly string[]
+  readonly versions: { readonly rules: number; readonly catalog: number }
+  /** Held from ordering on. */
+  readonly held: readonly Demand[]
+  /** Taken when the order is confirmed. */
+  readonly atPayment: readonly Demand[]
+  /** Promotions whose uses count by buyer. */
+  readonly counted: readonly string[]
+  /** True when the order was made of the cart, which is to lose what was ordered. */
+  readonly fromCart: boolean
+}
+
+export interface OrderLine {
+  readonly sku: string
+  readonly name: string
+  readonly quantity: number
+  readonly unitPrice: Minor
+  readonly subtotal: Minor
+  readonly discount: Minor
+  readonly total: Minor
+}
+
+/** Units of a counted item (store/stock.ts). */
+export interface Demand {
+  readonly item: string
+  readonly units: number
+}
+
+/** The item that a product's stock is kept under. */
+export const stockItemOf = ({ sku, stockItem }: Pick<Product, 'sku' | 'stockItem'>): string => `s:${stockItem ?? sku}`
+export const usesItemOf = (promotion: string): string => `p:${promotion}`
+export const budgetItemOf = (promotion: string): string => `b:${promotion}`
+
+/**
+ * What products of some lines take from the stock, summed where lines share an item, in the one order in which every order
+ * claims: two orders for the same last two things never each get one of them.
+ */
+export function demandOf(
+  wanted: readonly { readonly sku: string; readonly quantity: number }[],
+  productOf: (sku: string) => Product | undefined,
+  mode: 'track' | 'reserve',
+): Demand[] {
+  const units = new Map<string, number>()
+  for (const { sku, quantity } of wanted) {
+    const product = productOf(sku)
+    if (product?.stock !== mode) continue
+    const item = stockItemOf(product)
+    units.set(item, (units.get(item) ?? 0) + quantity)
+  }
+  return inOrder([...units].map(([item, count]) => ({ item, units: count })))
+}
+
+export const inOrder = (demands: readonly Demand[]): Demand[] =>
+  [...demands].sort((a, b) => (a.item < b.item ? -1 : a.item > b.item ? 1 : 0))
+
+/**
+ * The id of an order follows from whose it is, its key, and what it claims: whoever makes the order of a key, on whichever
+ * instance, makes the same one, and claims are made once. It begins with the user's id, so it leads to one shard.
+ */
+export function orderIdOf(userId: string, key: string, claims: readonly Demand[], attempt: number): string {
+  const text = JSON.stringify([userId, key, claims.map(({ item, units }) => [item, units]), attempt])
+  return `${userId}-${hash('sha256', text, 'hex').slice(0, 24)}`
+}
+
+export const ORDER_ID = /^\d{1,19}-[0-9a-f]{24}$/
+
+export function userOfOrder(orderId: string): string {
+  return orderId.slice(0, orderId.indexOf('-'))
+}

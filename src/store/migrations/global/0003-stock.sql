@@ -1,0 +1,18 @@
+ALTER TABLE products
+  ADD COLUMN stock_mode VARCHAR(16) NOT NULL DEFAULT 'none',
+  ADD COLUMN stock_item VARCHAR(64) NULL;
+
+CREATE TABLE IF NOT EXISTS sales (
+  sale_id VARCHAR(32) NOT NULL,
+  sku VARCHAR(64) NOT NULL,
+  units BIGINT UNSIGNED NOT NULL,
+  starts_at DATETIME(3) NOT NULL,
+  ends_at DATETIME(3) NULL,
+  factor_percent INT UNSIGNED NOT NULL,
+  account_age_s INT UNSIGNED NOT NULL,
+  needs_proof TINYINT UNSIGNED NOT NULL,
+  guests TINYINT UNSIGNED NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (sale_id),
+  KEY sales_by_sku (sku)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -1,0 +1,59 @@
+CREATE TABLE IF NOT EXISTS stock (
+  item VARCHAR(100) NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  units BIGINT UNSIGNED NOT NULL,
+  per_user_max BIGINT UNSIGNED NULL,
+  buckets SMALLINT UNSIGNED NOT NULL,
+  changed_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (item),
+  KEY stock_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS stock_buckets (
+  item VARCHAR(100) NOT NULL,
+  bucket SMALLINT UNSIGNED NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  free BIGINT UNSIGNED NOT NULL,
+  held BIGINT UNSIGNED NOT NULL,
+  sold BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (item, bucket),
+  KEY stock_buckets_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE IF NOT EXISTS stock_claims (
+  item VARCHAR(100) NOT NULL,
+  order_id VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  user_id BIGINT UNSIGNED NOT NULL,
+  bucket SMALLINT UNSIGNED NOT NULL,
+  units BIGINT UNSIGNED NOT NULL,
+  state VARCHAR(8) NOT NULL,
+  look_at DATETIME(3) NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (item, order_id),
+  KEY stock_claims_open (state, look_at),
+  KEY stock_claims_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (item) PARTITIONS 8;
+
+CREATE TABLE IF NOT EXISTS stock_buyers (
+  item VARCHAR(100) NOT NULL,
+  user_id BIGINT UNSIGNED NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  units BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (item, user_id),
+  KEY stock_buyers_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (item) PARTITIONS 8;
+
+CREATE TABLE IF NOT EXISTS stock_ledger (
+  item VARCHAR(100) NOT NULL,
+  entry VARCHAR(130) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  slot SMALLINT UNSIGNED NOT NULL,
+  kind VARCHAR(8) NOT NULL,
+  units BIGINT NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (item, entry),
+  KEY stock_ledger_slot (slot)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+PARTITION BY KEY (item) PARTITIONS 8;

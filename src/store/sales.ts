@@ -1,0 +1,86 @@
+import type { Database } from './database.ts'
+import { statement } from './statement.ts'
+
+/** Sales, in the global database. When one starts is told by that server's clock. */
+export interface SaleRow {
+  readonly id: string
+  readonly sku: string
+  readonly units: number
+  readonly startsAt: string
+  readonly endsAt: string | undefined
+  /** How many places of the queue may be out for each unit that is left. */
+  readonly factor: number
+  readonly accountAgeS: number
+  readonly needsProof: boolean
+  readonly guests: boolean
+}
+
+export interface OpenSale extends SaleRow {
+  /** Below zero when it has started. */
+  readonly startsInMs: number
+}
+
+const COLUMNS = 'sale_id, sku, units, starts_at, ends_at, factor_percent, account_age_s, needs_proof, guests'
+const INSERT = statement(`
+  INSERT INTO sales (${COLUMNS}, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`)
+const SELECT_OPEN = statement(`
+  SELECT ${COLUMNS}, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), starts_at) AS starts_in_us FROM sales
+  WHERE ends_at IS NULL OR ends_at > UTC_TIMESTAMP(3) ORDER BY starts_at LIMIT ?`)
+const END = statement(
+  'UPDATE sales SET ends_at = UTC_TIMESTAMP(3) WHERE sale_id = ? AND (ends_at IS NULL OR ends_at > UTC_TIMESTAMP(3))',
+)
+const LIST = statement(`SELECT ${COLUMNS} FROM sales ORDER BY starts_at DESC LIMIT ?`)
+
+interface SaleColumns {
+  sale_id: string
+  sku: string
+  units: string
+  starts_at: string
+  ends_at: string | null
+  factor_percent: number
+  account_age_s: number
+  needs_proof: number
+  guests: number
+}
+
+export const saleRows = {
+  /** @throws DuplicateKeyError when there is a sale of that id */
+  async insert(global: Database, sale: SaleRow): Promise<void> {
+    const { id, sku, units, startsAt, endsAt, factor, accountAgeS, needsProof, guests } = sale
+    const times = [sqlTime(startsAt), endsAt === undefined ? null : sqlTime(endsAt)]
+    const rules = [Math.round(factor * 100), accountAgeS, needsProof ? 1 : 0, guests ? 1 : 0]
+    await global.transaction(tx => tx.run(INSERT, [id, sku, units, ...times, ...rules]))
+  },
+
+  /** Those that have not ended, the next first. */
+  async open(global: Database, limit: number): Promise<OpenSale[]> {
+    const rows = await global.background<SaleColumns & { starts_in_us: string }>(SELECT_OPEN, [String(limit)])
+    return rows.map(row => ({ ...saleOf(row), startsInMs: Number(row.starts_in_us) / 1000 }))
+  },
+
+  /** False when there is no such sale, or it has ended. */
+  async end(global: Database, id: string): Promise<boolean> {
+    return (await global.transaction(tx => tx.run(END, [id]))) === 1
+  },
+
+  async list(global: Database, limit: number): Promise<SaleRow[]> {
+    return (await global.rows<SaleColumns>(LIST, [String(limit)])).map(saleOf)
+  },
+}
+
+function saleOf(row: SaleColumns): SaleRow {
+  return {
+    id: row.sale_id,
+    sku: row.sku,
+    units: Number(row.units),
+    startsAt: isoTime(row.starts_at),
+    endsAt: row.ends_at === null ? undefined : isoTime(row.ends_at),
+    factor: row.factor_percent / 100,
+    accountAgeS: row.account_age_s,
+    needsProof: row.needs_proof === 1,
+    guests: row.guests === 1,
+  }
+}
+
+const isoTime = (text: string) => `${text.replace(' ', 'T')}Z`
+const sqlTime = (iso: string) => new Date(iso).toISOString().slice(0, -1).replace('T', ' ')

@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import { expect } from 'chai'
+import { type TestApp, withApp } from '../support/app.ts'
+import { type Answer, type Client, clientOf, contentsOf, eventually, newMember } from '../support/client.ts'
+import { newProduct } from '../support/stock.ts'
+
+const key = () => ({ 'Idempotency-Key': randomUUID() })
+
+/** Puts products into the cart and orders them. */
+async function order(
+  client: Client,
+  lines: Readonly<Record<string, number>>,
+  more: object = {},
+  headers: Record<string, string> = key(),
+): Promise<Answer> {
+  const wanted = Object.entries(lines).map(([sku, quantity]) => ({ sku, quantity }))
+  const cart = await client.post('/v1/cart/lines', { lines: wanted })
+  expect(cart.status).to.equal(200)
+  return client.post('/v1/orders', { cartVersion: cart.body.version, ...more }, headers)
+}
+
+const levelsOf = async (app: TestApp, item: string) => {
+  const { free, held, sold } = (await app.stock.levels(item)) ?? { free: -1, held: -1, sold: -1 }
+  return { free, held, sold }
+}
+
+const settled = (app: TestApp, item: string, levels: object) =>
+  eventually(`stock is ${JSON.stringify(levels)}`, async () => {
+    return JSON.stringify(await levelsOf(app, item)) === JSON.stringify(levels)
+  })
+
+describe('orders over HTTP', () => {
+  const app = withApp()
+  let me: Awaited<ReturnType<typeof newMember>>
+
+  beforeEach(async () => {
+    me = await newMember(app().url)
+  })
+
+  describe('placing one', () => {
+    it('orders what is in the cart, at its price, and takes it out', async () => {
+      const { sku, item } = await newProduct(app(), { free: 5 })
+      const { status, body, headers } = await order(me, { [sku]: 2, 'T-001': 1 })
+      expect(status).to.equal(201)
+      expect(body).to.deep.include({ state: 'confirmed', total: 2_101, currency: 'GBP', expiresAt: null })
+      expect(body.lines.map((line: { sku: string }) => line.sku)).to.have.members([sku, 'T-001'])
+      expect(headers.get('location')).to.equal(`/v1/orders/${body.id}`)
+      expect((await contentsOf(me)).lines).to.deep.equal({})
+      await settled(app(), item, { free: 3, held: 0, sold: 2 })
+    })
+
+    it('leaves what is not selected', async () => {
+      await me.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 1 }, { sku: 'T-002', quantity: 3 }] })
+      const cart = await me.put('/v1/cart/lines/T-002', { selected: false })
+      const { status, body } = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
+      expect([status, body.lines.length]).to.deep.equal([201, 1])
+      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-002': 3 })
+    })
+
+    it('once for a key, however often it is sent, and also at once', async () => {
+      const { sku, item } = await newProduct(app(), { free: 5, perUserMax: 1 })
+      const cart = await me.post('/v1/cart/lines', { sku, quantity: 1 })
+      const headers = key()
+      const send = () => me.post('/v1/orders', { cartVersion: cart.body.version }, headers)
+      const answers = await Promise.all([send(), send(), send(), send()])
+      const made = answers.filter(answer => answer.status < 300)
+      expect(made.length).to.be.above(0)
+      expect(new Set(made.map(answer => answer.body.id)).size).to.equal(1)
+      for (const answer of answers) expect(answer.status, answer.text).to.be.oneOf([200, 201, 409])
+      for (const answer of answers.filter(a => a.status === 409)) expect(answer.body.code).to.equal('idempotency_in_flight')
+      const again = await send()
+      expect([again.status, again.headers.get('idempotency-replayed')]).to.deep.equal([200, 'true'])
+      await settled(app(), item, { free: 4, held: 0, sold: 1 })
+    })
+
+    it('needs a key, and one key for one request', async () => {
+      const cart = await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
+      const body = { cartVersion: cart.body.version }
+      expect((await me.post('/v1/orders', body)).body.code).to.equal('idempotency_key_required')
+      const headers = key()
+      expect((await me.post('/v1/orders', body, headers)).status).to.equal(201)
+      expect((await me.post('/v1/orders', { cartVersion: 99 }, headers)).body.code).to.equal('idempotency_mismatch')
+    })
+
+    it('refuses another version of the cart, or another total, with both totals, and holds nothing', async () => {
+      const { sku, item } = await newProduct(app(), { free: 5 })
+      const cart = await me.post('/v1/cart/lines', { sku, quantity: 1 })
+      await me.post('/v1/cart/lines', { sku, quantity: 1 })
+      const old = await me.post('/v1/orders', { cartVersion: cart.body.version, total: 1_000 }, key())
+      expect(old.status).to.equal(409)
+      expect(old.body).to.include({ code: 'cart_changed', version: 2, seenTotal: 1_000, total: 2_000 })
+      const other = await me.post('/v1/orders', { cartVersion: 2, total: 1_999 }, key())
+      expect(other.body).to.include({ code: 'total_changed', seenTotal: 1_999, total: 2_000 })
+      expect(await levelsOf(app(), item)).to.deep.equal({ free: 5, held: 0, sold: 0 })
+    })
+
+    it('refuses nothing at all, and what is not sold', async () => {
+      const empty = await me.post('/v1/orders', { cartVersion: 0 }, key())
+      expect(empty.body.code).to.equal('nothing_to_order')
+    })
+
+    it('of a signed quote, without a cart', async () => {
+      const { sku, item } = await newProduct(app(), { free: 5 })
+      const lines = [{ sku, quantity: 1 }, { sku, quantity: 2 }]
+      const { body: quote } = await me.post('/v1/quotes', { lines })
+      const { status, body } = await me.post('/v1/orders', { quote: quote.quote, lines }, key())
+      expect([status, body.total, body.cartVersion]).to.deep.equal([201, 3_000, null])
+      await settled(app(), item, { free: 2, held: 0, sold: 3 })
+      const other = await me.post('/v1/orders', { quote: quote.quote, lines: [{ sku, quantity: 2 }] }, key())
+      expect(other.body.code).to.equal('quote_invalid')
+    })
+
+    it('needs a session, and nobody sees the orders of others', async () => {
+      const made = await order(me, { 'T-001': 1 })
+      const other = await newMember(app().url)
+      expect((await clientOf(app().url).post('/v1/orders', { cartVersion: 1 }, key())).status).to.equal(401)
+      const seen = await other.get(`/v1/orders/${made.body.id}`)
+      const missing = await other.get(`/v1/orders/${made.body.id.replace(/.$/, (c: string) => (c === '0' ? '1' : '0'))}`)
+      expect([seen.status, seen.body.detail]).to.deep.equal([404, missing.body.detail])
+      expect((await me.get(`/v1/orders/${made.body.id}`)).body).to.deep.equal(made.body)
+    })
+  })
+
+  describe('stock', () => {
+    it('that is too little refuses all of the order, names each line with what is left, and marks it', async () => {
+      const few = await newProduct(app(), { free: 1 })
+      const none = await newProduct(app(), { free: 0 })
+      const plenty = await newProduct(app(), { free: 100 })
+      const { status, body } = await order(me, { [few.sku]: 2, [none.sku]: 1, [plenty.sku]: 1 })
+      expect([status, body.code]).to.deep.equal([409, 'out_of_stock'])
+      expect(body.lines).to.have.deep.members([
+        { sku: few.sku, wanted: 2, left: 1 },
+        { sku: none.sku, wanted: 1, left: 0 },
+      ])
+      for (const [one, free] of [[few, 1], [none, 0], [plenty, 100]] as const)
+        await settled(app(), one.item, { free, held: 0, sold: 0 })
+      const cart = await me.get('/v1/cart')
+      expect(cart.body.lines.map((line: { left?: number }) => line.left)).to.deep.equal([1, 0, undefined])
+      const changed = await me.put(`/v1/cart/lines/${few.sku}`, { quantity: 1 })
+      expect(changed.body.lines[0]).not.to.have.property('left')
+    })
+
+    it('is summed over lines that share it', async () => {
+      const shared = `shared-${randomUUID().slice(0, 8)}`
+      const one = await newProduct(app(), { free: 3, stockItem: shared })
+      const two = await newProduct(app(), { stockItem: shared })
+      expect((await order(me, { [one.sku]: 2, [two.sku]: 2 })).body.code).to.equal('out_of_stock')
+      const cart = await me.put(`/v1/cart/lines/${two.sku}`, { quantity: 1 })
+      expect((await me.post('/v1/orders', { cartVersion: cart.body.version }, key())).status).to.equal(201)
+      await settled(app(), one.item, { free: 0, held: 0, sold: 3 })
+    })
+
+    it('is shown, and invariants hold on the operations port', async () => {
+      const { sku } = await newProduct(app(), { free: 7 })
+      const shown = await me.get(`/v1/stock/${sku}`)
+      expect(shown.body).to.deep.equal({ sku, mode: 'reserve', left: 7, state: 'in_stock' })
+      expect((await me.get('/v1/stock/T-001')).body).to.include({ mode: 'none', left: null })
+      expect((await me.get('/v1/stock/nothing')).status).to.equal(404)
+      const { status, body } = await clientOf(app().opsUrl).get('/ops/stock/invariants')
+      expect([status, body.holds, body.broken]).to.deep.equal([200, true, []])
+    })
+
+    it('has a limit by buyer', async () => {
+      const { sku, item } = await newProduct(app(), { free: 10, perUserMax: 2 })
+      expect((await order(me, { [sku]: 2 })).status).to.equal(201)
+      const more = await order(me, { [sku]: 1 })
+      expect(more.body).to.include({ code: 'purchase_limit', max: 2, sku })
+      const other = await newMember(app().url)
+      expect((await order(other, { [sku]: 3 })).body.code).to.equal('purchase_limit')
+      expect((await order(await newMember(app().url), { [sku]: 2 })).status).to.equal(201)
+      await settled(app(), item, { free: 6, held: 0, sold: 4 })
+    })
+  })
+
+  it('are listed newest first, by cursor', async () => {
+    const ids: string[] = []
+    for (let n = 0; n < 5; n++) ids.unshift((await order(me, { 'T-001': 1 })).body.id)
+    const seen: string[] = []
+    for (let path = '/v1/orders?limit=2'; path; ) {
+      const { status, body } = await me.get(path)
+      expect(status).to.equal(200)
+      seen.push(...body.data.map((one: { id: string }) => one.id))
+      path = body.page.next === null ? '' : `/v1/orders?limit=2&cursor=${body.page.next}`
+    }
+    expect(seen).to.deep.equal(ids)
+    expect((await me.get('/v1/orders?cursor=nonsense')).status).to.equal(400)
+  })
+})
