@@ -158,7 +158,18 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     closers.push(sales.stop)
     const paymentS = config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined
     const placing = createPlacing({
-      ...{ router, stock, sales, allowances, funnel, pricing, prices, quotes, currency, paymentS, metrics, onStep },
+      router,
+      stock,
+      sales,
+      allowances,
+      funnel,
+      pricing,
+      prices,
+      quotes,
+      currency,
+      paymentS,
+      metrics,
+      onStep,
     })
     const orders = createOrders({ router, stock, settlement, funnel, pricing, onStep })
     const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { budgetItemOf, type Demand, usesItemOf } from '../model/order.ts'
@@ -5,7 +6,7 @@ import type { Promotion } from '../model/promotion.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, GivenAway, PricedCart } from '../pricing/price.ts'
 import type { Log } from '../telemetry/log.ts'
-import { totalChanged } from './checkout.ts'
+import { totalChanged } from './basket.ts'
 import type { Inventory } from './inventory.ts'
 import type { Stock } from './stock.ts'
 
@@ -84,8 +85,7 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
   let current: GivenAway = { version: 0, promotions: {} }
 
   function use(promotions: GivenAway['promotions']): void {
-    const same =
-      JSON.stringify(Object.entries(promotions).sort()) === JSON.stringify(Object.entries(current.promotions).sort())
+    const same = isDeepStrictEqual(promotions, current.promotions)
     if (same) return
     const wasOver = overOf(current.promotions)
     current = { version: current.version + 1, promotions }
@@ -101,7 +101,6 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
         return uses >= usesMax || spent >= budget
       })
       .map(one => one.id)
-      .sort()
       .join()
   }
 

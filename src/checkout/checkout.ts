@@ -2,18 +2,19 @@ import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
-import { AppError, isAppError, unavailable } from '../lib/errors.ts'
+import { AppError, isAppError } from '../lib/errors.ts'
 import { markShort, takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
-import { type Demand, demandOf, inOrder, type OrderDocument, orderIdOf, stockItemOf } from '../model/order.ts'
+import { type Demand, type OrderDocument, orderIdOf, stockItemOf } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
-import type { CartRequest, PricedCart } from '../pricing/price.ts'
+import type { CartRequest } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Allowances } from './allowances.ts'
+import { type Basket, cartChanged, createBaskets, totalChanged } from './basket.ts'
 import type { Sales } from './sales.ts'
 import type { Stock } from './stock.ts'
 
@@ -71,15 +72,6 @@ export interface CheckoutDeps {
   readonly onStep: OnStep
 }
 
-/** What is to be ordered, at its price. */
-interface Basket {
-  readonly request: CartRequest
-  readonly priced: PricedCart
-  /** The total that the buyer saw. */
-  readonly seen: number
-  readonly cart: StoredCart | undefined
-}
-
 interface Draft {
   readonly orderId: string
   readonly document: OrderDocument
@@ -88,8 +80,8 @@ interface Draft {
 export type Placing = ReturnType<typeof createPlacing>
 
 export function createPlacing(deps: CheckoutDeps) {
-  const { router, stock, sales, allowances, funnel, pricing, prices, quotes, currency, paymentS, metrics, onStep } =
-    deps
+  const { router, stock, sales, allowances, funnel, pricing, prices, paymentS, metrics, onStep } = deps
+  const baskets = createBaskets(deps)
 
   /**
    * @throws AppError `cart_changed`, `total_changed`, `out_of_stock`, `purchase_limit`, `nothing_to_order`, `product_unknown`,
@@ -109,12 +101,12 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   async function placeAnew(request: PlaceRequest): Promise<Placed> {
-    const basket = request.quote ? await quoted(request, request.quote) : await priceCart(request)
+    const basket = await baskets.of(request)
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
     await sales.admit(request.session, basket.request.lines, request.admission)
     const limits = await allowances.of(priced)
-    const document = documentOf(basket, limits.demands)
+    const document = baskets.documentOf(basket, limits.demands)
     const draft = await draftOf(request, document)
     await onStep('priced')
     await holdAll(request, basket, draft)
@@ -143,55 +135,6 @@ export function createPlacing(deps: CheckoutDeps) {
     throw new AppError('idempotency_mismatch', detail, {
       errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
     })
-  }
-
-  async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
-    const stored = await cartRows.load(router.of(session.userId), session.userId)
-    if (!stored || stored.mergedInto !== undefined)
-      throw new AppError('session_ended', 'This cart is gone. Log in again.')
-    const { cart: priced, isPriced } = await prices.of(stored, stored)
-    if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
-    const lines = stored.lines.filter(line => line.selected)
-    if (cart?.version !== stored.version) throw cartChanged(stored, priced, total)
-    if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
-    refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
-    return { request: stored, priced, seen: total ?? shownTotal(stored, priced), cart: stored }
-  }
-
-  async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
-    const { token, lines, codes } = quote
-    const claims = await quotes.check(token, { lines, codes, buyerGroup: session.kind })
-    const stored = await cartRows.load(router.of(session.userId), session.userId)
-    const { ordersPlaced = 0, uses = {} } = stored ?? {}
-    const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
-    const priced = await pricing.price(request)
-    refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
-    return { request, priced, seen: total ?? claims.total, cart: undefined }
-  }
-
-  function documentOf({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
-    const lines = request.lines.flatMap((line, at) => {
-      const price = priced.lines[at]
-      if (!line.selected || !price) return []
-      const { name, unitPrice, subtotal, discount, total } = price
-      return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total }]
-    })
-    const wanted = [...lines, ...priced.gifts]
-    const reserved = [...demandOf(wanted, pricing.product, 'reserve'), ...limited]
-    const tracked = demandOf(wanted, pricing.product, 'track')
-    return {
-      currency,
-      lines,
-      gifts: priced.gifts,
-      totals: { ...priced.totals },
-      promotions: priced.promotions,
-      codes: priced.codes.filter(code => code.applied).map(({ code }) => code),
-      versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
-      held: inOrder(paymentS === undefined ? [...reserved, ...tracked] : reserved),
-      atPayment: paymentS === undefined ? [] : tracked,
-      counted: allowances.countedByBuyer(priced),
-      fromCart: cart !== undefined,
-    }
   }
 
   /** The first id of this key that has not been given up. */
@@ -241,7 +184,10 @@ export function createPlacing(deps: CheckoutDeps) {
     const { userId } = session
     const insert = (tx: Transaction, slot: number) =>
       orderRows.insert(tx, slot, {
-        ...{ userId, orderId, key, fingerprint },
+        userId,
+        orderId,
+        key,
+        fingerprint,
         state: paymentS === undefined ? 'confirmed' : 'pending',
         cartVersion: cart?.version,
         total: priced.totals.total,
@@ -326,28 +272,6 @@ export function bought(
 ): Pick<StoredCart, 'ordersPlaced' | 'uses'> {
   const more = Object.fromEntries(counted.map(promotion => [promotion, (uses[promotion] ?? 0) + 1]))
   return { ordersPlaced: ordersPlaced + 1, uses: { ...uses, ...more } }
-}
-
-function shownTotal(stored: StoredCart, priced: PricedCart): number {
-  return stored.totals === '' ? priced.totals.total : (JSON.parse(stored.totals) as { total: number }).total
-}
-
-function refuseUnknown(skus: readonly string[]): void {
-  if (skus.length === 0) return
-  const errors = skus.map(sku => ({ in: 'body' as const, pointer: '#/cart', detail: `'${sku}' is not sold any more.` }))
-  throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
-}
-
-function cartChanged(stored: StoredCart, { totals }: PricedCart, seen: number | undefined): AppError {
-  const detail = `The cart is at version ${stored.version} by now: look at it again.`
-  const extra = { version: stored.version, total: totals.total, ...(seen === undefined ? {} : { seenTotal: seen }) }
-  return new AppError('cart_changed', detail, { extra })
-}
-
-export function totalChanged(seenTotal: number, total: number): AppError {
-  return new AppError('total_changed', `The total is ${total} by now, not ${seenTotal} (minor units).`, {
-    extra: { seenTotal, total },
-  })
 }
 
 function limited(item: string, max: number, { request }: Basket): AppError {

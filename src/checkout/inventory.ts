@@ -4,6 +4,7 @@ import { FIXED } from '../model/limits.ts'
 import type { Database } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import { type BucketRow, type StockLevels, stockRows } from '../store/stock.ts'
+import { stockAudit } from '../store/stock-audit.ts'
 
 /** What operators do with stock: set it, check it, repair it. Every change goes through the ledger. */
 export interface Terms {
@@ -62,7 +63,7 @@ export function createInventory({ router }: { router: Router }) {
       const head = await stockRows.head(tx, item, true)
       if (!head) return []
       const buckets = await stockRows.lockBuckets(tx, item)
-      const { set: setUnits, sold, refund, heldClaims, soldClaims } = await stockRows.recount(tx, item)
+      const { set: setUnits, sold, refund, heldClaims, soldClaims } = await stockAudit.recount(tx, item)
       const findings: Finding[] = []
       const report = (problem: string, repaired = false) => findings.push({ item, problem, repaired })
       if (sold !== soldClaims) report(`the ledger says ${sold} were sold, the claims say ${soldClaims}`)
@@ -81,7 +82,7 @@ export function createInventory({ router }: { router: Router }) {
             await stockRows.setBucket(tx, item, { ...bucket, ...first })
           }
           // A claim ends in the bucket that it was made in: from now on that is the first one for all that are held.
-          await stockRows.moveClaims(tx, item, 0)
+          await stockAudit.moveClaims(tx, item, 0)
         }
         const shown = wrong.map(counter => {
           const counted = buckets.reduce((sum, bucket) => sum + bucket[counter], 0)
@@ -101,7 +102,7 @@ export function createInventory({ router }: { router: Router }) {
       const findings: Finding[] = []
       let checked = 0
       for (const shard of router.shards) {
-        for await (const item of stockRows.items(shard, 500)) {
+        for await (const item of stockAudit.items(shard, 500)) {
           findings.push(...(await check(item, repair)))
           onItem(++checked)
         }
@@ -123,7 +124,7 @@ export function createInventory({ router }: { router: Router }) {
 
 async function shardReport(shard: Database) {
   try {
-    return await stockRows.invariants(shard, FIXED.invariantsListedMax)
+    return await stockAudit.invariants(shard, FIXED.invariantsListedMax)
   } catch {
     return { away: shard.name }
   }

@@ -60,23 +60,14 @@ export function createOrders({ router, stock, settlement, funnel, pricing, onSte
     return order
   }
 
-  const each = (items: readonly Demand[], work: (item: string) => Promise<unknown>) =>
-    // What fails here is done by settlement: the order's row has decided already.
-    Promise.allSettled(items.map(({ item }) => work(item)))
-
   /** Stock that is taken only now. @throws AppError `out_of_stock`; then the order has failed */
-  async function takeAtPayment(order: OrderRow, { atPayment, held }: OrderDocument): Promise<void> {
+  async function takeAtPayment(order: OrderRow, { atPayment }: OrderDocument): Promise<void> {
     const { orderId, userId } = order
-    const taken: Demand[] = []
     const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * atPayment.length
     for (const demand of atPayment) {
       const { is } = await stock.hold(demand.item, { orderId, userId, units: demand.units, lookMs })
-      if (is === 'done' || is === 'present') {
-        taken.push(demand)
-        continue
-      }
-      await router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'failed'))
-      await each([...held, ...taken], item => stock.free(item, orderId))
+      if (is === 'done' || is === 'present') continue
+      await end(order, 'failed')
       throw new AppError(
         'out_of_stock',
         'There is not enough in stock any more; the order has failed: give the money back.',
@@ -142,18 +133,21 @@ export function createOrders({ router, stock, settlement, funnel, pricing, onSte
         await takeAtPayment(order, document)
         await confirm(order, document)
         await onStep('paid')
-        void each([...document.held, ...document.atPayment], item => stock.sell(item, orderId)).then(() =>
-          onStep('sold'),
+        const paid = await find(orderId, userId)
+        // Beside the answer: the order stands, and settlement does what this does not.
+        void settlement.settleOrder(paid).then(
+          () => onStep('sold'),
+          () => undefined,
         )
-      } else await end(order, 'failed')
-      return find(orderId, userId)
+        return paid
+      }
+      return end(order, 'failed')
     },
 
     /** By the buyer, before the payment. @throws AppError `order_not_found`, `order_state` */
     async cancel(session: Session, orderId: string): Promise<OrderRow> {
       const order = await find(orderId, session.userId)
-      if (order.state !== 'cancelled') await end(order, 'cancelled')
-      return find(orderId, session.userId)
+      return order.state === 'cancelled' ? order : end(order, 'cancelled')
     },
 
     /**
@@ -207,14 +201,14 @@ export function createOrders({ router, stock, settlement, funnel, pricing, onSte
     view: orderView,
   }
 
-  async function end(order: OrderRow, state: 'cancelled' | 'failed'): Promise<void> {
+  async function end(order: OrderRow, state: 'cancelled' | 'failed'): Promise<OrderRow> {
     const { orderId, userId } = order
     const changed = await router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', state))
-    if (!changed) {
-      const now = await find(orderId, userId)
-      if (now.state !== state) throw wrongState(now.state, state)
-    }
-    await each(documentOf(order).held, item => stock.free(item, orderId))
+    const now = await find(orderId, userId)
+    if (!changed && now.state !== state) throw wrongState(now.state, state)
+    // What fails here is done by settlement: the order's row has decided already.
+    await settlement.settleOrder(now).catch(() => undefined)
+    return now
   }
 }
 
@@ -227,7 +221,13 @@ export function orderView(order: OrderRow): OrderView {
     expiresAt: order.state === 'pending' ? (order.expiresAt ?? null) : null,
     cartVersion: order.cartVersion ?? null,
     total: order.total,
-    ...{ currency, totals, lines, gifts, promotions, codes, versions },
+    currency,
+    totals,
+    lines,
+    gifts,
+    promotions,
+    codes,
+    versions,
   }
 }
 

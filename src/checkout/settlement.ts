@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
-import { type OrderDocument, userOfOrder } from '../model/order.ts'
+import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
 import type { Database } from '../store/database.ts'
-import { orderRows, type RefundRow } from '../store/orders.ts'
+import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { stockRows } from '../store/stock.ts'
+import { stockAudit } from '../store/stock-audit.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Stock } from './stock.ts'
@@ -44,26 +45,46 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   /** What becomes of a claim is what its order says. */
   async function settleClaim(item: string, orderId: string): Promise<'sold' | 'freed' | 'waiting'> {
     const userId = userOfOrder(orderId)
+    let until = 0
     const decision = await router.write(userId, async (tx, { slot }) => {
       const order = await orderRows.findLocked(tx, userId, orderId)
       if (!order) {
         await orderRows.insert(tx, slot, {
-          ...{ userId, orderId, state: 'void', key: undefined, fingerprint: '', cartVersion: undefined },
-          ...{ total: 0, document: '{}', expiresInS: undefined },
+          userId,
+          orderId,
+          state: 'void',
+          key: undefined,
+          fingerprint: '',
+          cartVersion: undefined,
+          total: 0,
+          document: '{}',
+          expiresInS: undefined,
         })
         return 'freed'
       }
       if (order.state === 'confirmed') return 'sold'
       if (order.state !== 'pending') return 'freed'
-      if (!order.isOver) return 'waiting'
+      if (!order.isOver) {
+        until = Date.parse(order.expiresAt ?? '')
+        return 'waiting'
+      }
       await orderRows.changeState(tx, userId, orderId, 'pending', 'expired')
       return 'freed'
     })
     if (decision === 'sold') await stock.sell(item, orderId)
     else if (decision === 'freed') await stock.free(item, orderId)
-    else await router.write(item, tx => stockRows.extendClaim(tx, item, orderId, 1))
+    else await router.write(item, tx => stockRows.extendClaim(tx, item, orderId, until))
     metrics.settled.inc({ result: decision })
     return decision
+  }
+
+  /** Brings the stock of an order to what the order says. What fails is done by the next look at it. */
+  async function settleOrder(order: OrderRow): Promise<void> {
+    const { held, atPayment } = JSON.parse(order.document) as OrderDocument
+    const isSold = order.state === 'confirmed'
+    const follow = ({ item }: Demand) => (isSold ? stock.sell(item, order.orderId) : stock.free(item, order.orderId))
+    await Promise.all([...held, ...atPayment].map(follow))
+    await orderRows.markSettled(router.of(order.userId), order)
   }
 
   /** Puts the units of a refund back, once, and marks it done. */
@@ -85,15 +106,16 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
       ages.delete(shard.name)
       return
     }
-    const overdue = await stockRows.overdue(shard, FIXED.settleBatchMax)
+    const overdue = await stockAudit.overdue(shard, FIXED.settleBatchMax)
     await all(overdue, ({ item, orderId }) => settleClaim(item, orderId), `claims of ${shard.name}`)
     const over = await orderRows.over(shard, FIXED.settleBatchMax)
     const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
       router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
     await all(over, expire, `orders of ${shard.name}`)
+    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleOrder, `orders of ${shard.name}`)
     await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, `refunds of ${shard.name}`)
     ages.set(shard.name, {
-      claims: await stockRows.oldestOverdueMs(shard),
+      claims: await stockAudit.oldestOverdueMs(shard),
       orders: await orderRows.oldestOverMs(shard),
     })
   }
@@ -123,6 +145,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   for (const shard of router.shards) again(shard)
   return {
     settleClaim,
+    settleOrder,
     settleRefund,
     stop() {
       stopped = true

@@ -145,8 +145,8 @@ function sameLine(a: CartLine, b: CartLine): boolean {
   return (['quantity', 'selected', 'note', 'position', 'left'] as const).every(field => a[field] === b[field])
 }
 
-function unmarked({ left: _, ...line }: CartLine): CartLine {
-  return line
+function unmarked({ sku, quantity, selected, note, position }: CartLine): CartLine {
+  return { sku, quantity, selected, note, position }
 }
 
 function checkCount(lines: Lines, limits: Limits): Lines {

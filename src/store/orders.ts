@@ -34,8 +34,8 @@ const COLUMNS = `user_id, order_id, state, fingerprint, cart_version, total, doc
   expires_at <= UTC_TIMESTAMP(3) AS is_over`
 const INSERT_ORDER = statement(`
   INSERT INTO orders (user_id, order_id, slot, state, idempotency_key, fingerprint, cart_version, total, document,
-    created_at, changed_at, expires_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL ? SECOND)`)
+    created_at, changed_at, expires_at, settled)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL ? SECOND, 1)`)
 const SELECT_ORDER = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND order_id = ?`)
 const SELECT_ORDER_LOCKED = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND order_id = ? FOR UPDATE`)
 const SELECT_BY_KEY = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND idempotency_key = ?`)
@@ -44,11 +44,12 @@ const SELECT_PENDING_OF_CART = statement(
   "SELECT order_id FROM orders WHERE user_id = ? AND cart_version = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
 )
 const CHANGE_STATE = statement(
-  'UPDATE orders SET state = ?, changed_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND order_id = ? AND state = ?',
+  'UPDATE orders SET state = ?, settled = 0, changed_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND order_id = ? AND state = ?',
 )
 const CONFIRM_ORDER = statement(`
-  UPDATE orders SET state = 'confirmed', changed_at = UTC_TIMESTAMP(3)
+  UPDATE orders SET state = 'confirmed', settled = 0, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND order_id = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3)`)
+const MARK_SETTLED = statement('UPDATE orders SET settled = 1 WHERE user_id = ? AND order_id = ? AND state = ?')
 const LIST = statement(`
   SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND state <> 'void' ORDER BY created_at DESC, order_id DESC LIMIT ?`)
 const LIST_AFTER = statement(`
@@ -67,6 +68,9 @@ const SELECT_CART_VERSION = statement('SELECT version FROM carts WHERE user_id =
 const SELECT_OVER = statement(`
   /* per shard */ SELECT ${COLUMNS} FROM orders WHERE state = 'pending' AND expires_at <= UTC_TIMESTAMP(3)
   ORDER BY expires_at LIMIT ?`)
+const SELECT_UNSETTLED = statement(`
+  /* per shard */ SELECT ${COLUMNS} FROM orders WHERE settled = 0 AND changed_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND
+  ORDER BY changed_at LIMIT ?`)
 const SELECT_OPEN_REFUNDS = statement(`
   /* per shard */ SELECT user_id, order_id, refund_id, state, document FROM refunds
   WHERE state = 'pending' AND created_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND LIMIT ?`)
@@ -176,6 +180,16 @@ export const orderRows = {
 
   async over(shard: Database, limit: number): Promise<OrderRow[]> {
     return (await shard.background<OrderColumns>(SELECT_OVER, [String(limit)])).map(rowOf)
+  },
+
+  /** Decided some time ago, and stock has not followed as far as is known. */
+  async unsettled(shard: Database, limit: number): Promise<OrderRow[]> {
+    return (await shard.background<OrderColumns>(SELECT_UNSETTLED, [String(limit)])).map(rowOf)
+  },
+
+  /** Stock has followed what the order says. */
+  async markSettled(database: Database, { userId, orderId, state }: OrderRow): Promise<void> {
+    await database.run(MARK_SETTLED, [userId, orderId, state])
   },
 
   async openRefunds(shard: Database, limit: number): Promise<RefundRow[]> {

@@ -46,13 +46,6 @@ export interface StockLevels {
   readonly perUserMax: number | undefined
 }
 
-/** A claim whose maker has not finished within its time. */
-export interface OverdueClaim {
-  readonly item: string
-  readonly orderId: string
-  readonly ageMs: number
-}
-
 /** What changes in one bucket; each member is a difference. */
 export interface BucketChange {
   readonly bucket: number
@@ -81,10 +74,7 @@ const INSERT_CLAIMS = statement(`
   INSERT INTO stock_claims (item, order_id, slot, user_id, bucket, units, state, look_at, created_at) VALUES ?`)
 const SELL_CLAIMS = statement("UPDATE stock_claims SET state = 'sold' WHERE item = ? AND order_id IN (?)")
 const DELETE_CLAIMS = statement("DELETE FROM stock_claims WHERE item = ? AND order_id IN (?) AND state = 'held'")
-const MOVE_CLAIMS = statement('UPDATE stock_claims SET bucket = ? WHERE item = ?')
-const EXTEND_CLAIM = statement(
-  'UPDATE stock_claims SET look_at = UTC_TIMESTAMP(3) + INTERVAL ? SECOND WHERE item = ? AND order_id = ?',
-)
+const EXTEND_CLAIM = statement('UPDATE stock_claims SET look_at = ? WHERE item = ? AND order_id = ?')
 const ADD_BUYERS = statement(`
   INSERT INTO stock_buyers (item, user_id, slot, units) VALUES ? ON DUPLICATE KEY UPDATE units = units + VALUES(units)`)
 const TAKE_FROM_BUYER = statement(
@@ -105,29 +95,8 @@ const SET_BUCKET = statement('UPDATE stock_buckets SET free = ?, held = ?, sold 
 const SELECT_LEVELS = statement(`
   SELECT s.units, s.per_user_max, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
   FROM stock s JOIN stock_buckets b ON b.item = s.item WHERE s.item = ? GROUP BY s.item, s.units, s.per_user_max`)
-const SELECT_LEDGER = statement(`
-  SELECT kind, SUM(units) AS units FROM stock_ledger WHERE item = ? GROUP BY kind LOCK IN SHARE MODE`)
-const SELECT_CLAIM_SUMS = statement(`
-  SELECT state, SUM(units) AS units FROM stock_claims WHERE item = ? GROUP BY state LOCK IN SHARE MODE`)
 
-// Of one shard, across items, on purpose.
-const SELECT_OVERDUE = statement(`
-  /* per shard */ SELECT item, order_id, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(3)) AS age_us
-  FROM stock_claims WHERE state = 'held' AND look_at <= UTC_TIMESTAMP(3) ORDER BY look_at LIMIT ?`)
-const SELECT_OLDEST = statement(`
-  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, MIN(look_at), UTC_TIMESTAMP(3)) AS age_us
-  FROM stock_claims WHERE state = 'held'`)
-const SELECT_ITEMS = statement('/* per shard */ SELECT item FROM stock WHERE item > ? ORDER BY item LIMIT ?')
-const SELECT_BROKEN = statement(`
-  /* per shard */ SELECT s.item, s.units, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
-  FROM stock s JOIN stock_buckets b ON b.item = s.item GROUP BY s.item, s.units
-  HAVING s.units <> SUM(b.free) + SUM(b.held) + SUM(b.sold) LIMIT ?`)
-const SELECT_SUMS = statement(`
-  /* per shard */ SELECT COUNT(DISTINCT item) AS items, SUM(free) AS free, SUM(held) AS held, SUM(sold) AS sold FROM stock_buckets`)
-const SELECT_CLAIMS_OF_ITEM = statement(`
-  SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
-
-type Numbers = Record<string, string | number | null>
+export type Numbers = Record<string, string | number | null>
 
 export const stockRows = {
   /** The item's terms, locked against change; undefined when there is no such item. */
@@ -175,11 +144,9 @@ export const stockRows = {
   deleteClaims: (tx: Transaction, item: string, orderIds: readonly string[]) =>
     tx.run(DELETE_CLAIMS, [item, [...orderIds]]),
 
-  moveClaims: (tx: Transaction, item: string, bucket: number) => tx.run(MOVE_CLAIMS, [bucket, item]),
-
   /** Puts off the moment at which somebody looks after a claim. */
-  async extendClaim(tx: Transaction, item: string, orderId: string, seconds: number): Promise<void> {
-    await tx.run(EXTEND_CLAIM, [seconds, item, orderId])
+  async extendClaim(tx: Transaction, item: string, orderId: string, untilMs: number): Promise<void> {
+    await tx.run(EXTEND_CLAIM, [timeText(untilMs), item, orderId])
   },
 
   /** How many rows were there before: adding to a row counts twice. */
@@ -239,79 +206,11 @@ export const stockRows = {
     const [row] = await database.rows<Numbers>(SELECT_LEVELS, [item])
     return row && { ...termsOf(row), ...countersOf(row) }
   },
-
-  /** What the ledger and the claims say that the counters must be. */
-  async recount(
-    tx: Transaction,
-    item: string,
-  ): Promise<{ set: number; sold: number; refund: number; heldClaims: number; soldClaims: number }> {
-    const ledger = await tx.rows<{ kind: string; units: string }>(SELECT_LEDGER, [item])
-    const claims = await tx.rows<{ state: string; units: string }>(SELECT_CLAIM_SUMS, [item])
-    const of = (rows: readonly { units: string }[], at: number) => (at < 0 ? 0 : Number(rows[at]?.units ?? 0))
-    const kind = (name: LedgerKind) =>
-      of(
-        ledger,
-        ledger.findIndex(row => row.kind === name),
-      )
-    const state = (name: ClaimState) =>
-      of(
-        claims,
-        claims.findIndex(row => row.state === name),
-      )
-    return {
-      set: kind('set'),
-      sold: kind('sold'),
-      refund: kind('refund'),
-      heldClaims: state('held'),
-      soldClaims: state('sold'),
-    }
-  },
-
-  async overdue(shard: Database, limit: number): Promise<OverdueClaim[]> {
-    const rows = await shard.background<{ item: string; order_id: string; age_us: string }>(SELECT_OVERDUE, [
-      String(limit),
-    ])
-    return rows.map(row => ({ item: row.item, orderId: row.order_id, ageMs: Number(row.age_us) / 1000 }))
-  },
-
-  /** By how much the oldest held claim of a shard is overdue, in ms; 0 when none is. */
-  async oldestOverdueMs(shard: Database): Promise<number> {
-    const [row] = await shard.background<{ age_us: string | null }>(SELECT_OLDEST)
-    return Math.max(0, Number(row?.age_us ?? 0) / 1000)
-  },
-
-  async *items(shard: Database, rows: number): AsyncGenerator<string> {
-    for (let last = ''; ; ) {
-      const page = await shard.background<{ item: string }>(SELECT_ITEMS, [last, String(rows)])
-      for (const { item } of page) yield item
-      const end = page.at(-1)
-      if (!end || page.length < rows) return
-      last = end.item
-    }
-  },
-
-  /** Items of a shard whose counters do not add up, and the sums over all. */
-  async invariants(
-    shard: Database,
-    limit: number,
-  ): Promise<{ items: number; broken: ({ item: string } & StockLevels)[] } & Counters> {
-    const [sums] = await shard.background<Numbers>(SELECT_SUMS)
-    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [String(limit)])
-    return {
-      items: Number(sums?.['items'] ?? 0),
-      ...countersOf(sums ?? {}),
-      broken: broken.map(row => ({ item: row.item, ...termsOf(row), ...countersOf(row) })),
-    }
-  },
-
-  async claimsOfItem(shard: Database, item: string, after: string, limit: number): Promise<ClaimRow[]> {
-    return (await shard.background<ClaimColumns>(SELECT_CLAIMS_OF_ITEM, [item, after, String(limit)])).map(claimOf)
-  },
 }
 
-type Counters = Pick<StockLevels, 'free' | 'held' | 'sold'>
+export type Counters = Pick<StockLevels, 'free' | 'held' | 'sold'>
 
-interface ClaimColumns {
+export interface ClaimColumns {
   order_id: string
   user_id: string
   bucket: number
@@ -319,7 +218,7 @@ interface ClaimColumns {
   state: ClaimState
 }
 
-function claimOf(row: ClaimColumns): ClaimRow {
+export function claimOf(row: ClaimColumns): ClaimRow {
   return { orderId: row.order_id, userId: row.user_id, bucket: row.bucket, units: Number(row.units), state: row.state }
 }
 
@@ -327,14 +226,14 @@ function bucketOf(row: Numbers): BucketRow {
   return { bucket: Number(row['bucket']), ...countersOf(row) }
 }
 
-function countersOf(row: Numbers): Counters {
+export function countersOf(row: Numbers): Counters {
   return { free: Number(row['free'] ?? 0), held: Number(row['held'] ?? 0), sold: Number(row['sold'] ?? 0) }
 }
 
-function termsOf(row: Numbers): { units: number; perUserMax: number | undefined } {
+export function termsOf(row: Numbers): { units: number; perUserMax: number | undefined } {
   return {
     units: Number(row['units']),
-    perUserMax: row['per_user_max'] == null ? undefined : Number(row['per_user_max']),
+    perUserMax: (row['per_user_max'] ?? null) === null ? undefined : Number(row['per_user_max']),
   }
 }
 

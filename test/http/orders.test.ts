@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import { createConnection } from 'mysql2/promise'
 import { type TestApp, withApp } from '../support/app.ts'
 import { type Answer, type Client, clientOf, contentsOf, eventually, newMember } from '../support/client.ts'
+import { testServers } from '../support/servers.ts'
 import { newProduct } from '../support/stock.ts'
 
 const key = () => ({ 'Idempotency-Key': randomUUID() })
@@ -50,7 +52,12 @@ describe('orders over HTTP', () => {
     })
 
     it('leaves what is not selected', async () => {
-      await me.post('/v1/cart/lines', { lines: [{ sku: 'T-001', quantity: 1 }, { sku: 'T-002', quantity: 3 }] })
+      await me.post('/v1/cart/lines', {
+        lines: [
+          { sku: 'T-001', quantity: 1 },
+          { sku: 'T-002', quantity: 3 },
+        ],
+      })
       const cart = await me.put('/v1/cart/lines/T-002', { selected: false })
       const { status, body } = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
       expect([status, body.lines.length]).to.deep.equal([201, 1])
@@ -67,7 +74,8 @@ describe('orders over HTTP', () => {
       expect(made.length).to.be.above(0)
       expect(new Set(made.map(answer => answer.body.id)).size).to.equal(1)
       for (const answer of answers) expect(answer.status, answer.text).to.be.oneOf([200, 201, 409])
-      for (const answer of answers.filter(a => a.status === 409)) expect(answer.body.code).to.equal('idempotency_in_flight')
+      for (const answer of answers.filter(a => a.status === 409))
+        expect(answer.body.code).to.equal('idempotency_in_flight')
       const again = await send()
       expect([again.status, again.headers.get('idempotency-replayed')]).to.deep.equal([200, 'true'])
       await settled(app(), item, { free: 4, held: 0, sold: 1 })
@@ -101,7 +109,10 @@ describe('orders over HTTP', () => {
 
     it('of a signed quote, without a cart', async () => {
       const { sku, item } = await newProduct(app(), { free: 5 })
-      const lines = [{ sku, quantity: 1 }, { sku, quantity: 2 }]
+      const lines = [
+        { sku, quantity: 1 },
+        { sku, quantity: 2 },
+      ]
       const { body: quote } = await me.post('/v1/quotes', { lines })
       const { status, body } = await me.post('/v1/orders', { quote: quote.quote, lines }, key())
       expect([status, body.total, body.cartVersion]).to.deep.equal([201, 3_000, null])
@@ -115,7 +126,9 @@ describe('orders over HTTP', () => {
       const other = await newMember(app().url)
       expect((await clientOf(app().url).post('/v1/orders', { cartVersion: 1 }, key())).status).to.equal(401)
       const seen = await other.get(`/v1/orders/${made.body.id}`)
-      const missing = await other.get(`/v1/orders/${made.body.id.replace(/.$/, (c: string) => (c === '0' ? '1' : '0'))}`)
+      const missing = await other.get(
+        `/v1/orders/${made.body.id.replace(/.$/, (c: string) => (c === '0' ? '1' : '0'))}`,
+      )
       expect([seen.status, seen.body.detail]).to.deep.equal([404, missing.body.detail])
       expect((await me.get(`/v1/orders/${made.body.id}`)).body).to.deep.equal(made.body)
     })
@@ -132,7 +145,11 @@ describe('orders over HTTP', () => {
         { sku: few.sku, wanted: 2, left: 1 },
         { sku: none.sku, wanted: 1, left: 0 },
       ])
-      for (const [one, free] of [[few, 1], [none, 0], [plenty, 100]] as const)
+      for (const [one, free] of [
+        [few, 1],
+        [none, 0],
+        [plenty, 100],
+      ] as const)
         await settled(app(), one.item, { free, held: 0, sold: 0 })
       const cart = await me.get('/v1/cart')
       expect(cart.body.lines.map((line: { left?: number }) => line.left)).to.deep.equal([1, 0, undefined])
@@ -186,3 +203,135 @@ describe('orders over HTTP', () => {
     expect((await me.get('/v1/orders?cursor=nonsense')).status).to.equal(400)
   })
 })
+
+describe('orders that are paid elsewhere', () => {
+  const app = withApp({ payment: 'two-step', paymentMinutes: 1 })
+  let me: Awaited<ReturnType<typeof newMember>>
+  let shop: Client
+
+  before(async () => {
+    shop = clientOf(app().url, await app().operators.add(randomUUID()))
+  })
+  beforeEach(async () => {
+    me = await newMember(app().url)
+  })
+
+  const pay = (id: string, result: string) => shop.post(`/v1/orders/${id}/payments`, { result })
+
+  it('hold their stock and leave the cart until they are paid; saying so twice is no error', async () => {
+    const { sku, item } = await newProduct(app(), { free: 3 })
+    const { status, body } = await order(me, { [sku]: 2 })
+    expect([status, body.state]).to.deep.equal([201, 'pending'])
+    expect(Date.parse(body.expiresAt)).to.be.above(Date.now())
+    expect(await levelsOf(app(), item)).to.deep.equal({ free: 1, held: 2, sold: 0 })
+    expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
+    await me.post('/v1/cart/lines', { sku, quantity: 5 })
+    for (const _ of [1, 2]) expect((await pay(body.id, 'confirmed')).body.state).to.equal('confirmed')
+    expect((await contentsOf(me)).lines, 'exactly what was ordered is gone').to.deep.equal({ [sku]: 5 })
+    await settled(app(), item, { free: 1, held: 0, sold: 2 })
+    expect((await pay(body.id, 'failed')).body).to.include({ code: 'order_state', state: 'confirmed' })
+  })
+
+  it('free it when the payment fails or the buyer cancels, and the cart is kept', async () => {
+    const { sku, item } = await newProduct(app(), { free: 3 })
+    const failed = await order(me, { [sku]: 2 })
+    expect((await pay(failed.body.id, 'failed')).body.state).to.equal('failed')
+    expect(await levelsOf(app(), item)).to.deep.equal({ free: 3, held: 0, sold: 0 })
+    const cart = await me.get('/v1/cart')
+    const again = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
+    const cancelled = await me.post(`/v1/orders/${again.body.id}/cancel`)
+    expect(cancelled.body.state).to.equal('cancelled')
+    expect(await levelsOf(app(), item)).to.deep.equal({ free: 3, held: 0, sold: 0 })
+    expect((await pay(again.body.id, 'confirmed')).body).to.include({ code: 'order_state', state: 'cancelled' })
+    expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
+  })
+
+  it('are one at a time for one cart', async () => {
+    const first = await order(me, { 'T-001': 1 })
+    const second = await me.post('/v1/orders', { cartVersion: first.body.cartVersion }, key())
+    expect(second.body).to.include({ code: 'order_pending', orderId: first.body.id })
+  })
+
+  it('take tracked stock when they are paid, and fail when it is gone by then', async () => {
+    const { sku, item } = await newProduct(app(), { free: 1, mode: 'track' })
+    const other = await newMember(app().url)
+    const [mine, theirs] = [await order(me, { [sku]: 1 }), await order(other, { [sku]: 1 })]
+    expect(await levelsOf(app(), item)).to.deep.equal({ free: 1, held: 0, sold: 0 })
+    expect((await pay(theirs.body.id, 'confirmed')).body.state).to.equal('confirmed')
+    expect((await pay(mine.body.id, 'confirmed')).body).to.include({ code: 'out_of_stock', state: 'failed' })
+    expect((await me.get(`/v1/orders/${mine.body.id}`)).body.state).to.equal('failed')
+    await settled(app(), item, { free: 0, held: 0, sold: 1 })
+  })
+
+  it('expire, by the clock of the database, and free what they hold', async () => {
+    const { sku, item } = await newProduct(app(), { free: 2 })
+    const { body } = await order(me, { [sku]: 2 })
+    await past(app(), body.id)
+    expect((await pay(body.id, 'confirmed')).body).to.include({ code: 'order_state', state: 'expired' })
+    await settled(app(), item, { free: 2, held: 0, sold: 0 })
+    expect((await me.get(`/v1/orders/${body.id}`)).body.state).to.equal('expired')
+  })
+
+  it('are either paid or expired when both come at once, 20 times, and stock says the same', async () => {
+    const { sku, item } = await newProduct(app(), { free: 20 })
+    const states: string[] = []
+    for (let n = 0; n < 20; n++) {
+      const buyer = await newMember(app().url)
+      const { body } = await order(buyer, { [sku]: 1 })
+      const paying = pay(body.id, 'confirmed')
+      await past(app(), body.id)
+      const answer = await paying
+      const { state } = (await buyer.get(`/v1/orders/${body.id}`)).body
+      expect(state).to.equal(answer.status === 200 ? 'confirmed' : 'expired')
+      states.push(state)
+    }
+    const sold = states.filter(state => state === 'confirmed').length
+    await settled(app(), item, { free: 20 - sold, held: 0, sold })
+  })
+
+  it('are refunded into the stock, once for a key, and never more than was ordered', async () => {
+    const { sku, item } = await newProduct(app(), { free: 5, perUserMax: 3 })
+    const { body } = await order(me, { [sku]: 3, 'T-001': 1 })
+    await pay(body.id, 'confirmed')
+    const headers = key()
+    const refund = (lines?: object, more = headers) =>
+      shop.post(`/v1/orders/${body.id}/refunds`, lines ? { lines } : {}, more)
+    for (const _ of [1, 2]) {
+      const { status, body: made } = await refund([{ sku, quantity: 1 }])
+      expect([status, made.restocked, made.lines]).to.deep.equal([201, true, [{ sku, quantity: 1 }]])
+    }
+    expect((await refund([{ sku, quantity: 2 }])).body.code).to.equal('idempotency_mismatch')
+    await settled(app(), item, { free: 3, held: 0, sold: 2 })
+    expect((await refund([{ sku, quantity: 3 }], key())).body.code).to.equal('refund_invalid')
+    expect((await refund(undefined, key())).body.lines).to.have.deep.members([
+      { sku, quantity: 2 },
+      { sku: 'T-001', quantity: 1 },
+    ])
+    await settled(app(), item, { free: 5, held: 0, sold: 0 })
+    expect((await refund(undefined, key())).body.code).to.equal('refund_invalid')
+    expect(await app().inventory.check(item, false)).to.deep.equal([])
+  })
+
+  it('are for operators only', async () => {
+    const { body } = await order(me, { 'T-001': 1 })
+    for (const path of ['payments', 'refunds']) {
+      expect((await me.post(`/v1/orders/${body.id}/${path}`, { result: 'confirmed' }, key())).status).to.equal(403)
+    }
+  })
+})
+
+/** Sets an order's time to the past, in the database. */
+async function past(app: TestApp, orderId: string): Promise<void> {
+  const [userId = ''] = orderId.split('-')
+  const connection = await createConnection({
+    uri: testServers().addresses.shards[app.router.shards.indexOf(app.router.of(userId))] ?? '',
+  })
+  try {
+    await connection.query('UPDATE orders SET expires_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND order_id = ?', [
+      userId,
+      orderId,
+    ])
+  } finally {
+    await connection.end()
+  }
+}

@@ -12,7 +12,13 @@ export interface Stocked {
 
 export async function newProduct(
   app: TestApp,
-  { free, mode = 'reserve', perUserMax, price = 1_000, stockItem }: {
+  {
+    free,
+    mode = 'reserve',
+    perUserMax,
+    price = 1_000,
+    stockItem,
+  }: {
     free?: number
     mode?: StockMode
     perUserMax?: number
@@ -22,7 +28,11 @@ export async function newProduct(
 ): Promise<Stocked> {
   const sku = `S-${randomUUID().slice(0, 12)}`
   const product: Product = {
-    ...{ sku, name: `Thing ${sku}`, price, category: 'alpha', stock: mode },
+    sku,
+    name: `Thing ${sku}`,
+    price,
+    category: 'alpha',
+    stock: mode,
     ...(stockItem === undefined ? {} : { stockItem }),
   }
   const item = stockItemOf(product)

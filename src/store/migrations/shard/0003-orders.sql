@@ -17,10 +17,12 @@ CREATE TABLE IF NOT EXISTS orders (
   created_at DATETIME(3) NOT NULL,
   changed_at DATETIME(3) NOT NULL,
   expires_at DATETIME(3) NULL,
+  settled TINYINT UNSIGNED NOT NULL,
   PRIMARY KEY (user_id, order_id),
   UNIQUE KEY orders_key (user_id, idempotency_key),
   KEY orders_newest (user_id, created_at, order_id),
   KEY orders_open (state, expires_at),
+  KEY orders_unsettled (settled, changed_at),
   KEY orders_slot (slot)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
 PARTITION BY KEY (user_id) PARTITIONS 8;

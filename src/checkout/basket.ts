@@ -1,0 +1,109 @@
+import type { Prices } from '../cart/prices.ts'
+import type { Quotes } from '../cart/quotes.ts'
+import { AppError, unavailable } from '../lib/errors.ts'
+import { type Demand, demandOf, inOrder, type OrderDocument } from '../model/order.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import type { CartRequest, PricedCart } from '../pricing/price.ts'
+import { cartRows, type StoredCart } from '../store/carts.ts'
+import type { Router } from '../store/router.ts'
+import type { Allowances } from './allowances.ts'
+import type { PlaceRequest } from './checkout.ts'
+
+/** What is to be ordered, at its price. */
+export interface Basket {
+  readonly request: CartRequest
+  readonly priced: PricedCart
+  /** The total that the buyer saw. */
+  readonly seen: number
+  readonly cart: StoredCart | undefined
+}
+
+export interface BasketDeps {
+  readonly router: Router
+  readonly allowances: Allowances
+  readonly pricing: Pricing
+  readonly prices: Prices
+  readonly quotes: Quotes
+  readonly currency: string
+  readonly paymentS: number | undefined
+}
+
+export function createBaskets({ router, allowances, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
+  async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
+    const stored = await cartRows.load(router.of(session.userId), session.userId)
+    if (!stored || stored.mergedInto !== undefined)
+      throw new AppError('session_ended', 'This cart is gone. Log in again.')
+    const { cart: priced, isPriced } = await prices.of(stored, stored)
+    if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
+    const lines = stored.lines.filter(line => line.selected)
+    if (cart?.version !== stored.version) throw cartChanged(stored, priced, total)
+    if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
+    refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
+    return { request: stored, priced, seen: total ?? shownTotal(stored, priced), cart: stored }
+  }
+
+  async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
+    const { token, lines, codes } = quote
+    const claims = await quotes.check(token, { lines, codes, buyerGroup: session.kind })
+    const stored = await cartRows.load(router.of(session.userId), session.userId)
+    const { ordersPlaced = 0, uses = {} } = stored ?? {}
+    const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
+    const priced = await pricing.price(request)
+    refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
+    return { request, priced, seen: total ?? claims.total, cart: undefined }
+  }
+
+  function documentOf({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
+    const lines = request.lines.flatMap((line, at) => {
+      const price = priced.lines[at]
+      if (!line.selected || !price) return []
+      const { name, unitPrice, subtotal, discount, total } = price
+      return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total }]
+    })
+    const wanted = [...lines, ...priced.gifts]
+    const reserved = [...demandOf(wanted, pricing.product, 'reserve'), ...limited]
+    const tracked = demandOf(wanted, pricing.product, 'track')
+    return {
+      currency,
+      lines,
+      gifts: priced.gifts,
+      totals: { ...priced.totals },
+      promotions: priced.promotions,
+      codes: priced.codes.filter(code => code.applied).map(({ code }) => code),
+      versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
+      held: inOrder(paymentS === undefined ? [...reserved, ...tracked] : reserved),
+      atPayment: paymentS === undefined ? [] : tracked,
+      counted: allowances.countedByBuyer(priced),
+      fromCart: cart !== undefined,
+    }
+  }
+
+  return {
+    /** @throws AppError `cart_changed`, `nothing_to_order`, `product_unknown`, `quote_invalid`, `unavailable`, `overloaded` */
+    of: (request: PlaceRequest): Promise<Basket> =>
+      request.quote ? quoted(request, request.quote) : priceCart(request),
+    documentOf,
+  }
+}
+
+function shownTotal(stored: StoredCart, priced: PricedCart): number {
+  return stored.totals === '' ? priced.totals.total : (JSON.parse(stored.totals) as { total: number }).total
+}
+
+function refuseUnknown(skus: readonly string[]): void {
+  if (skus.length === 0) return
+  const errors = skus.map(sku => ({ in: 'body' as const, pointer: '#/cart', detail: `'${sku}' is not sold any more.` }))
+  throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+}
+
+export function cartChanged(stored: StoredCart, { totals }: PricedCart, seen: number | undefined): AppError {
+  const detail = `The cart is at version ${stored.version} by now: look at it again.`
+  const extra = { version: stored.version, total: totals.total, ...(seen === undefined ? {} : { seenTotal: seen }) }
+  return new AppError('cart_changed', detail, { extra })
+}
+
+export function totalChanged(seenTotal: number, total: number): AppError {
+  return new AppError('total_changed', `The total is ${total} by now, not ${seenTotal} (minor units).`, {
+    extra: { seenTotal, total },
+  })
+}

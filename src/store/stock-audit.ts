@@ -1,0 +1,115 @@
+import type { Database, Transaction } from './database.ts'
+import { statement } from './statement.ts'
+import {
+  type ClaimColumns,
+  claimOf,
+  type ClaimRow,
+  type ClaimState,
+  type Counters,
+  countersOf,
+  type LedgerKind,
+  type Numbers,
+  type StockLevels,
+  termsOf,
+} from './stock.ts'
+
+/** Looking after stock: claims that are overdue, and whether counters, claims and ledger agree. */
+/** A claim whose maker has not finished within its time. */
+export interface OverdueClaim {
+  readonly item: string
+  readonly orderId: string
+  readonly ageMs: number
+}
+
+const SELECT_LEDGER = statement(`
+  SELECT kind, SUM(units) AS units FROM stock_ledger WHERE item = ? GROUP BY kind LOCK IN SHARE MODE`)
+const SELECT_CLAIM_SUMS = statement(`
+  SELECT state, SUM(units) AS units FROM stock_claims WHERE item = ? GROUP BY state LOCK IN SHARE MODE`)
+const MOVE_CLAIMS = statement('UPDATE stock_claims SET bucket = ? WHERE item = ?')
+const SELECT_OVERDUE = statement(`
+  /* per shard */ SELECT item, order_id, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(3)) AS age_us
+  FROM stock_claims WHERE state = 'held' AND look_at <= UTC_TIMESTAMP(3) ORDER BY look_at LIMIT ?`)
+const SELECT_OLDEST = statement(`
+  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, MIN(look_at), UTC_TIMESTAMP(3)) AS age_us
+  FROM stock_claims WHERE state = 'held'`)
+const SELECT_ITEMS = statement('/* per shard */ SELECT item FROM stock WHERE item > ? ORDER BY item LIMIT ?')
+const SELECT_BROKEN = statement(`
+  /* per shard */ SELECT s.item, s.units, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
+  FROM stock s JOIN stock_buckets b ON b.item = s.item GROUP BY s.item, s.units
+  HAVING s.units <> SUM(b.free) + SUM(b.held) + SUM(b.sold) LIMIT ?`)
+const SELECT_SUMS = statement(`
+  /* per shard */ SELECT COUNT(DISTINCT item) AS items, SUM(free) AS free, SUM(held) AS held, SUM(sold) AS sold FROM stock_buckets`)
+const SELECT_CLAIMS_OF_ITEM = statement(`
+  SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
+
+export const stockAudit = {
+  /** What the ledger and the claims say that the counters must be. */
+  async recount(
+    tx: Transaction,
+    item: string,
+  ): Promise<{ set: number; sold: number; refund: number; heldClaims: number; soldClaims: number }> {
+    const ledger = await tx.rows<{ kind: string; units: string }>(SELECT_LEDGER, [item])
+    const claims = await tx.rows<{ state: string; units: string }>(SELECT_CLAIM_SUMS, [item])
+    const of = (rows: readonly { units: string }[], at: number) => (at < 0 ? 0 : Number(rows[at]?.units ?? 0))
+    const kind = (name: LedgerKind) =>
+      of(
+        ledger,
+        ledger.findIndex(row => row.kind === name),
+      )
+    const state = (name: ClaimState) =>
+      of(
+        claims,
+        claims.findIndex(row => row.state === name),
+      )
+    return {
+      set: kind('set'),
+      sold: kind('sold'),
+      refund: kind('refund'),
+      heldClaims: state('held'),
+      soldClaims: state('sold'),
+    }
+  },
+
+  moveClaims: (tx: Transaction, item: string, bucket: number) => tx.run(MOVE_CLAIMS, [bucket, item]),
+
+  async overdue(shard: Database, limit: number): Promise<OverdueClaim[]> {
+    const rows = await shard.background<{ item: string; order_id: string; age_us: string }>(SELECT_OVERDUE, [
+      String(limit),
+    ])
+    return rows.map(row => ({ item: row.item, orderId: row.order_id, ageMs: Number(row.age_us) / 1000 }))
+  },
+
+  /** By how much the oldest held claim of a shard is overdue, in ms; 0 when none is. */
+  async oldestOverdueMs(shard: Database): Promise<number> {
+    const [row] = await shard.background<{ age_us: string | null }>(SELECT_OLDEST)
+    return Math.max(0, Number(row?.age_us ?? 0) / 1000)
+  },
+
+  async *items(shard: Database, rows: number): AsyncGenerator<string> {
+    for (let last = ''; ; ) {
+      const page = await shard.background<{ item: string }>(SELECT_ITEMS, [last, String(rows)])
+      for (const { item } of page) yield item
+      const end = page.at(-1)
+      if (!end || page.length < rows) return
+      last = end.item
+    }
+  },
+
+  /** Items of a shard whose counters do not add up, and the sums over all. */
+  async invariants(
+    shard: Database,
+    limit: number,
+  ): Promise<{ items: number; broken: ({ item: string } & StockLevels)[] } & Counters> {
+    const [sums] = await shard.background<Numbers>(SELECT_SUMS)
+    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [String(limit)])
+    return {
+      items: Number(sums?.['items'] ?? 0),
+      ...countersOf(sums ?? {}),
+      broken: broken.map(row => ({ item: row.item, ...termsOf(row), ...countersOf(row) })),
+    }
+  },
+
+  async claimsOfItem(shard: Database, item: string, after: string, limit: number): Promise<ClaimRow[]> {
+    return (await shard.background<ClaimColumns>(SELECT_CLAIMS_OF_ITEM, [item, after, String(limit)])).map(claimOf)
+  },
+}
