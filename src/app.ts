@@ -22,6 +22,7 @@ import { createOrders } from './checkout/orders.ts'
 import { watchSales } from './checkout/sales.ts'
 import { startSettlement } from './checkout/settlement.ts'
 import { createStock, type Stock } from './checkout/stock.ts'
+import { createStockKeeping } from './checkout/stocking.ts'
 import { createPromotions } from './catalog/promotions.ts'
 import { createProducts } from './catalog/products.ts'
 import { watchRules } from './catalog/rules-watch.ts'
@@ -215,6 +216,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       catalog: watch,
       stock,
       inventory,
+      stockKeeping: createStockKeeping({ global, inventory, stock }),
       allowances,
       sales,
       settlement,

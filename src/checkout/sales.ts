@@ -176,6 +176,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   return {
     refresh,
     advance,
+    takesProofs: proofKey !== undefined,
 
     /** @throws AppError `sale_not_found` */
     async view(id: string): Promise<SaleView> {

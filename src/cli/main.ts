@@ -9,6 +9,7 @@ import { importCommand } from './import.ts'
 import { loadCommand } from './load.ts'
 import { operatorCommand, promotionsCommand } from './promotions.ts'
 import { seedCommand } from './seed.ts'
+import { saleCommand, stockCommand } from './stock.ts'
 import { checkCommand, testCommand } from './checks.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
 
@@ -25,6 +26,8 @@ const COMMANDS: readonly Command[] = [
   importCommand(PROJECT),
   promotionsCommand(PROJECT),
   operatorCommand(PROJECT),
+  stockCommand(PROJECT),
+  saleCommand(PROJECT),
   migrateCommand(PROJECT),
   shardsCommand(PROJECT),
   loadCommand(PROJECT),

@@ -189,7 +189,7 @@ function versionOf(word: string | undefined): number {
 export function operatorCommand(projectDir: string): Command {
   return {
     name: 'operator',
-    summary: 'Makes and removes operators, who may change promotions through the API',
+    summary: 'Makes and removes operators: the shop’s own servers, who may change promotions and pay and refund orders',
     usage: 'add NAME | remove NAME | list',
     details: 'add shows the token once; only its hash is kept. Send it as Authorization: Bearer op_…',
     async run(args) {
