@@ -48,7 +48,7 @@ export interface Batch {
 
 /** The fast way found too few units in its bucket: nothing was done. */
 export class TooFew extends Error {}
-/** Another instance wrote rows for the same buyer meanwhile: to be done again. */
+/** Another instance wrote rows for the same buyer meanwhile: to be done again, as when it made the same claim. */
 export class BuyerRace extends Error {}
 
 const DONE: Outcome = { is: 'done' }

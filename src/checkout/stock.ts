@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
+import { DuplicateKeyError } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import { type StockLevels, stockRows } from '../store/stock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -101,8 +102,8 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
         }
         return outcomes
       } catch (error) {
-        if (!(error instanceof TooFew || error instanceof BuyerRace) || attempt >= FIXED.transactionAttemptsMax)
-          throw error
+        const isRaced = error instanceof BuyerRace || error instanceof DuplicateKeyError
+        if (!(error instanceof TooFew || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
         if (error instanceof TooFew) lane.tight = true
         else await sleep(Math.random() * 5)
       }

@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net'
-import { type App, createApp } from '../../src/app.ts'
+import { type App, type AppOptions, createApp } from '../../src/app.ts'
 import { type Config, loadConfig, type ServerAddresses } from '../../src/config/config.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { PROJECT, testServers } from './servers.ts'
@@ -17,11 +17,13 @@ export function testConfig(changes: Partial<Config> = {}): Config {
 export async function startApp(
   changes: Partial<Config> = {},
   servers: Partial<ServerAddresses> = {},
+  options: AppOptions = {},
 ): Promise<TestApp> {
   const app = await createApp(
     testConfig(changes),
     { ...testServers().addresses, ...servers },
     createLog(process.env['TEST_LOG'] ?? 'silent'),
+    options,
   )
   await app.listen()
   const at = (server: App['server']) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
