@@ -19,6 +19,7 @@ import { createAllowances } from './checkout/allowances.ts'
 import { createPlacing, type OnStep } from './checkout/checkout.ts'
 import { createInventory } from './checkout/inventory.ts'
 import { createOrders } from './checkout/orders.ts'
+import { createReconciler } from './checkout/reconciler.ts'
 import { watchSales } from './checkout/sales.ts'
 import { startSettlement } from './checkout/settlement.ts'
 import { createStock, type Stock } from './checkout/stock.ts'
@@ -216,6 +217,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       catalog: watch,
       stock,
       inventory,
+      reconciler: createReconciler({ router, inventory }),
       stockKeeping: createStockKeeping({ global, inventory, stock }),
       allowances,
       sales,

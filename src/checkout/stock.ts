@@ -94,7 +94,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       const exact = lane.tight
       try {
         const { outcomes, left } = await router.write(item, (tx, { slot }) =>
-          applyBatch(tx, { item, slot, bucket: instance, operations, exact }),
+          applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: attempt > 1 }),
         )
         if (left !== undefined) {
           lane.tight = left < FIXED.stockBatchMax * 2

@@ -34,7 +34,7 @@ export function stockCommand(projectDir: string): Command {
     usage: 'set SKU | show SKU | check',
     details: `set:   counts a product from now on (--units: how many shall be free; what is held and sold comes on top).
 show:  free, held and sold units.
-check: compares counters, claims and ledger of every item; exit code 1 when something is wrong.`,
+check: compares counters, claims, ledger and orders; exit code 1 when something is wrong.`,
     options: {
       units: { type: 'string', value: 'N', doc: 'set: units that shall be free' },
       mode: {
@@ -87,16 +87,20 @@ async function show(app: App, args: Args, sku: string | undefined): Promise<void
 }
 
 async function check(app: App, args: Args): Promise<void> {
-  const { items } = await app.inventory.invariants()
-  const bar = progress('items', items)
-  const findings = await app.inventory.checkAll(args.flag('repair'), bar.set)
+  const bar = progress('items', (await app.inventory.invariants()).items)
+  let looked = { items: 0, orders: 0 }
+  const findings = await app.reconciler.run(args.flag('repair'), done => {
+    looked = done
+    bar.set(done.items)
+  })
   bar.end()
-  if (args.flag('json')) console.log(JSON.stringify(findings))
-  else
-    for (const { item, problem, repaired } of findings)
-      console.log(`${item}: ${problem}${repaired ? ' (repaired)' : ''}`)
-  if (!args.flag('json')) console.log(`${items} items checked, ${findings.length} findings.`)
   if (findings.some(finding => !finding.repaired)) process.exitCode = 1
+  if (args.flag('json')) {
+    console.log(JSON.stringify({ ...looked, findings }))
+    return
+  }
+  for (const { item, problem, repaired } of findings) console.log(`${item}: ${problem}${repaired ? ' (repaired)' : ''}`)
+  console.log(`${looked.items} items and ${looked.orders} orders checked, ${findings.length} findings.`)
 }
 
 export function saleCommand(projectDir: string): Command {

@@ -71,6 +71,9 @@ const SELECT_OVER = statement(`
 const SELECT_UNSETTLED = statement(`
   /* per shard */ SELECT ${COLUMNS} FROM orders WHERE settled = 0 AND changed_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND
   ORDER BY changed_at LIMIT ?`)
+const SELECT_CONFIRMED = statement(`
+  /* per shard */ SELECT ${COLUMNS} FROM orders WHERE user_id >= ? AND (user_id > ? OR order_id > ?) AND state = 'confirmed'
+  ORDER BY user_id, order_id LIMIT ?`)
 const SELECT_OPEN_REFUNDS = statement(`
   /* per shard */ SELECT user_id, order_id, refund_id, state, document FROM refunds
   WHERE state = 'pending' AND created_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND LIMIT ?`)
@@ -190,6 +193,19 @@ export const orderRows = {
   /** Stock has followed what the order says. */
   async markSettled(database: Database, { userId, orderId, state }: OrderRow): Promise<void> {
     await database.run(MARK_SETTLED, [userId, orderId, state])
+  },
+
+  /** All confirmed orders of a shard, a page at a time. */
+  async *confirmed(shard: Database, rows: number): AsyncGenerator<OrderRow[]> {
+    let last = { userId: '0', orderId: '' }
+    for (;;) {
+      const values = [last.userId, last.userId, last.orderId, String(rows)]
+      const page = (await shard.background<OrderColumns>(SELECT_CONFIRMED, values)).map(rowOf)
+      if (page.length > 0) yield page
+      const end = page.at(-1)
+      if (!end || page.length < rows) return
+      last = end
+    }
   },
 
   async openRefunds(shard: Database, limit: number): Promise<RefundRow[]> {

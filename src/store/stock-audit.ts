@@ -42,12 +42,18 @@ const SELECT_SUMS = statement(`
 const SELECT_CLAIMS_OF_ITEM = statement(`
   SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
 
+const SELECT_CLAIM = statement(
+  'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id = ?',
+)
+
 export const stockAudit = {
+  async claimOf(database: Database, item: string, orderId: string): Promise<ClaimRow | undefined> {
+    const [row] = await database.background<ClaimColumns>(SELECT_CLAIM, [item, orderId])
+    return row && claimOf(row)
+  },
+
   /** What the ledger and the claims say that the counters must be. */
-  async recount(
-    tx: Transaction,
-    item: string,
-  ): Promise<{ set: number; sold: number; refund: number; heldClaims: number; soldClaims: number }> {
+  async recount(tx: Transaction, item: string): Promise<{ set: number; refund: number; held: number; sold: number }> {
     const ledger = await tx.rows<{ kind: string; units: string }>(SELECT_LEDGER, [item])
     const claims = await tx.rows<{ state: string; units: string }>(SELECT_CLAIM_SUMS, [item])
     const of = (rows: readonly { units: string }[], at: number) => (at < 0 ? 0 : Number(rows[at]?.units ?? 0))
@@ -61,13 +67,7 @@ export const stockAudit = {
         claims,
         claims.findIndex(row => row.state === name),
       )
-    return {
-      set: kind('set'),
-      sold: kind('sold'),
-      refund: kind('refund'),
-      heldClaims: state('held'),
-      soldClaims: state('sold'),
-    }
+    return { set: kind('set'), refund: kind('refund'), held: state('held'), sold: state('sold') }
   },
 
   moveClaims: (tx: Transaction, item: string, bucket: number) => tx.run(MOVE_CLAIMS, [bucket, item]),

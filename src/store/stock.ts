@@ -7,9 +7,9 @@ import { statement } from './statement.ts'
  *
  *   stock          how many units there are in all, and how many one user may have
  *   stock_buckets  the counters free, held and sold, split over a few rows so that instances do not wait for one another
- *   stock_claims   what an order has of an item: `held`, then `sold`; a claim that is given up is deleted
+ *   stock_claims   what an order has of an item: `held`, then `sold`; a claim that is given up is deleted, one that is sold stays
  *   stock_buyers   units by user, of items with a limit by user
- *   stock_ledger   every change for good: `set` (units added or taken away), `sold`, `refund`
+ *   stock_ledger   what else changes for good: `set` (units added or taken away) and `refund`; with the sold claims it is the ledger
  *
  * Each transaction keeps: units = free + held + sold; held and sold are the sums of the claims less refunds.
  */
@@ -54,7 +54,7 @@ export interface BucketChange {
   readonly sold: number
 }
 
-export type LedgerKind = 'set' | 'sold' | 'refund'
+export type LedgerKind = 'set' | 'refund'
 
 const SELECT_HEAD = statement(
   'SELECT units, per_user_max, buckets, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? LOCK IN SHARE MODE',

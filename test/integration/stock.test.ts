@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { createStock, type Stock } from '../../src/checkout/stock.ts'
 import type { Outcome } from '../../src/checkout/claims.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { orderRows } from '../../src/store/orders.ts'
 import { withApp } from '../support/app.ts'
 
 /** Stock as orders use it, of two instances over the same rows. */
@@ -191,16 +192,35 @@ describe('stock', () => {
       expect(await levels()).to.deep.equal([7, 0, 2])
     })
 
-    it('a claim without its ledger entry is reported and left alone', async () => {
+    it('what orders and claims say of each other is compared, and contradictions are left alone', async () => {
       await app().inventory.set(item, { free: 9 })
       const one = claim()
       await instances[0].hold(item, one)
-      await app().router.write(item, tx => tx.run("UPDATE stock_claims SET state = 'sold' WHERE item = ?", [item]))
-      const findings = await app().inventory.check(item, true)
-      expect(findings.every(finding => !finding.repaired)).to.equal(true)
-      expect(findings.map(finding => finding.problem).join('; ')).to.include(
-        'the ledger says 0 were sold, the claims say 1',
+      await instances[0].sell(item, one.orderId)
+      const findings = await app().reconciler.run(true)
+      expect(findings.filter(finding => finding.item === item)).to.deep.equal([
+        { item, problem: `1 sold to the order ${one.orderId}, which is not there (${item})`, repaired: false },
+      ])
+      const { userId, orderId } = one
+      const held = [{ item, units: 2 }]
+      await app().router.write(userId, (tx, { slot }) =>
+        orderRows.insert(tx, slot, {
+          userId,
+          orderId,
+          state: 'confirmed',
+          key: undefined,
+          fingerprint: '',
+          cartVersion: undefined,
+          total: 0,
+          document: JSON.stringify({ held, atPayment: [] }),
+          expiresInS: undefined,
+        }),
       )
+      const later = (await app().reconciler.run(true)).filter(finding => finding.item === item)
+      expect(later.map(finding => finding.problem)).to.deep.equal([
+        `the order ${orderId} is confirmed with 2, and claims 1`,
+      ])
+      await app().router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'confirmed', 'void'))
       await app().router.write(item, tx => tx.run("UPDATE stock_claims SET state = 'held' WHERE item = ?", [item]))
     })
   })

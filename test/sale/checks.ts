@@ -138,11 +138,12 @@ export function watchInvariants(shop: Shop): { stop(): { looks: number; broken: 
   }
 }
 
-export function line(verdict: Verdict): string {
+export function lastLine(verdict: Verdict): string {
   const { sold, oversold, undersold, lost, duplicated } = verdict
   return `sold=${sold} oversold=${oversold} undersold=${undersold} lost=${lost} duplicated=${duplicated}`
 }
 
-export function isClean({ sold: _, restMs: __, ...faults }: Verdict): boolean {
-  return Object.values(faults).every(count => count === 0)
+export function isClean(verdict: Verdict): boolean {
+  const { oversold, undersold, lost, duplicated, contradicted, unclear, broken } = verdict
+  return [oversold, undersold, lost, duplicated, contradicted, unclear, broken].every(count => count === 0)
 }

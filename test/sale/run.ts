@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { databasesOf } from './accounts.ts'
 import { buy, type History, makeBuyers } from './buyers.ts'
-import { isClean, judge, line, watchInvariants } from './checks.ts'
+import { isClean, judge, lastLine, watchInvariants } from './checks.ts'
 import { createHttp } from './http.ts'
 import { bareShop, type ClusterShop, clusterShop, type Shop } from './shop.ts'
 import { createInventory } from '../../src/checkout/inventory.ts'
@@ -96,7 +96,7 @@ async function main(): Promise<number> {
     say(`the last unit went after ${seconds(lastMs)}: ${Math.round(bought.length / (lastMs / 1000))} orders/s`)
     say(`at rest ${seconds(verdict.restMs)} later; invariants looked at ${looks.looks} times`)
     say(JSON.stringify(verdict))
-    console.log(line(verdict))
+    console.log(lastLine(verdict))
     return isClean(verdict) ? 0 : 1
   } finally {
     await stop()
