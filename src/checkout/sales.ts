@@ -182,7 +182,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     async view(id: string): Promise<SaleView> {
       const one = await find(id)
       const { sku, startsAt, endsAt } = one.sale
-      const levels = await stock.recentLevels(itemOf(sku))
+      const levels = one.levels ?? (await stock.recentLevels(itemOf(sku)))
       const state = !hasStarted(one) ? 'upcoming' : isGone({ levels }) ? 'sold_out' : 'open'
       return { id, sku, state, startsAt, endsAt, left: levels?.free ?? 0 }
     },
