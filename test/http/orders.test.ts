@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { createConnection } from 'mysql2/promise'
 import { type TestApp, withApp } from '../support/app.ts'
 import { type Answer, type Client, clientOf, contentsOf, eventually, newMember } from '../support/client.ts'
+import { createFakePaymentProvider, type FakePaymentProvider } from '../support/fake-payment-provider.ts'
 import { testServers } from '../support/servers.ts'
 import { newProduct } from '../support/stock.ts'
 
@@ -208,15 +209,18 @@ describe('orders that are paid elsewhere', () => {
   const app = withApp({ payment: 'two-step', paymentMinutes: 1 })
   let me: Awaited<ReturnType<typeof newMember>>
   let shop: Client
+  let provider: FakePaymentProvider
 
   before(async () => {
-    shop = clientOf(app().url, await app().operators.add(randomUUID()))
+    const token = await app().operators.add(randomUUID())
+    shop = clientOf(app().url, token)
+    provider = createFakePaymentProvider(app().url, token)
   })
   beforeEach(async () => {
     me = await newMember(app().url)
   })
 
-  const pay = (id: string, result: string) => shop.post(`/v1/orders/${id}/payments`, { result })
+  const pay = (id: string, card: 'good' | 'empty' = 'good') => provider.charge(id, card)
 
   it('hold their stock and leave the cart until they are paid; saying so twice is no error', async () => {
     const { sku, item } = await newProduct(app(), { free: 3 })
@@ -226,23 +230,24 @@ describe('orders that are paid elsewhere', () => {
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 1, held: 2, sold: 0 })
     expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
     await me.post('/v1/cart/lines', { sku, quantity: 5 })
-    for (const _ of [1, 2]) expect((await pay(body.id, 'confirmed')).body.state).to.equal('confirmed')
+    expect((await pay(body.id)).body.state).to.equal('confirmed')
+    expect((await provider.repeat(body.id)).body.state).to.equal('confirmed')
     expect((await contentsOf(me)).lines, 'exactly what was ordered is gone').to.deep.equal({ [sku]: 5 })
     await settled(app(), item, { free: 1, held: 0, sold: 2 })
-    expect((await pay(body.id, 'failed')).body).to.include({ code: 'order_state', state: 'confirmed' })
+    expect((await pay(body.id, 'empty')).body).to.include({ code: 'order_state', state: 'confirmed' })
   })
 
   it('free it when the payment fails or the buyer cancels, and the cart is kept', async () => {
     const { sku, item } = await newProduct(app(), { free: 3 })
     const failed = await order(me, { [sku]: 2 })
-    expect((await pay(failed.body.id, 'failed')).body.state).to.equal('failed')
+    expect((await pay(failed.body.id, 'empty')).body.state).to.equal('failed')
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 3, held: 0, sold: 0 })
     const cart = await me.get('/v1/cart')
     const again = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
     const cancelled = await me.post(`/v1/orders/${again.body.id}/cancel`)
     expect(cancelled.body.state).to.equal('cancelled')
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 3, held: 0, sold: 0 })
-    expect((await pay(again.body.id, 'confirmed')).body).to.include({ code: 'order_state', state: 'cancelled' })
+    expect((await pay(again.body.id)).body).to.include({ code: 'order_state', state: 'cancelled' })
     expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
   })
 
@@ -257,8 +262,8 @@ describe('orders that are paid elsewhere', () => {
     const other = await newMember(app().url)
     const [mine, theirs] = [await order(me, { [sku]: 1 }), await order(other, { [sku]: 1 })]
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 1, held: 0, sold: 0 })
-    expect((await pay(theirs.body.id, 'confirmed')).body.state).to.equal('confirmed')
-    expect((await pay(mine.body.id, 'confirmed')).body).to.include({ code: 'out_of_stock', state: 'failed' })
+    expect((await pay(theirs.body.id)).body.state).to.equal('confirmed')
+    expect((await pay(mine.body.id)).body).to.include({ code: 'out_of_stock', state: 'failed' })
     expect((await me.get(`/v1/orders/${mine.body.id}`)).body.state).to.equal('failed')
     await settled(app(), item, { free: 0, held: 0, sold: 1 })
   })
@@ -267,7 +272,7 @@ describe('orders that are paid elsewhere', () => {
     const { sku, item } = await newProduct(app(), { free: 2 })
     const { body } = await order(me, { [sku]: 2 })
     await past(app(), body.id)
-    expect((await pay(body.id, 'confirmed')).body).to.include({ code: 'order_state', state: 'expired' })
+    expect((await pay(body.id)).body).to.include({ code: 'order_state', state: 'expired' })
     await settled(app(), item, { free: 2, held: 0, sold: 0 })
     expect((await me.get(`/v1/orders/${body.id}`)).body.state).to.equal('expired')
   })
@@ -278,7 +283,7 @@ describe('orders that are paid elsewhere', () => {
     for (let n = 0; n < 20; n++) {
       const buyer = await newMember(app().url)
       const { body } = await order(buyer, { [sku]: 1 })
-      const paying = pay(body.id, 'confirmed')
+      const paying = pay(body.id)
       await past(app(), body.id)
       const answer = await paying
       const { state } = (await buyer.get(`/v1/orders/${body.id}`)).body
@@ -292,7 +297,7 @@ describe('orders that are paid elsewhere', () => {
   it('are refunded into the stock, once for a key, and never more than was ordered', async () => {
     const { sku, item } = await newProduct(app(), { free: 5, perUserMax: 3 })
     const { body } = await order(me, { [sku]: 3, 'T-001': 1 })
-    await pay(body.id, 'confirmed')
+    await pay(body.id)
     const headers = key()
     const refund = (lines?: object, more = headers) =>
       shop.post(`/v1/orders/${body.id}/refunds`, lines ? { lines } : {}, more)

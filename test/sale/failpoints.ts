@@ -9,13 +9,15 @@ Real databases and Redis, instances that die or are stopped at a step of an orde
 
   --times N    rounds of each scenario (default 20)
   --only TEXT  only scenarios whose name has this in it
-  --at-once N  rounds at the same time (default 4; those that kill a database are alone)`
+  --at-once N  rounds at the same time (default 4; those that kill a database are alone)
+  --naive      the control: stock kept by read, check, write; must be found wrong`
 
 const { values } = parseArgs({
   options: {
     times: { type: 'string', default: '20' },
     only: { type: 'string', default: '' },
     'at-once': { type: 'string', default: '4' },
+    naive: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -29,7 +31,7 @@ async function main(): Promise<number> {
   const all = scenarios.flatMap(scenario => Array.from({ length: Number(values.times) }, () => scenario))
   const shop = await bareShop()
   try {
-    const rounds = await prepareRounds(shop, all.length)
+    const rounds = await prepareRounds(shop, all.length, values.naive ? { NAIVE: '1' } : {})
     const results: RoundResult[] = []
     const work = async (queue: Scenario[]) => {
       for (let scenario = queue.shift(); scenario; scenario = queue.shift()) {
