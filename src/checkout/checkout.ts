@@ -12,6 +12,7 @@ import { cartRows, type StoredCart } from '../store/carts.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
+import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Allowances } from './allowances.ts'
 import { type Basket, cartChanged, createBaskets, totalChanged } from './basket.ts'
@@ -90,7 +91,8 @@ export function createPlacing(deps: CheckoutDeps) {
    */
   async function place(request: PlaceRequest): Promise<Placed> {
     try {
-      const placed = (await replayOf(request)) ?? (await placeAnew(request))
+      const [replay] = await Promise.all([replayOf(request), requireEpoch(request.session)])
+      const placed = replay ?? (await placeAnew(request))
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
     } catch (error) {
@@ -98,6 +100,12 @@ export function createPlacing(deps: CheckoutDeps) {
       metrics.orders.inc({ result })
       throw error
     }
+  }
+
+  /** The sessions' Redis may have lost that a session was ended: the user's own shard knows. */
+  async function requireEpoch({ userId, epoch }: Session): Promise<void> {
+    const current = await userRows.sessionEpoch(router.of(userId), userId)
+    if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
   }
 
   async function placeAnew(request: PlaceRequest): Promise<Placed> {

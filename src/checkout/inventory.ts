@@ -30,9 +30,13 @@ export function createInventory({ router }: { router: Router }) {
   /** Makes an item or changes it. @throws AppError `invalid_request` when more are held and sold than there would be */
   async function set(item: string, terms: Terms): Promise<StockLevels> {
     return router.write(item, async (tx, { slot }) => {
-      const known = await stockRows.head(tx, item, true)
-      const buckets = known?.buckets ?? terms.buckets ?? FIXED.stockBuckets
-      const before = known ? await stockRows.lockBuckets(tx, item) : []
+      let known = await stockRows.head(tx, item, true)
+      if (!known) {
+        await stockRows.make(tx, item, slot, terms.buckets ?? FIXED.stockBuckets)
+        known = await stockRows.head(tx, item, true) // whoever else made it meanwhile has set it by now
+      }
+      if (!known) throw new Error(`the item '${item}' was made and is not there`)
+      const before = await stockRows.lockBuckets(tx, item)
       const [free, held, sold] = (['free', 'held', 'sold'] as const).map(counter =>
         before.reduce((sum, bucket) => sum + bucket[counter], 0),
       ) as [number, number, number]
@@ -42,13 +46,13 @@ export function createInventory({ router }: { router: Router }) {
         const detail = `${used} are held or sold already, so there cannot be ${units} in all`
         throw new AppError('invalid_request', detail, { errors: [{ in: 'body', pointer: '#/units', detail }] })
       }
-      const perUserMax = terms.perUserMax === undefined ? known?.perUserMax : (terms.perUserMax ?? undefined)
-      await stockRows.put(tx, item, slot, { units, perUserMax, buckets })
-      const { nowMs } = (await stockRows.head(tx, item, true)) ?? { nowMs: 0 }
-      const change = units - (known?.units ?? 0)
+      const perUserMax = terms.perUserMax === undefined ? known.perUserMax : (terms.perUserMax ?? undefined)
+      await stockRows.set(tx, item, units, perUserMax)
+      const change = units - known.units
       if (change !== 0) {
-        await stockRows.addLedger(tx, item, slot, nowMs, [{ entry: `set:${randomUUID()}`, kind: 'set', units: change }])
-        for (const bucket of spread(units - used, buckets, before)) await stockRows.setBucket(tx, item, bucket)
+        const entry = { entry: `set:${randomUUID()}`, kind: 'set' as const, units: change }
+        await stockRows.addLedger(tx, item, slot, known.nowMs, [entry])
+        for (const bucket of spread(units - used, known.buckets, before)) await stockRows.setBucket(tx, item, bucket)
       }
       return { units, free: units - used, held, sold, perUserMax }
     })

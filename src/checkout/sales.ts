@@ -81,7 +81,8 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   async function advance(): Promise<void> {
     await Promise.all(
       [...watched.values()].filter(hasStarted).map(async one => {
-        one.levels = await stock.levels(itemOf(one.sale.sku))
+        const item = itemOf(one.sale.sku)
+        one.levels = await (isGone(one) ? stock.recentLevels(item) : stock.levels(item))
         const { free = 0, held = 0 } = one.levels ?? {}
         await room.admit(one.sale.id, Math.ceil(free * one.sale.factor), free + held === 0)
       }),

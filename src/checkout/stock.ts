@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
+import { createRecent } from '../lib/recent.ts'
 import { FIXED } from '../model/limits.ts'
 import { DuplicateKeyError } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
@@ -40,14 +41,14 @@ interface Waiting {
 interface Lane {
   readonly queue: Waiting[]
   running: boolean
-  /** The fast way found too few: go the exact way until there is plenty again. */
-  tight: boolean
 }
 
 export function createStock({ router, instance, metrics }: StockDeps): Stock {
   const lanes = new Map<string, Lane>()
-  const soldOut = new Map<string, { left: number; untilMs: number }>()
-  const recent = new Map<string, { levels: Promise<StockLevels | undefined>; untilMs: number }>()
+  /** Items that are nearly gone: the fast way would find too few. */
+  const tight = createRecent<true>(FIXED.stockTightMax)
+  const soldOut = createRecent<{ left: number; untilMs: number }>(FIXED.stockTightMax)
+  const recent = createRecent<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
     [...lanes.values()].reduce((sum, lane) => sum + lane.queue.length, 0),
   )
@@ -55,7 +56,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   function enqueue(item: string, operation: Operation): Promise<Outcome> {
     let lane = lanes.get(item)
     if (!lane) {
-      lane = { queue: [], running: false, tight: false }
+      lane = { queue: [], running: false }
       lanes.set(item, lane)
     }
     const { queue } = lane
@@ -76,7 +77,6 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       try {
         const outcomes = await applied(
           item,
-          lane,
           batch.map(waiting => waiting.operation),
         )
         for (const [at, waiting] of batch.entries()) waiting.resolve(outcomes[at] ?? { is: 'missing' })
@@ -84,27 +84,26 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
         for (const waiting of batch) waiting.reject(error)
       }
     }
-    lane.running = false
-    if (!lane.tight) lanes.delete(item)
+    lanes.delete(item)
   }
 
-  async function applied(item: string, lane: Lane, operations: readonly Operation[]): Promise<Outcome[]> {
+  async function applied(item: string, operations: readonly Operation[]): Promise<Outcome[]> {
     metrics.stockBatches.observe(operations.length)
     for (let attempt = 1; ; attempt++) {
-      const exact = lane.tight
+      const exact = tight.get(item) === true
       try {
         const { outcomes, left } = await router.write(item, (tx, { slot }) =>
           applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: attempt > 1 }),
         )
         if (left !== undefined) {
-          lane.tight = left < FIXED.stockBatchMax * 2
+          if (left >= FIXED.stockBatchMax * 2) tight.delete(item)
           if (left === 0) soldOut.set(item, { left, untilMs: performance.now() + FIXED.soldOutMs })
         }
         return outcomes
       } catch (error) {
         const isRaced = error instanceof BuyerRace || error instanceof DuplicateKeyError
         if (!(error instanceof TooFew || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
-        if (error instanceof TooFew) lane.tight = true
+        if (error instanceof TooFew) tight.set(item, true)
         else await sleep(Math.random() * 5)
       }
     }
@@ -141,10 +140,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       const found = recent.get(item)
       if (found && performance.now() < found.untilMs) return found.levels
       const levels = stockRows.levels(router.of(item), item)
-      recent.delete(item)
       recent.set(item, { levels, untilMs: performance.now() + FIXED.stockReadMs })
-      const [oldest] = recent.keys()
-      if (recent.size > FIXED.stockReadsMax && oldest !== undefined) recent.delete(oldest)
       levels.catch(() => recent.delete(item)) // a failure is not remembered
       return levels
     },

@@ -140,6 +140,8 @@ export const FIXED = {
   soldOutMs: 250,
   stockReadMs: 500,
   stockReadsMax: 10_000,
+  /** Items of which an instance remembers that they are nearly gone, or gone. */
+  stockTightMax: 10_000,
   /** How long making an order may take, and more for each item; then others settle what it holds. */
   orderMs: 3_500,
   orderPerItemMs: 20,

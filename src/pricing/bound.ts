@@ -241,7 +241,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     for (const amount of from <= lineCount ? lowest.amounts : choice.rounded) goods += amount
     for (const amount of choice.taken) goods -= amount
     runOrderSteps(first, runs, risks)
-    return goods - mostOff(first, from, risks)
+    return goods - mostOff(first, from, risks) - structure.partSlack
   }
 
   /**

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
 import { AppError, unavailable } from '../lib/errors.ts'
+import { createRecent } from '../lib/recent.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import { NO_RULES, type RuleSet } from '../model/promotion.ts'
@@ -91,7 +92,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   let catalog: Catalog | undefined
   let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
   let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
-  const memo = createMemo(FIXED.pricingMemoMax)
+  const memo = createRecent<PricedCart>(FIXED.pricingMemoMax)
   const queue: Job[] = []
   let running = 0
   let scheduled = false
@@ -210,24 +211,4 @@ function keyOf(request: CartRequest, catalogVersion: number, rules: Rules): stri
   const versions = [catalogVersion, rules.version, rules.stamp, rules.usage.version]
   const parts = [...versions, buyerGroup, ordersPlaced, JSON.stringify(uses), ...codes].join('\u0000')
   return `${parts}\u0001${lines.map(line => `${line.sku}\u0000${line.quantity}${line.selected ? '' : '-'}`).join('\u0001')}`
-}
-
-/** The last so many results, oldest out first. */
-function createMemo(entriesMax: number) {
-  const entries = new Map<string, PricedCart>()
-  return {
-    get(key: string): PricedCart | undefined {
-      const found = entries.get(key)
-      if (found) {
-        entries.delete(key)
-        entries.set(key, found)
-      }
-      return found
-    },
-    set(key: string, priced: PricedCart): void {
-      entries.set(key, priced)
-      const [oldest] = entries.keys()
-      if (entries.size > entriesMax && oldest !== undefined) entries.delete(oldest)
-    },
-  }
 }

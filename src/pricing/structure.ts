@@ -8,7 +8,8 @@ import type { Every } from './problem.ts'
  * A step is *free* when nothing hinders it: it is in no group with another member, codes are not scarce, it does not stop
  * others, and less costs less from there on. The last is so when, thresholds aside,
  *
- *   - line steps: what is left of less is not more, cell by cell. This holds for all of them;
+ *   - line steps: what is left of less is not more, cell by cell. This holds for all of them, but for the rounding of parts of
+ *     a line: where an order step aims at a part of a line, no step of that line is free, and bounds leave room for the cents;
  *   - order steps: take two runs of which one costs less by some d >= 0 on every cell. A step that takes off a given amount
  *     does not care. A step that *responds* (a percentage, or an amount that may not fit) takes off at most as much more in the
  *     dearer run as its cells cost more there, so on its cells the difference stays >= 0 in all. If of any two of these that
@@ -37,6 +38,8 @@ export interface Structure {
   readonly stops: readonly number[]
   readonly kept: number
   readonly slack: number
+  /** By how many minor units the rounding of parts of lines may change what order steps take off, at most. */
+  readonly partSlack: number
   hasThreshold(step: number): boolean
   isFree(step: number): boolean
   isSure(step: number, risks: number): boolean
@@ -69,7 +72,11 @@ export function analyse(arena: Arena): Structure {
   const entered = [...new Set(steps.flatMap(step => (step.promotion.exclusive ? [] : (step.code ?? []))))]
   const codes = entered.length > codesMax ? entered : []
   const codeOf = Int32Array.from(steps, ({ code }) => (code === undefined ? -1 : codes.indexOf(code)))
-  const isHindered = (at: number) => steps[at]!.promotion.stops === true || groupOf[at]! >= 0 || codeOf[at]! >= 0
+  const parts = partsOf(arena)
+  const touchesParts = (at: number) =>
+    at < lineCount && lineSteps[at]!.cells.some(cell => parts.lines.has(problem.lineOf[cell]!))
+  const isHindered = (at: number) =>
+    steps[at]!.promotion.stops === true || groupOf[at]! >= 0 || codeOf[at]! >= 0 || touchesParts(at)
   const orders = analyseOrderSteps(arena, groupOf)
   const free = steps.map((_, at) => !isHindered(at) && (orders.lessCostsLess || orders.isGift(at - lineCount)))
   const all = jumpsOf(arena, groupOf, names.length)
@@ -100,6 +107,7 @@ export function analyse(arena: Arena): Structure {
     stops: steps.flatMap(({ promotion }, at) => (promotion.stops && !promotion.exclusive ? [at] : [])),
     kept: rates.reduce((kept, rate) => kept * (1 - rate), 1),
     slack: rates.length,
+    partSlack: parts.slack,
     hasThreshold: at => all.some(({ step }) => step === at),
     isFree: at => free[at]!,
     isSure: (at, risks) => free[at]! && (affects[at]! & risks) === 0,
@@ -113,6 +121,24 @@ export function isOpen(jump: Jump, low: number, high: number): boolean {
 /** Bit of the n-th threshold; those beyond the last bit share it. */
 export function riskBit(at: number): number {
   return 1 << Math.min(at, RISK_BITS - 1)
+}
+
+/** Lines of which an order step aims at some cells and not at others. */
+function partsOf({ problem: { lineOf }, orderSteps }: Arena): { lines: Set<number>; slack: number } {
+  const cells = new Map<number, number>()
+  for (const line of lineOf) cells.set(line, (cells.get(line) ?? 0) + 1)
+  const lines = new Set<number>()
+  let slack = 0
+  for (const { target } of orderSteps) {
+    const aimed = new Map<number, number>()
+    for (const cell of target) aimed.set(lineOf[cell]!, (aimed.get(lineOf[cell]!) ?? 0) + 1)
+    for (const [line, count] of aimed) {
+      if (count === cells.get(line)) continue
+      lines.add(line)
+      slack += 2 // a part begins and ends somewhere, and each may be rounded the other way
+    }
+  }
+  return { lines, slack }
 }
 
 function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {

@@ -85,9 +85,12 @@ const CHANGE_BUCKET = statement(`
   WHERE item = ? AND bucket = ? AND free + ? >= ? AND held + ? >= ? AND sold + ? >= ?`)
 const INSERT_LEDGER = statement('INSERT INTO stock_ledger (item, entry, slot, kind, units, created_at) VALUES ?')
 const SELECT_ENTRY = statement('SELECT entry FROM stock_ledger WHERE item = ? AND entry = ? FOR UPDATE')
-const UPSERT_STOCK = statement(`
-  INSERT INTO stock (item, slot, units, per_user_max, buckets, changed_at) VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3))
-  ON DUPLICATE KEY UPDATE units = VALUES(units), per_user_max = VALUES(per_user_max), changed_at = VALUES(changed_at)`)
+const MAKE_STOCK = statement(`
+  INSERT INTO stock (item, slot, units, per_user_max, buckets, changed_at) VALUES (?, ?, 0, NULL, ?, UTC_TIMESTAMP(3))
+  ON DUPLICATE KEY UPDATE item = VALUES(item)`)
+const SET_STOCK = statement(
+  'UPDATE stock SET units = ?, per_user_max = ?, changed_at = UTC_TIMESTAMP(3) WHERE item = ?',
+)
 const INSERT_BUCKETS = statement(`
   INSERT INTO stock_buckets (item, bucket, slot, free, held, sold) VALUES ? ON DUPLICATE KEY UPDATE free = free`)
 const SET_BUCKET = statement('UPDATE stock_buckets SET free = ?, held = ?, sold = ? WHERE item = ? AND bucket = ?')
@@ -190,16 +193,15 @@ export const stockRows = {
     return (await tx.rows(SELECT_ENTRY, [item, entry])).length > 0
   },
 
-  /** Makes or changes the item's terms; buckets stay as many as they were made. */
-  async put(
-    tx: Transaction,
-    item: string,
-    slot: number,
-    terms: { units: number; perUserMax: number | undefined; buckets: number },
-  ): Promise<void> {
-    await tx.run(UPSERT_STOCK, [item, slot, terms.units, terms.perUserMax ?? null, terms.buckets])
-    const buckets = Array.from({ length: terms.buckets }, (_, bucket) => [item, bucket, slot, 0, 0, 0])
-    await tx.run(INSERT_BUCKETS, [buckets])
+  /** Makes an item of no units, where there is none. From here on there is a row to lock. */
+  async make(tx: Transaction, item: string, slot: number, buckets: number): Promise<void> {
+    await tx.run(MAKE_STOCK, [item, slot, buckets])
+    await tx.run(INSERT_BUCKETS, [Array.from({ length: buckets }, (_, bucket) => [item, bucket, slot, 0, 0, 0])])
+  },
+
+  /** Changes the item's terms; buckets stay as many as they were made. */
+  async set(tx: Transaction, item: string, units: number, perUserMax: number | undefined): Promise<void> {
+    await tx.run(SET_STOCK, [units, perUserMax ?? null, item])
   },
 
   async levels(database: Database, item: string): Promise<StockLevels | undefined> {

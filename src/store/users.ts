@@ -38,6 +38,8 @@ const SELECT_AGE = statement(
   'SELECT TIMESTAMPDIFF(SECOND, created_at, UTC_TIMESTAMP(3)) AS age FROM users WHERE user_id = ?',
 )
 
+const SELECT_EPOCH = statement('SELECT session_epoch FROM users WHERE user_id = ?')
+
 const UPDATE_PASSWORD = statement(
   'UPDATE users SET password_hash = ?, session_epoch = session_epoch + 1 WHERE user_id = ? AND session_epoch = ?',
 )
@@ -83,6 +85,12 @@ export const userRows = {
   async ageS(database: Database, userId: string): Promise<number> {
     const [row] = await database.rows<{ age: string | number }>(SELECT_AGE, [userId])
     return Number(row?.age ?? 0)
+  },
+
+  /** The epoch that sessions must be of; undefined when there is no such user. */
+  async sessionEpoch(database: Database, userId: string): Promise<number | undefined> {
+    const [row] = await database.rows<{ session_epoch: string }>(SELECT_EPOCH, [userId])
+    return row && Number(row.session_epoch)
   },
 
   async findLocked(tx: Transaction, userId: string): Promise<User | undefined> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { createConnection } from 'mysql2/promise'
+import { userRows } from '../../src/store/users.ts'
 import { type TestApp, withApp } from '../support/app.ts'
 import { type Answer, type Client, clientOf, contentsOf, eventually, newMember } from '../support/client.ts'
 import { createFakePaymentProvider, type FakePaymentProvider } from '../support/fake-payment-provider.ts'
@@ -315,6 +316,14 @@ describe('orders that are paid elsewhere', () => {
     await settled(app(), item, { free: 5, held: 0, sold: 0 })
     expect((await refund(undefined, key())).body.code).to.equal('refund_invalid')
     expect(await app().inventory.check(item, false)).to.deep.equal([])
+  })
+
+  it('are not made with a session that was ended', async () => {
+    const cart = await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
+    // What Redis would have kept of a session that was ended in its last second.
+    await app().router.write(me.userId, tx => userRows.endSessions(tx, me.userId))
+    const { status, body } = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
+    expect([status, body.code]).to.deep.equal([401, 'session_ended'])
   })
 
   it('are for operators only', async () => {

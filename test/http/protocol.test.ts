@@ -172,6 +172,17 @@ describe('the HTTP side', () => {
         'GET /v1/cart/explain',
         'POST /v1/quotes',
         'POST /v1/quotes/check',
+        'POST /v1/orders',
+        'GET /v1/orders',
+        'GET /v1/orders/{id}',
+        'POST /v1/orders/{id}/cancel',
+        'POST /v1/orders/{id}/payments',
+        'POST /v1/orders/{id}/refunds',
+        'GET /v1/stock/{sku}',
+        'GET /v1/sales/{id}',
+        'POST /v1/sales/{id}/queue',
+        'GET /v1/sales/{id}/queue',
+        'DELETE /v1/sales/{id}/queue',
         'GET /v1/rule-sets',
         'POST /v1/rule-sets',
         'POST /v1/rule-sets/check',
@@ -186,6 +197,10 @@ describe('the HTTP side', () => {
       const me = await newMember(app().url)
       schemas.cart.parse((await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })).body)
       schemas.cart.parse((await me.get('/v1/cart')).body)
+      const ordered = await me.post('/v1/orders', { cartVersion: 1 }, { 'Idempotency-Key': 'one' })
+      schemas.order.parse(ordered.body)
+      schemas.orderPage.parse((await me.get('/v1/orders')).body)
+      schemas.stock.parse((await me.get('/v1/stock/T-001')).body)
       schemas.productPage.parse((await me.get('/v1/products')).body)
       schemas.product.parse((await me.get('/v1/products/T-001')).body)
       schemas.me.parse((await me.get('/v1/me')).body)

@@ -1,10 +1,13 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import { createSchemas } from '../../src/http/schemas.ts'
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { type Client, clientOf, eventually, newMember } from '../support/client.ts'
 import { newProduct } from '../support/stock.ts'
 
 const key = () => ({ 'Idempotency-Key': randomUUID() })
+const schemas = createSchemas(DEFAULT_LIMITS)
 const PROOF_KEY = 'a key of the shop'
 
 interface SaleOptions {
@@ -60,10 +63,13 @@ describe('flash sales over HTTP', () => {
     const sale = await open({ units: 1, startsInMs: 1_500 })
     const me = await newMember(app.url)
     const early = await enter(me, sale.path)
+    schemas.queue.parse(early)
     expect(early).to.include({ state: 'not_started' })
     expect(early.pollAfterMs).to.be.within(1, 1_600)
     expect((await order(me, sale.sku)).body).to.include({ code: 'sale_not_started', sale: sale.id })
-    expect((await me.get(`/v1/sales/${sale.id}`)).body).to.include({ state: 'upcoming', left: 1 })
+    const upcoming = (await me.get(`/v1/sales/${sale.id}`)).body
+    expect(upcoming).to.include({ state: 'upcoming', left: 1 })
+    schemas.sale.parse(upcoming)
     const admission = await admitted(me, sale.path)
     expect((await order(me, sale.sku, admission)).status).to.equal(201)
   })

@@ -170,6 +170,12 @@ describe('stock', () => {
       expect(await app().inventory.check(item, false)).to.deep.equal([])
     })
 
+    it('made once when two make it at once', async () => {
+      await Promise.all([0, 1, 2].map(() => app().inventory.set(item, { total: 7 })))
+      expect(await levels()).to.deep.equal([7, 0, 0])
+      expect(await app().inventory.check(item, false)).to.deep.equal([])
+    })
+
     it('counters that claims and ledger prove wrong are found, and set right when asked', async () => {
       await app().inventory.set(item, { free: 9 })
       const [one, two] = [claim(1, 2), claim(2, 3)]
