@@ -112,9 +112,9 @@ describe('promotions over HTTP', () => {
     })
 
     it('move carts to new rules each at its own moment, with the old totals said to be old', async () => {
-      const slow = await startApp({ repriceSpreadMs: 60_000 })
+      const slow = await startApp({ repriceSpreadMs: 3_600_000 })
       try {
-        // Ids end in every digit: somebody's moment is late enough.
+        // Their ids follow one another, so their moments are 3.6 s apart.
         const members = await Promise.all(Array.from({ length: 6 }, () => newMember(slow.url)))
         for (const member of members) await member.post('/v1/cart/lines', { sku: 'T-100', quantity: 1 })
         for (const member of members) await member.get('/v1/cart')
