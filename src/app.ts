@@ -16,12 +16,13 @@ import { createPrices } from './cart/prices.ts'
 import { createQuotes } from './cart/quotes.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
 import { createAllowances } from './checkout/allowances.ts'
-import { createPlacing, type OnStep } from './checkout/checkout.ts'
+import { createPlacing } from './checkout/checkout.ts'
 import { createInventory } from './checkout/inventory.ts'
 import { createOrders } from './checkout/orders.ts'
 import { createReconciler } from './checkout/reconciler.ts'
 import { watchSales } from './checkout/sales.ts'
 import { startSettlement } from './checkout/settlement.ts'
+import type { OnStep } from './checkout/steps.ts'
 import { createStock, type Stock } from './checkout/stock.ts'
 import { createStockKeeping } from './checkout/stocking.ts'
 import { createPromotions } from './catalog/promotions.ts'
@@ -158,10 +159,12 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const room = createWaitingRoom(sessionsRedis)
     const sales = watchSales({ global, router, stock, room, pricing, proofKey: options.saleProofKey, log })
     closers.push(sales.stop)
+    await sales.refresh().catch((error: unknown) => log.warn({ err: error }, 'the sales could not be loaded yet'))
     const paymentS = config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined
     const placing = createPlacing({
       router,
       stock,
+      settlement,
       sales,
       allowances,
       funnel,
@@ -173,7 +176,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       metrics,
       onStep,
     })
-    const orders = createOrders({ router, stock, settlement, funnel, pricing, onStep })
+    const orders = createOrders({ router, stock, settlement, funnel, onStep })
     const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })
 
     const server = createServer(

@@ -4,6 +4,7 @@ import { AppError } from '../lib/errors.ts'
 import type { Lines } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
+import type { Purchases } from '../model/order.ts'
 import type { PricedCart } from '../pricing/price.ts'
 
 /**
@@ -34,12 +35,6 @@ export interface CartView {
 export interface CartContents extends Purchases {
   readonly lines: Lines
   readonly codes: readonly string[]
-}
-
-/** What its owner has bought before, as far as promotions ask. */
-export interface Purchases {
-  readonly ordersPlaced: number
-  readonly uses: Readonly<Record<string, number>>
 }
 
 const SEPARATOR = ',\n'

@@ -3,20 +3,14 @@ import { AppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
+import type { Purchases } from '../model/order.ts'
 import type { CodeState } from '../pricing/price.ts'
 import { cartRows, type StoredCart, UNPRICED } from '../store/carts.ts'
 import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import {
-  type CartContents,
-  pageOf,
-  type Purchases,
-  type RenderedCart,
-  renderCart,
-  renderUnpriced,
-} from './cart-view.ts'
+import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
 import type { FencedWrite, SetFence } from './fenced-write.ts'
 import type { Prices } from './prices.ts'
 

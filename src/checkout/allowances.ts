@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AppError } from '../lib/errors.ts'
+import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import { budgetItemOf, type Demand, usesItemOf } from '../model/order.ts'
 import type { Promotion } from '../model/promotion.ts'
@@ -25,9 +26,9 @@ export interface AllowancesDeps {
 }
 
 export function createAllowances({ stock, inventory, pricing, log }: AllowancesDeps) {
-  /** Items whose rows say what the rules in force say. */
-  let prepared = new Set<string>()
-  let preparedFor = 0
+  /** Items whose rows say what the rules of a version say. */
+  let prepared = { version: 0, items: new Set<string>() }
+  const flight = createSingleFlight<void>()
   let stopped = false
   let timer: NodeJS.Timeout | undefined
 
@@ -48,18 +49,14 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
 
   /** Makes the rows of items, or brings them to what the rules in force say. */
   async function prepare(items: readonly Item[]): Promise<void> {
-    if (preparedFor !== pricing.rulesVersion()) {
-      prepared = new Set()
-      preparedFor = pricing.rulesVersion()
-    }
-    for (const { item, total, perUserMax } of items.filter(one => !prepared.has(one.item))) {
-      const levels = await stock.levels(item)
-      const used = levels ? levels.held + levels.sold : 0
-      const wanted = Math.max(total, used) // a limit that was lowered below what is used: nothing more is given
-      if (levels?.units !== wanted || (levels.perUserMax ?? null) !== perUserMax) {
-        await inventory.set(item, { total: wanted, perUserMax })
-      }
-      prepared.add(item)
+    const rulesVersion = pricing.rulesVersion()
+    if (prepared.version !== rulesVersion) prepared = { version: rulesVersion, items: new Set() }
+    const done = prepared.items
+    for (const { item, total, perUserMax } of items.filter(one => !done.has(one.item))) {
+      await flight.run(`${rulesVersion}:${item}`, async () => {
+        await inventory.set(item, { total, perUserMax, rulesVersion })
+      })
+      done.add(item)
     }
   }
 

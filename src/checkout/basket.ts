@@ -1,13 +1,30 @@
 import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
-import { type Demand, demandOf, inOrder, type OrderDocument } from '../model/order.ts'
+import { FIXED } from '../model/limits.ts'
+import { bought, type Demand, demandsOf, inOrder, type OrderDocument, stockItemOf } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, PricedCart } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
+import { type OrderRow, orderRows } from '../store/orders.ts'
+import type { Session } from '../sessions/sessions.ts'
 import type { Router } from '../store/router.ts'
 import type { Allowances } from './allowances.ts'
-import type { PlaceRequest } from './checkout.ts'
+import { documentOf } from './order-view.ts'
+
+export interface PlaceRequest {
+  readonly session: Session
+  readonly key: string
+  readonly fingerprint: string
+  /** The cart as the buyer saw it, or … */
+  readonly cart?: { readonly version: number }
+  /** … a quote with what it is for. */
+  readonly quote?: { readonly token: string } & Pick<CartRequest, 'lines' | 'codes'>
+  /** The total that the buyer agreed to. */
+  readonly total?: number | undefined
+  /** From the queue of a sale. */
+  readonly admission?: string | undefined
+}
 
 /** What is to be ordered, at its price. */
 export interface Basket {
@@ -16,6 +33,8 @@ export interface Basket {
   /** The total that the buyer saw. */
   readonly seen: number
   readonly cart: StoredCart | undefined
+  /** Orders of the buyer that wait for their payment: they count as placed. */
+  readonly pending: number
 }
 
 export interface BasketDeps {
@@ -33,36 +52,52 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     const stored = await cartRows.load(router.of(session.userId), session.userId)
     if (!stored || stored.mergedInto !== undefined)
       throw new AppError('session_ended', 'This cart is gone. Log in again.')
-    const { cart: priced, isPriced } = await prices.of(stored, stored)
+    const pending = await pendingOf(session.userId)
+    const request = withPending(stored, pending)
+    const { cart: priced, isPriced } = await prices.of(stored, request)
     if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
     const lines = stored.lines.filter(line => line.selected)
     if (cart?.version !== stored.version) throw cartChanged(stored, priced, total)
     if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
     refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
-    return { request: stored, priced, seen: total ?? shownTotal(stored, priced), cart: stored }
+    const skus = new Set(lines.map(line => line.sku))
+    const same = pending.find(
+      order => documentOf(order).fromCart && documentOf(order).lines.some(line => skus.has(line.sku)),
+    )
+    if (same) throw orderPending(same.orderId)
+    refuseTooMany(pending)
+    return { request, priced, seen: total ?? shownTotal(stored, priced), cart: stored, pending: pending.length }
   }
 
   async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
     const { token, lines, codes } = quote
     const claims = await quotes.check(token, { lines, codes, buyerGroup: session.kind })
     const stored = await cartRows.load(router.of(session.userId), session.userId)
-    const { ordersPlaced = 0, uses = {} } = stored ?? {}
+    if (!stored || stored.mergedInto !== undefined)
+      throw new AppError('session_ended', 'This cart is gone. Log in again.')
+    const pending = await pendingOf(session.userId)
+    refuseTooMany(pending)
+    const { ordersPlaced, uses } = withPending(stored, pending)
     const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
     const priced = await pricing.price(request)
     refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
-    return { request, priced, seen: total ?? claims.total, cart: undefined }
+    return { request, priced, seen: total ?? claims.total, cart: undefined, pending: pending.length }
   }
 
-  function documentOf({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
+  const pendingOf = async (userId: string): Promise<OrderRow[]> =>
+    paymentS === undefined ? [] : orderRows.pending(router.of(userId), userId, FIXED.ordersPendingMax)
+
+  function draw({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
     const lines = request.lines.flatMap((line, at) => {
       const price = priced.lines[at]
       if (!line.selected || !price) return []
       const { name, unitPrice, subtotal, discount, total } = price
-      return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total }]
+      const product = pricing.product(line.sku)
+      const item = product?.stock && product.stock !== 'none' ? stockItemOf(product) : undefined
+      return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total, item }]
     })
-    const wanted = [...lines, ...priced.gifts]
-    const reserved = [...demandOf(wanted, pricing.product, 'reserve'), ...limited]
-    const tracked = demandOf(wanted, pricing.product, 'track')
+    const { reserve, track } = demandsOf(lines, priced.gifts, pricing.product)
+    const reserved = [...reserve, ...limited]
     return {
       currency,
       lines,
@@ -71,8 +106,8 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
       promotions: priced.promotions,
       codes: priced.codes.filter(code => code.applied).map(({ code }) => code),
       versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
-      held: inOrder(paymentS === undefined ? [...reserved, ...tracked] : reserved),
-      atPayment: paymentS === undefined ? [] : tracked,
+      held: inOrder(paymentS === undefined ? [...reserved, ...track] : reserved),
+      atPayment: paymentS === undefined ? [] : track,
       counted: allowances.countedByBuyer(priced),
       fromCart: cart !== undefined,
     }
@@ -82,8 +117,25 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     /** @throws AppError `cart_changed`, `nothing_to_order`, `product_unknown`, `quote_invalid`, `unavailable`, `overloaded` */
     of: (request: PlaceRequest): Promise<Basket> =>
       request.quote ? quoted(request, request.quote) : priceCart(request),
-    documentOf,
+    /** What the order will say and claim. */
+    documentOf: draw,
   }
+}
+
+/** What the buyer will have bought once the orders that wait for their payment are paid. */
+function withPending(stored: StoredCart, pending: readonly OrderRow[]): StoredCart {
+  return pending.reduce((facts, order) => ({ ...facts, ...bought(facts, documentOf(order)) }), stored)
+}
+
+function refuseTooMany(pending: readonly OrderRow[]): void {
+  const [oldest] = pending
+  if (oldest && pending.length >= FIXED.ordersPendingMax) throw orderPending(oldest.orderId)
+}
+
+function orderPending(orderId: string): AppError {
+  return new AppError('order_pending', 'An order of these products waits for its payment: pay or cancel that one.', {
+    extra: { orderId },
+  })
 }
 
 function shownTotal(stored: StoredCart, priced: PricedCart): number {

@@ -1,22 +1,26 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
-import { markShort, takeOrdered } from '../model/cart.ts'
+import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
-import { type Demand, type OrderDocument, orderIdOf, stockItemOf } from '../model/order.ts'
+import { bought, type OrderDocument, orderIdOf, type Purchases } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest } from '../pricing/price.ts'
-import { cartRows, type StoredCart } from '../store/carts.ts'
+import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Allowances } from './allowances.ts'
-import { type Basket, cartChanged, createBaskets, totalChanged } from './basket.ts'
+import { type Basket, cartChanged, createBaskets, type PlaceRequest, totalChanged } from './basket.ts'
+import { createHolding, type Draft } from './holding.ts'
 import type { Sales } from './sales.ts'
+import type { Settlement } from './settlement.ts'
+import type { OnStep } from './steps.ts'
 import type { Stock } from './stock.ts'
 
 /**
@@ -33,33 +37,15 @@ import type { Stock } from './stock.ts'
  * seconds. With payment (`two-step`), 3 writes the order as `pending` and leaves the cart; the shop's server confirms it within its
  * time, which is the decision then.
  */
-export interface PlaceRequest {
-  readonly session: Session
-  readonly key: string
-  readonly fingerprint: string
-  /** The cart as the buyer saw it, or … */
-  readonly cart?: { readonly version: number }
-  /** … a quote with what it is for. */
-  readonly quote?: { readonly token: string } & Pick<CartRequest, 'lines' | 'codes'>
-  /** The total that the buyer agreed to. */
-  readonly total?: number | undefined
-  /** From the queue of a sale. */
-  readonly admission?: string | undefined
-}
-
 export interface Placed {
   readonly order: OrderRow
   readonly replayed: boolean
 }
 
-/** Told after each step; tests stop the process there. */
-export type OnStep = (step: CheckoutStep) => void | Promise<void>
-export const CHECKOUT_STEPS = ['priced', 'held-first', 'held-all', 'decided', 'sold', 'paid', 'refund-noted'] as const
-export type CheckoutStep = (typeof CHECKOUT_STEPS)[number]
-
 export interface CheckoutDeps {
   readonly router: Router
   readonly stock: Stock
+  readonly settlement: Settlement
   readonly sales: Sales
   readonly allowances: Allowances
   readonly funnel: Funnel
@@ -73,16 +59,12 @@ export interface CheckoutDeps {
   readonly onStep: OnStep
 }
 
-interface Draft {
-  readonly orderId: string
-  readonly document: OrderDocument
-}
-
 export type Placing = ReturnType<typeof createPlacing>
 
 export function createPlacing(deps: CheckoutDeps) {
-  const { router, stock, sales, allowances, funnel, pricing, prices, paymentS, metrics, onStep } = deps
+  const { router, sales, allowances, funnel, prices, settlement, paymentS, metrics, onStep } = deps
   const baskets = createBaskets(deps)
+  const holding = createHolding(deps)
 
   /**
    * @throws AppError `cart_changed`, `total_changed`, `out_of_stock`, `purchase_limit`, `nothing_to_order`, `product_unknown`,
@@ -96,6 +78,9 @@ export function createPlacing(deps: CheckoutDeps) {
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
     } catch (error) {
+      // Another request of this key may have been first, and be the reason for the refusal.
+      const first = isRefusal(error) ? await replayOf(request).catch(() => undefined) : undefined
+      if (first) return first
       const result = isAppError(error, 'out_of_stock') ? 'out_of_stock' : isRefusal(error) ? 'refused' : 'failed'
       metrics.orders.inc({ result })
       throw error
@@ -109,28 +94,29 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   async function placeAnew(request: PlaceRequest): Promise<Placed> {
+    const { session } = request
     const basket = await baskets.of(request)
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
-    await sales.admit(request.session, basket.request.lines, request.admission)
     const limits = await allowances.of(priced)
-    const document = baskets.documentOf(basket, limits.demands)
-    const draft = await draftOf(request, document)
+    const wanted = baskets.documentOf(basket, limits.demands)
+    await sales.admit(session, [...wanted.lines, ...wanted.gifts], request.admission)
+    const draft = await draftOf(request, wanted)
     await onStep('priced')
-    await holdAll(request, basket, draft)
+    const document = await holding.holdAll(draft, basket)
     await onStep('held-all')
+    let order: OrderRow
     try {
-      await decide(request, basket, draft)
+      order = await decide(request, basket, { ...draft, document })
     } catch (error) {
       // Whether it was committed is not known: what is held stays until settlement has looked.
       if (isAppError(error, 'outcome_unknown')) throw error
-      return await undecided(request, draft, error)
+      return await undecided(request, { ...draft, document }, error)
     }
     await onStep('decided')
-    if (paymentS === undefined) sellAll(draft)
-    sales.finished(request.session.userId, basket.request.lines)
-    const order = await orderRows.find(router.of(request.session.userId), request.session.userId, draft.orderId)
-    if (!order) throw new Error(`the order ${draft.orderId} was written and is not there`)
+    // Beside the answer: the order stands, and settlement sells what this does not.
+    if (paymentS === undefined) void settlement.sellAll(order).then(() => onStep('sold'))
+    sales.finished(session.userId, [...document.lines, ...document.gifts])
     return { order, replayed: false }
   }
 
@@ -151,47 +137,17 @@ export function createPlacing(deps: CheckoutDeps) {
     const given = await orderRows.voidOf(router.of(userId), userId, ids)
     const orderId = ids.find(id => !given.has(id))
     if (orderId === undefined) throw givenUp('Making the order of this key was given up too often: use a new key.')
-    return { orderId, document }
-  }
-
-  /** All or nothing. @throws AppError `out_of_stock`, `purchase_limit`, `idempotency_in_flight`, and of the dependencies */
-  async function holdAll(request: PlaceRequest, basket: Basket, { orderId, document }: Draft): Promise<void> {
-    const { userId } = request.session
-    const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * document.held.length
-    const held: string[] = []
-    for (const { item, units } of document.held) {
-      try {
-        const outcome = await stock.hold(item, { orderId, userId, units, lookMs })
-        if (outcome.is === 'done') held.push(item)
-        else if (outcome.is === 'present') throw inFlight()
-        else if (outcome.is === 'limit') throw limited(item, outcome.max, basket)
-        else throw await shortOf(request, basket, document.held, item)
-        if (held.length === 1) await onStep('held-first')
-      } catch (error) {
-        // Where nobody knows whether it was held, it is freed as well.
-        const unknown = isAppError(error, 'outcome_unknown') || isAppError(error, 'unavailable') ? [item] : []
-        await freeAll(orderId, [...held, ...unknown])
-        throw error
-      }
-    }
-  }
-
-  /** What cannot be freed now is freed by settlement. */
-  async function freeAll(orderId: string, items: readonly string[]): Promise<void> {
-    await Promise.allSettled(items.map(item => stock.free(item, orderId)))
-  }
-
-  function sellAll({ orderId, document }: Draft): void {
-    // Beside the answer: the order stands, and settlement sells what this does not.
-    void Promise.allSettled(document.held.map(({ item }) => stock.sell(item, orderId))).then(() => onStep('sold'))
+    return { orderId, userId, document }
   }
 
   /** The commit point. */
-  async function decide(request: PlaceRequest, { priced, cart }: Basket, { orderId, document }: Draft): Promise<void> {
+  async function decide(request: PlaceRequest, basket: Basket, { orderId, document }: Draft): Promise<OrderRow> {
     const { session, key, fingerprint } = request
     const { userId } = session
-    const insert = (tx: Transaction, slot: number) =>
-      orderRows.insert(tx, slot, {
+    const { cart, priced } = basket
+    let made: OrderRow | undefined
+    const insert = async (tx: Transaction, slot: number) => {
+      await orderRows.insert(tx, slot, {
         userId,
         orderId,
         key,
@@ -202,35 +158,46 @@ export function createPlacing(deps: CheckoutDeps) {
         document: JSON.stringify(document),
         expiresInS: paymentS,
       })
-    if (!cart || paymentS !== undefined) {
+      made = await orderRows.findLocked(tx, userId, orderId)
+    }
+    const moved = () => new AppError('version_mismatch', 'The cart, or what was bought before, has changed.')
+    if (paymentS === undefined) {
+      await funnel.change({ userId, ...(cart ? { ifMatch: cart.version } : {}) }, current => {
+        if (!cart && !boughtTheSame(current, basket.request)) throw moved()
+        return {
+          lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
+          purchases: bought(current, document),
+          record: (tx, { slot }) => insert(tx, slot),
+        }
+      })
+    } else {
       await router.write(userId, async (tx, { slot }) => {
-        const now = cart && (await orderRows.lockCart(tx, userId, cart.version))
-        if (now?.pending !== undefined) throw orderPending(now.pending)
-        if (now && now.version !== cart.version) throw new AppError('version_mismatch', 'The cart has changed.')
+        const now = await orderRows.lockCart(tx, userId)
+        if (now.pending !== basket.pending || (cart && now.version !== cart.version)) throw moved()
         await insert(tx, slot)
       })
-      return
     }
-    await funnel.change({ userId, ifMatch: cart.version }, current => ({
-      lines: takeOrdered(document.lines)(current.lines),
-      purchases: bought(current, document),
-      record: (tx, { slot }) => insert(tx, slot),
-    }))
+    if (!made) throw new Error(`the order ${orderId} was written and is not there`)
+    return made
   }
 
   /** The order was not written: what is held is freed, unless the order is there after all. */
-  async function undecided(request: PlaceRequest, { orderId, document }: Draft, error: unknown): Promise<Placed> {
-    const { userId } = request.session
-    const items = document.held.map(({ item }) => item)
+  async function undecided(
+    request: PlaceRequest,
+    { orderId, userId, document }: Draft,
+    error: unknown,
+  ): Promise<Placed> {
     if (error instanceof DuplicateKeyError) {
-      const own = await orderRows.find(router.of(userId), userId, orderId)
+      const own = await orderRows.find(router.of(userId), userId, orderId).catch((cause: unknown) => {
+        throw new AppError('outcome_unknown', 'Whether the order was made is not known.', { retryAfterS: 1, cause })
+      })
       if (own && own.state !== 'void') return { order: own, replayed: true }
-      await freeAll(orderId, items)
+      await holding.freeAll(orderId, document.held)
       const other = await replayOf(request)
       if (other) return other
       throw givenUp('Making this order took too long, and what it held was given free: try again.')
     }
-    await freeAll(orderId, items)
+    await holding.freeAll(orderId, document.held)
     if (error instanceof HandedOver) throw new AppError('session_ended', 'This cart went to an account. Log in again.')
     if (!isAppError(error, 'version_mismatch')) throw error
     const stored = await cartRows.load(router.of(userId), userId)
@@ -238,66 +205,11 @@ export function createPlacing(deps: CheckoutDeps) {
     throw cartChanged(stored, (await prices.of(stored, stored)).cart, request.total)
   }
 
-  /** Names every line of which too little is left, and marks them in the cart. */
-  async function shortOf(
-    request: PlaceRequest,
-    basket: Basket,
-    demands: readonly Demand[],
-    first: string,
-  ): Promise<AppError> {
-    if (!first.startsWith('s:')) return allowances.exhausted(basket.seen, basket.request)
-    const levels = await Promise.all(demands.map(({ item }) => stock.levels(item)))
-    const left = new Map(demands.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
-    const short = new Set(demands.filter(({ item, units }) => (left.get(item) ?? 0) < units).map(({ item }) => item))
-    short.add(first)
-    const lines = [...basket.request.lines.filter(line => line.selected), ...basket.priced.gifts].flatMap(
-      ({ sku, quantity }) => {
-        const product = pricing.product(sku)
-        const item = product && stockItemOf(product)
-        return item !== undefined && short.has(item) ? [{ sku, wanted: quantity, left: left.get(item) ?? 0 }] : []
-      },
-    )
-    const own = basket.request.lines.map(line => line.sku)
-    const isOnSale = sales.isOnSale(own)
-    if (basket.cart && !isOnSale) {
-      const marks = new Map(lines.map(line => [line.sku, line.left]))
-      const mark = funnel.change({ userId: request.session.userId }, current => ({
-        lines: markShort(marks)(current.lines),
-      }))
-      await mark.catch(() => undefined) // the answer says it all the same
-    }
-    const named = lines.map(line => `'${line.sku}': ${line.left} left, ${line.wanted} wanted`).join('; ')
-    return new AppError('out_of_stock', `There is not enough in stock. ${named}`, { extra: { lines } })
-  }
-
   return { place }
 }
 
-/** What a buyer has bought once an order of theirs is confirmed. */
-export function bought(
-  { ordersPlaced, uses }: Pick<StoredCart, 'ordersPlaced' | 'uses'>,
-  { counted }: Pick<OrderDocument, 'counted'>,
-): Pick<StoredCart, 'ordersPlaced' | 'uses'> {
-  const more = Object.fromEntries(counted.map(promotion => [promotion, (uses[promotion] ?? 0) + 1]))
-  return { ordersPlaced: ordersPlaced + 1, uses: { ...uses, ...more } }
-}
-
-function limited(item: string, max: number, { request }: Basket): AppError {
-  const what = item.startsWith('s:') ? `'${item.slice(2)}'` : `the promotion '${item.slice(2)}'`
-  const { sku = item.slice(2) } = request.lines.find(line => `s:${line.sku}` === item) ?? {}
-  return new AppError('purchase_limit', `A buyer can have at most ${max} of ${what}.`, { extra: { sku, max } })
-}
-
-function inFlight(): AppError {
-  return new AppError('idempotency_in_flight', 'An order with this Idempotency-Key is still being made.', {
-    retryAfterS: 1,
-  })
-}
-
-function orderPending(orderId: string): AppError {
-  return new AppError('order_pending', 'There is an order of this very cart that waits for its payment.', {
-    extra: { orderId },
-  })
+function boughtTheSame(a: Purchases, { ordersPlaced = 0, uses = {} }: CartRequest): boolean {
+  return a.ordersPlaced === ordersPlaced && isDeepStrictEqual(a.uses, uses)
 }
 
 function givenUp(detail: string): AppError {

@@ -101,7 +101,7 @@ interface Work extends Batch {
 
 /** Sales, releases and refunds. */
 async function applyEndings(tx: Transaction, work: Work & { changes: Changes }): Promise<void> {
-  const { item, head, claims, changes, outcomes } = work
+  const { item, claims, changes, outcomes } = work
   const sold: ClaimRow[] = []
   const freed: ClaimRow[] = []
   const ended = new Set<string>()
@@ -128,7 +128,7 @@ async function applyEndings(tx: Transaction, work: Work & { changes: Changes }):
     await stockRows.deleteClaims(tx, item, idsOf(freed))
     for (const { bucket, units, userId } of freed) {
       changes.add({ bucket, free: units, held: -units, sold: 0 })
-      if (head.perUserMax !== undefined) await stockRows.takeFromBuyer(tx, item, userId, units)
+      await stockRows.takeFromBuyer(tx, item, userId, units)
     }
   }
 }
@@ -143,7 +143,7 @@ async function refund(
   if (await stockRows.hasEntry(tx, item, entry)) return DONE
   await stockRows.addLedger(tx, item, slot, head.nowMs, [{ entry, kind: 'refund', units }])
   changes.add({ bucket: claim.bucket, free: units, held: 0, sold: -units })
-  if (head.perUserMax !== undefined) await stockRows.takeFromBuyer(tx, item, claim.userId, units)
+  await stockRows.takeFromBuyer(tx, item, claim.userId, units)
   return DONE
 }
 
@@ -185,10 +185,11 @@ async function grant(tx: Transaction, work: Work & { left: number }): Promise<Ho
     more.set(userId, added + units)
     return true
   })
-  if (max !== undefined && more.size > 0) {
+  // Counted also while there is no limit: there may be one later.
+  if (more.size > 0) {
     const known = [...more.keys()].filter(userId => had.has(userId)).length
     const { present } = await stockRows.addBuyers(tx, item, slot, more)
-    if (present > known) throw new BuyerRace(item)
+    if (max !== undefined && present > known) throw new BuyerRace(item)
   }
   return granted
 }

@@ -54,7 +54,7 @@ export function createReconciler({ router, inventory }: { router: Router; invent
   async function checkOrders(shard: Database, onOrders: (count: number) => void): Promise<Finding[]> {
     const findings: Finding[] = []
     for await (const page of orderRows.confirmed(shard, FIXED.settleBatchMax)) {
-      findings.push(...(await Promise.all(page.map(missingOf))).flat())
+      findings.push(...(await fewAtOnce(page, missingOf)).flat())
       onOrders(page.length)
     }
     return findings
@@ -69,7 +69,7 @@ export function createReconciler({ router, inventory }: { router: Router; invent
         for await (const item of stockAudit.items(shard, FIXED.settleBatchMax)) {
           findings.push(...(await inventory.check(item, repair)))
           for await (const page of claimsOf(item)) {
-            const problems = await Promise.all(page.map(claim => problemOf(item, claim)))
+            const problems = await fewAtOnce(page, claim => problemOf(item, claim))
             findings.push(...problems.flatMap(problem => (problem ? [{ item, problem, repaired: false }] : [])))
           }
           onProgress({ items: ++items, orders })
@@ -83,4 +83,13 @@ export function createReconciler({ router, inventory }: { router: Router; invent
       return findings
     },
   }
+}
+
+/** A check must leave room for those who buy. */
+async function fewAtOnce<T, R>(list: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let at = 0; at < list.length; at += FIXED.checkAtOnceMax) {
+    results.push(...(await Promise.all(list.slice(at, at + FIXED.checkAtOnceMax).map(work))))
+  }
+  return results
 }

@@ -69,7 +69,12 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const flight = createSingleFlight<Buffer>()
   let admissionKey: Buffer | undefined
 
-  async function refresh(): Promise<void> {
+  const refresh = () => looking.run('sales', load)
+  const looking = createSingleFlight<void>()
+  let lookedMs = Number.NEGATIVE_INFINITY
+
+  async function load(): Promise<void> {
+    lookedMs = performance.now()
     const open = await saleRows.open(global, FIXED.salesOpenMax)
     const at = performance.now()
     watched = new Map(
@@ -83,7 +88,8 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
       [...watched.values()].filter(hasStarted).map(async one => {
         const item = itemOf(one.sale.sku)
         one.levels = await (isGone(one) ? stock.recentLevels(item) : stock.levels(item))
-        const { free = 0, held = 0 } = one.levels ?? {}
+        if (!one.levels) return // its stock is still to be set
+        const { free, held } = one.levels
         await room.admit(one.sale.id, Math.ceil(free * one.sale.factor), free + held === 0)
       }),
     )
@@ -110,7 +116,8 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
   async function find(id: string): Promise<Watched> {
-    if (!watched.has(id)) await refresh()
+    // Whoever asks for sales that are not there must not keep the database busy.
+    if (!watched.has(id) && performance.now() - lookedMs > FIXED.saleStockMs) await refresh()
     const found = watched.get(id)
     if (!found) throw new AppError('sale_not_found', 'There is no such sale, or it is over.')
     return found
@@ -172,7 +179,11 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     return given.length === right.length && timingSafeEqual(given, right)
   }
 
-  const salesOf = (skus: readonly string[]) => [...watched.values()].filter(({ sale }) => skus.includes(sale.sku))
+  /** Sales of the stock that these products are of, whatever they are called. */
+  function salesOf(wanted: readonly { readonly sku: string }[]): Watched[] {
+    const items = new Set(wanted.map(({ sku }) => itemOf(sku)))
+    return [...watched.values()].filter(({ sale }) => items.has(itemOf(sale.sku)))
+  }
 
   return {
     refresh,
@@ -212,10 +223,10 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
      */
     async admit(
       session: Session,
-      lines: readonly { readonly sku: string; readonly selected: boolean }[],
+      wanted: readonly { readonly sku: string }[],
       admission: string | undefined,
     ): Promise<void> {
-      for (const one of salesOf(lines.filter(line => line.selected).map(line => line.sku))) {
+      for (const one of salesOf(wanted)) {
         const { id, sku, startsAt } = one.sale
         if (!hasStarted(one))
           throw new AppError('sale_not_started', `The sale of '${sku}' starts at ${startsAt}.`, {
@@ -233,11 +244,11 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     },
 
     /** An order was made: the buyer's place goes to somebody else. Beside the answer. */
-    finished(userId: string, lines: readonly { readonly sku: string }[]): void {
-      for (const { sale } of salesOf(lines.map(line => line.sku))) room.leave(sale.id, userId).catch(() => undefined)
+    finished(userId: string, ordered: readonly { readonly sku: string }[]): void {
+      for (const { sale } of salesOf(ordered)) room.leave(sale.id, userId).catch(() => undefined)
     },
 
-    isOnSale: (skus: readonly string[]): boolean => salesOf(skus).length > 0,
+    isOnSale: (products: readonly { readonly sku: string }[]): boolean => salesOf(products).length > 0,
 
     stop() {
       stopped = true

@@ -6,6 +6,7 @@ import type { Database } from '../store/database.ts'
 import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { stockRows } from '../store/stock.ts'
+import type { OverdueClaim } from '../store/stock-audit.ts'
 import { stockAudit } from '../store/stock-audit.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -79,11 +80,30 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     return decision
   }
 
+  /** Must never happen: an order is confirmed and has no claim. `cartload stock check` names it too. */
+  function reportMissing(item: string, orderId: string): void {
+    metrics.settled.inc({ result: 'missing' })
+    log.error({ item, orderId }, 'a confirmed order has no claim on its stock')
+  }
+
+  /** Sells what a new order holds, as far as that works now. */
+  async function sellAll({ orderId, document }: OrderRow): Promise<void> {
+    const { held } = JSON.parse(document) as OrderDocument
+    await Promise.allSettled(
+      held.map(async ({ item }) => {
+        if ((await stock.sell(item, orderId)).is === 'missing') reportMissing(item, orderId)
+      }),
+    )
+  }
+
   /** Brings the stock of an order to what the order says. What fails is done by the next look at it. */
   async function settleOrder(order: OrderRow): Promise<void> {
     const { held, atPayment } = JSON.parse(order.document) as OrderDocument
     const isSold = order.state === 'confirmed'
-    const follow = ({ item }: Demand) => (isSold ? stock.sell(item, order.orderId) : stock.free(item, order.orderId))
+    const follow = async ({ item }: Demand) => {
+      if (!isSold) await stock.free(item, order.orderId)
+      else if ((await stock.sell(item, order.orderId)).is === 'missing') reportMissing(item, order.orderId)
+    }
     await Promise.all([...held, ...atPayment].map(follow))
     await orderRows.markSettled(router.of(order.userId), order)
   }
@@ -92,12 +112,13 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   async function settleRefund({ userId, orderId, refundId, document }: RefundRow): Promise<void> {
     const { items } = JSON.parse(document) as { items: OrderDocument['held'] }
     for (const { item, units } of items) {
-      const { is } = await stock.refund(item, { orderId, refundId, units })
-      // The sale itself may still be on its way from `held` to `sold`.
+      let { is } = await stock.refund(item, { orderId, refundId, units })
       if (is === 'missing') {
+        // The sale itself may still be on its way from `held` to `sold`.
         await stock.sell(item, orderId)
-        await stock.refund(item, { orderId, refundId, units })
+        is = (await stock.refund(item, { orderId, refundId, units })).is
       }
+      if (is !== 'done') throw new Error(`the refund ${refundId} of ${orderId} finds no claim on ${item}`)
     }
     await orderRows.finishRefund(router.of(userId), userId, orderId, refundId)
   }
@@ -108,7 +129,13 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
       return
     }
     const overdue = await stockAudit.overdue(shard, FIXED.settleBatchMax)
-    await all(overdue, ({ item, orderId }) => settleClaim(item, orderId), `claims of ${shard.name}`)
+    const settle = ({ item, orderId }: OverdueClaim) =>
+      settleClaim(item, orderId).catch(async (error: unknown) => {
+        // Its other shard is away: others must not wait behind it.
+        await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
+        throw error
+      })
+    await all(overdue, settle, `claims of ${shard.name}`)
     // What follows is due only seconds after it was decided: every third look is enough.
     const look = (looks.get(shard.name) ?? 0) + 1
     looks.set(shard.name, look)
@@ -117,7 +144,12 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
       router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
     await all(over, expire, `orders of ${shard.name}`)
-    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleOrder, `orders of ${shard.name}`)
+    const settleLater = (order: OrderRow) =>
+      settleOrder(order).catch(async (error: unknown) => {
+        await orderRows.putOff(shard, order)
+        throw error
+      })
+    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, `orders of ${shard.name}`)
     await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, `refunds of ${shard.name}`)
     ages.set(shard.name, {
       claims: await stockAudit.oldestOverdueMs(shard),
@@ -152,6 +184,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     settleClaim,
     settleOrder,
     settleRefund,
+    sellAll,
     stop() {
       stopped = true
       for (const timer of timers) clearTimeout(timer)

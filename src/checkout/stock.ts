@@ -15,7 +15,7 @@ import { applyBatch, BuyerRace, type Operation, type Outcome, TooFew } from './c
  */
 export interface Stock {
   /** @throws AppError `overloaded`, `unavailable`, `outcome_unknown` of the item's shard: then the claim may exist or not */
-  hold(item: string, claim: { orderId: string; userId: string; units: number; lookMs: number }): Promise<Outcome>
+  hold(item: string, claim: Claim): Promise<Outcome>
   sell(item: string, orderId: string): Promise<Outcome>
   free(item: string, orderId: string): Promise<Outcome>
   refund(item: string, refund: { orderId: string; refundId: string; units: number }): Promise<Outcome>
@@ -23,6 +23,16 @@ export interface Stock {
   levels(item: string): Promise<StockLevels | undefined>
   /** The same, up to `stockReadMs` old. */
   recentLevels(item: string): Promise<StockLevels | undefined>
+}
+
+export interface Claim {
+  readonly orderId: string
+  readonly userId: string
+  readonly units: number
+  /** After this somebody else looks what became of it. */
+  readonly lookMs: number
+  /** Do not believe the memory that it has run out. */
+  readonly insists?: boolean
 }
 
 export interface StockDeps {
@@ -81,10 +91,21 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
         )
         for (const [at, waiting] of batch.entries()) waiting.resolve(outcomes[at] ?? { is: 'missing' })
       } catch (error) {
-        for (const waiting of batch) waiting.reject(error)
+        // One whose counters do not fit must not take the others with it.
+        if (error instanceof TooFew && batch.length > 1) await oneByOne(item, batch)
+        else for (const waiting of batch) waiting.reject(error)
       }
     }
     lanes.delete(item)
+  }
+
+  async function oneByOne(item: string, batch: readonly Waiting[]): Promise<void> {
+    for (const waiting of batch) {
+      await applied(item, [waiting.operation]).then(
+        ([outcome]) => waiting.resolve(outcome ?? { is: 'missing' }),
+        waiting.reject,
+      )
+    }
   }
 
   async function applied(item: string, operations: readonly Operation[]): Promise<Outcome[]> {
@@ -118,8 +139,8 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   }
 
   return {
-    async hold(item, claim) {
-      const outcome = known(item)
+    async hold(item, { insists = false, ...claim }) {
+      const outcome = insists ? undefined : known(item)
       if (!outcome) return enqueue(item, { kind: 'hold', ...claim })
       // The crowd is turned away from memory, but not a retry of somebody who has one of the last.
       return (await stockRows.hasClaim(router.of(item), item, claim.orderId)) ? { is: 'present' } : outcome

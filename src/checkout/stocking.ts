@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOf } from '../model/order.ts'
@@ -106,7 +107,7 @@ export function createStockKeeping({
     },
 
     /** Announces the sale, then sets the stock. @throws AppError as checkSale; `invalid_request` for an id that is taken */
-    async openSale(wish: SaleWish): Promise<void> {
+    async openSale(wish: SaleWish, announceMs = FIXED.salePollMs * 2): Promise<void> {
       await this.checkSale(wish)
       try {
         await saleRows.insert(global, { ...wish, endsAt: wish.endsAt })
@@ -114,7 +115,8 @@ export function createStockKeeping({
         if (!(error instanceof DuplicateKeyError)) throw error
         throw new AppError('invalid_request', `There is a sale '${wish.id}' already.`, { cause: error })
       }
-      // From here on only who is admitted can order it.
+      // When every instance has heard of it only who is admitted can order the product: then its stock is set.
+      await sleep(announceMs)
       await setStock(wish.sku, { mode: 'reserve', units: wish.units, perUserMax: wish.perUserMax ?? null })
     },
 

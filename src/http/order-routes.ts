@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Operators } from '../accounts/operators.ts'
 import type { Placing } from '../checkout/checkout.ts'
 import type { Orders } from '../checkout/orders.ts'
@@ -115,7 +116,8 @@ export function orderRoutes(
       problems: [400, 403, 404, 409, 415, 422, 503],
       async handle({ params, body }, call) {
         await operator(call)
-        const { refundId } = { refundId: requireKey(call, body).key }
+        // Keys may be longer than ids are kept.
+        const refundId = hash('sha256', requireKey(call, body).key, 'hex').slice(0, 32)
         return json(201, await orders.refund(params.id, refundId, body.lines))
       },
     }),

@@ -151,8 +151,14 @@ export const FIXED = {
   orderLeaseS: 2,
   settleEveryMs: 300,
   settleBatchMax: 200,
+  /** What cannot be settled now is looked at again after this. */
+  putOffS: 3,
+  /** Rows that a check looks up at once. */
+  checkAtOnceMax: 4,
   refundsPerOrderMax: 50,
   ordersPageMax: 100,
+  /** Orders of one buyer that wait for their payment at once. */
+  ordersPendingMax: 20,
   invariantsListedMax: 100,
   usagePollMs: 1_000,
 

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { Wanted } from './cart.ts'
 import type { Minor } from './money.ts'
 import type { Product } from './product.ts'
 
@@ -31,6 +32,8 @@ export interface OrderLine {
   readonly subtotal: Minor
   readonly discount: Minor
   readonly total: Minor
+  /** The counted item that its units came from: where a refund puts them, whatever the catalogue says by then. */
+  readonly item: string | undefined
 }
 
 /** Units of a counted item (store/stock.ts). */
@@ -45,22 +48,28 @@ export const usesItemOf = (promotion: string): string => `p:${promotion}`
 export const budgetItemOf = (promotion: string): string => `b:${promotion}`
 
 /**
- * What products of some lines take from the stock, summed where lines share an item, in the one order in which every order
- * claims: two orders for the same last two things never each get one of them.
+ * What an order takes from the stock, summed where lines share an item, in the one order in which every order claims: two orders for
+ * the same last two things never each get one of them. An item is held from ordering on if any of its products is, and for gifts.
  */
-export function demandOf(
-  wanted: readonly { readonly sku: string; readonly quantity: number }[],
+export function demandsOf(
+  lines: readonly Wanted[],
+  gifts: readonly Wanted[],
   productOf: (sku: string) => Product | undefined,
-  mode: 'track' | 'reserve',
-): Demand[] {
-  const units = new Map<string, number>()
-  for (const { sku, quantity } of wanted) {
+): Record<'reserve' | 'track', Demand[]> {
+  const units = new Map<string, { units: number; isHeld: boolean }>()
+  const add = ({ sku, quantity }: Wanted, isGift: boolean) => {
     const product = productOf(sku)
-    if (product?.stock !== mode) continue
+    if (!product?.stock || product.stock === 'none') return
     const item = stockItemOf(product)
-    units.set(item, (units.get(item) ?? 0) + quantity)
+    const known = units.get(item) ?? { units: 0, isHeld: false }
+    const isHeld = known.isHeld || isGift || product.stock === 'reserve'
+    units.set(item, { units: known.units + quantity, isHeld })
   }
-  return inOrder([...units].map(([item, count]) => ({ item, units: count })))
+  for (const line of lines) add(line, false)
+  for (const gift of gifts) add(gift, true)
+  const of = (isHeld: boolean) =>
+    inOrder([...units].flatMap(([item, demand]) => (demand.isHeld === isHeld ? [{ item, units: demand.units }] : [])))
+  return { reserve: of(true), track: of(false) }
 }
 
 export const inOrder = (demands: readonly Demand[]): Demand[] =>
@@ -79,4 +88,17 @@ export const ORDER_ID = /^\d{1,19}-[0-9a-f]{24}$/
 
 export function userOfOrder(orderId: string): string {
   return orderId.slice(0, orderId.indexOf('-'))
+}
+
+/** What somebody has bought before, as far as promotions ask. */
+export interface Purchases {
+  readonly ordersPlaced: number
+  /** How often promotions that count it were used, by promotion. */
+  readonly uses: Readonly<Record<string, number>>
+}
+
+/** What a buyer has bought once an order of theirs is confirmed. */
+export function bought({ ordersPlaced, uses }: Purchases, { counted }: Pick<OrderDocument, 'counted'>): Purchases {
+  const more = Object.fromEntries(counted.map(promotion => [promotion, (uses[promotion] ?? 0) + 1]))
+  return { ordersPlaced: ordersPlaced + 1, uses: { ...uses, ...more } }
 }

@@ -16,7 +16,7 @@ local function keep(keys, seconds)
 end
 
 -- What a user is told: kind, position, admitted so far, ms since the first admission, ms that the place still holds
-local function told(keys, user, now, used_within)
+local function told(keys, user, now, used_within, seconds)
   local admitted_until = redis.call('ZSCORE', keys[2], user)
   local state = redis.call('HMGET', keys[3], 'total', 'since', 'gone')
   local total, since = tonumber(state[1] or 0), tonumber(state[2] or now)
@@ -26,6 +26,7 @@ local function told(keys, user, now, used_within)
     if used_within > 0 and redis.call('HSETNX', keys[3], 'taken:' .. user, '1') == 1 then
       holds = now + used_within
       redis.call('ZADD', keys[2], holds, user)
+      keep(keys, seconds)
     end
     return {'admitted', 0, total, now - since, holds - now}
   end
@@ -38,17 +39,17 @@ end
 -- ENTER waiting, admitted, state | user, ms within which a place is to be used, seconds to keep the queue
 local function enter(keys, args)
   local now = now_ms()
-  local known = told(keys, args[1], now, tonumber(args[2]))
+  local known = told(keys, args[1], now, tonumber(args[2]), args[3])
   if known[1] ~= 'absent' then return known end
   redis.call('ZADD', keys[1], redis.call('HINCRBY', keys[3], 'arrivals', 1), args[1])
   redis.call('HDEL', keys[3], 'taken:' .. args[1])
   keep(keys, args[3])
-  return told(keys, args[1], now, 0)
+  return told(keys, args[1], now, 0, args[3])
 end
 
--- LOOK waiting, admitted, state | user, ms within which a place is to be used
+-- LOOK waiting, admitted, state | user, ms within which a place is to be used, seconds to keep the queue
 local function look(keys, args)
-  return told(keys, args[1], now_ms(), tonumber(args[2]))
+  return told(keys, args[1], now_ms(), tonumber(args[2]), args[3])
 end
 
 -- LEAVE waiting, admitted, state | user
@@ -57,12 +58,14 @@ local function leave(keys, args)
   return redis.call('ZREM', keys[1], args[1]) + redis.call('ZREM', keys[2], args[1])
 end
 
--- ADMIT waiting, admitted, state | places that may be out at once, most at once, ms within which a place is to be taken, gone '1' or '0'
+-- ADMIT waiting, admitted, state | places that may be out at once, most at once, ms within which a place is to be taken, gone '1' or '0',
+-- seconds to keep the queue
 local function admit(keys, args)
   local now = now_ms()
   if args[4] == '1' then
     redis.call('HSET', keys[3], 'gone', '1')
     redis.call('DEL', keys[1])
+    keep(keys, args[5])
     return 0
   end
   if redis.call('HGET', keys[3], 'gone') == '1' then redis.call('HSET', keys[3], 'gone', '0') end
@@ -78,6 +81,7 @@ local function admit(keys, args)
   if count > 0 then
     redis.call('HINCRBY', keys[3], 'total', count)
     redis.call('HSETNX', keys[3], 'since', now)
+    keep(keys, args[5])
   end
   return count
 end

@@ -33,14 +33,14 @@ export function createWaitingRoom(redis: RedisConnection) {
       return statusOf(await call('queue_enter', sale, [userId, FIXED.admissionMs, FIXED.queueKeepS]))
     },
     async look(sale: string, userId: string): Promise<QueueStatus> {
-      return statusOf(await call('queue_look', sale, [userId, FIXED.admissionMs]))
+      return statusOf(await call('queue_look', sale, [userId, FIXED.admissionMs, FIXED.queueKeepS]))
     },
     async leave(sale: string, userId: string): Promise<void> {
       await call('queue_leave', sale, [userId])
     },
     /** Lets the next ones in, so that at most `placesMax` places are out at once. Returns how many came in. */
     async admit(sale: string, placesMax: number, isGone: boolean): Promise<number> {
-      const args = [placesMax, FIXED.admitAtOnceMax, FIXED.admissionUntakenMs, isGone ? '1' : '0']
+      const args = [placesMax, FIXED.admitAtOnceMax, FIXED.admissionUntakenMs, isGone ? '1' : '0', FIXED.queueKeepS]
       return Number(await call('queue_admit', sale, args))
     },
   }

@@ -43,7 +43,7 @@ interface CartRow {
   totals: string
   priced_at: string
   orders_placed: number
-  promotion_uses: string
+  promotion_uses: string | null
   sku: string | null
   position: number
   quantity: number
@@ -196,7 +196,7 @@ function cartOf(rows: readonly CartRow[]): StoredCart | undefined {
     totals: first.totals,
     pricedAtMs: Number(first.priced_at),
     ordersPlaced: first.orders_placed,
-    uses: JSON.parse(first.promotion_uses) as Record<string, number>,
+    uses: JSON.parse(first.promotion_uses ?? '{}') as Record<string, number>,
     lines: lines.sort((a, b) => a.position - b.position),
   }
 }

@@ -40,8 +40,11 @@ const SELECT_ORDER = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? 
 const SELECT_ORDER_LOCKED = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND order_id = ? FOR UPDATE`)
 const SELECT_BY_KEY = statement(`SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND idempotency_key = ?`)
 const SELECT_VOID = statement("SELECT order_id FROM orders WHERE user_id = ? AND order_id IN (?) AND state = 'void'")
-const SELECT_PENDING_OF_CART = statement(
-  "SELECT order_id FROM orders WHERE user_id = ? AND cart_version = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3) FOR UPDATE",
+const SELECT_PENDING = statement(`
+  SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3)
+  ORDER BY created_at LIMIT ?`)
+const COUNT_PENDING = statement(
+  "SELECT COUNT(*) AS pending FROM orders WHERE user_id = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3)",
 )
 const CHANGE_STATE = statement(
   'UPDATE orders SET state = ?, settled = 0, changed_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND order_id = ? AND state = ?',
@@ -50,6 +53,7 @@ const CONFIRM_ORDER = statement(`
   UPDATE orders SET state = 'confirmed', settled = 0, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND order_id = ? AND state = 'pending' AND expires_at > UTC_TIMESTAMP(3)`)
 const MARK_SETTLED = statement('UPDATE orders SET settled = 1 WHERE user_id = ? AND order_id = ? AND state = ?')
+const PUT_OFF = statement('UPDATE orders SET changed_at = UTC_TIMESTAMP(3) WHERE user_id = ? AND order_id = ?')
 const LIST = statement(`
   SELECT ${COLUMNS} FROM orders WHERE user_id = ? AND state <> 'void' ORDER BY created_at DESC, order_id DESC LIMIT ?`)
 const LIST_AFTER = statement(`
@@ -127,15 +131,16 @@ export const orderRows = {
     return new Set(rows.map(row => row.order_id))
   },
 
-  /** Locks the cart at its version, and finds an order of that version that still waits for its payment. */
-  async lockCart(
-    tx: Transaction,
-    userId: string,
-    version: number,
-  ): Promise<{ version: number; pending: string | undefined }> {
+  /** Locks the cart, under which every pending order is made; its version, and how many orders wait for their payment. */
+  async lockCart(tx: Transaction, userId: string): Promise<{ version: number; pending: number }> {
     const [cart] = await tx.rows<{ version: string }>(SELECT_CART_VERSION, [userId])
-    const [pending] = await tx.rows<{ order_id: string }>(SELECT_PENDING_OF_CART, [userId, version])
-    return { version: Number(cart?.version ?? -1), pending: pending?.order_id }
+    const [orders] = await tx.rows<{ pending: string | number }>(COUNT_PENDING, [userId])
+    return { version: Number(cart?.version ?? -1), pending: Number(orders?.pending ?? 0) }
+  },
+
+  /** Orders that wait for their payment, the oldest first. */
+  async pending(database: Database, userId: string, limit: number): Promise<OrderRow[]> {
+    return (await database.rows<OrderColumns>(SELECT_PENDING, [userId, String(limit)])).map(rowOf)
   },
 
   /** Compare-and-set on the state. */
@@ -188,6 +193,11 @@ export const orderRows = {
   /** Decided some time ago, and stock has not followed as far as is known. */
   async unsettled(shard: Database, limit: number): Promise<OrderRow[]> {
     return (await shard.background<OrderColumns>(SELECT_UNSETTLED, [String(limit)])).map(rowOf)
+  },
+
+  /** To be looked at again, but not before others. */
+  async putOff(database: Database, { userId, orderId }: OrderRow): Promise<void> {
+    await database.background(PUT_OFF, [userId, orderId])
   },
 
   /** Stock has followed what the order says. */

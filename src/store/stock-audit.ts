@@ -42,13 +42,36 @@ const SELECT_SUMS = statement(`
 const SELECT_CLAIMS_OF_ITEM = statement(`
   SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
 
+const SELECT_AGREEMENT = statement(`
+  SELECT s.units,
+    (SELECT SUM(b.free) FROM stock_buckets b WHERE b.item = s.item) AS free,
+    (SELECT SUM(b.held) FROM stock_buckets b WHERE b.item = s.item) AS held,
+    (SELECT SUM(b.sold) FROM stock_buckets b WHERE b.item = s.item) AS sold,
+    (SELECT SUM(c.units) FROM stock_claims c WHERE c.item = s.item AND c.state = 'held') AS claims_held,
+    (SELECT SUM(c.units) FROM stock_claims c WHERE c.item = s.item AND c.state = 'sold') AS claims_sold,
+    (SELECT SUM(l.units) FROM stock_ledger l WHERE l.item = s.item AND l.kind = 'set') AS ledger_set,
+    (SELECT SUM(l.units) FROM stock_ledger l WHERE l.item = s.item AND l.kind = 'refund') AS ledger_refund
+  FROM stock s WHERE s.item = ?`)
 const SELECT_CLAIM = statement(
   'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id = ?',
 )
 
 export const stockAudit = {
+  /** Whether counters, claims and ledger of an item say the same; also when there is no such item. */
+  async agrees(database: Database, item: string): Promise<boolean> {
+    const [row] = await database.rows<Numbers>(SELECT_AGREEMENT, [item])
+    if (!row) return true
+    const n = (name: string) => Number(row[name] ?? 0)
+    return (
+      n('units') === n('free') + n('held') + n('sold') &&
+      n('units') === n('ledger_set') &&
+      n('held') === n('claims_held') &&
+      n('sold') === n('claims_sold') - n('ledger_refund')
+    )
+  },
+
   async claimOf(database: Database, item: string, orderId: string): Promise<ClaimRow | undefined> {
-    const [row] = await database.background<ClaimColumns>(SELECT_CLAIM, [item, orderId])
+    const [row] = await database.rows<ClaimColumns>(SELECT_CLAIM, [item, orderId])
     return row && claimOf(row)
   },
 

@@ -19,6 +19,8 @@ export interface StockHead {
   readonly units: number
   readonly perUserMax: number | undefined
   readonly buckets: number
+  /** Of the rules that set it; 0 for what operators set. */
+  readonly termsVersion: number
   /** The server's clock: instances' clocks may be wrong. */
   readonly nowMs: number
 }
@@ -57,10 +59,10 @@ export interface BucketChange {
 export type LedgerKind = 'set' | 'refund'
 
 const SELECT_HEAD = statement(
-  'SELECT units, per_user_max, buckets, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? LOCK IN SHARE MODE',
+  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? LOCK IN SHARE MODE',
 )
 const SELECT_HEAD_LOCKED = statement(
-  'SELECT units, per_user_max, buckets, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? FOR UPDATE',
+  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? FOR UPDATE',
 )
 const SELECT_CLAIMS = statement(
   'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id IN (?) FOR UPDATE',
@@ -74,6 +76,9 @@ const INSERT_CLAIMS = statement(`
   INSERT INTO stock_claims (item, order_id, slot, user_id, bucket, units, state, look_at, created_at) VALUES ?`)
 const SELL_CLAIMS = statement("UPDATE stock_claims SET state = 'sold' WHERE item = ? AND order_id IN (?)")
 const DELETE_CLAIMS = statement("DELETE FROM stock_claims WHERE item = ? AND order_id IN (?) AND state = 'held'")
+const PUT_OFF_CLAIM = statement(
+  'UPDATE stock_claims SET look_at = UTC_TIMESTAMP(3) + INTERVAL ? SECOND WHERE item = ? AND order_id = ?',
+)
 const EXTEND_CLAIM = statement('UPDATE stock_claims SET look_at = ? WHERE item = ? AND order_id = ?')
 const ADD_BUYERS = statement(`
   INSERT INTO stock_buyers (item, user_id, slot, units) VALUES ? ON DUPLICATE KEY UPDATE units = units + VALUES(units)`)
@@ -86,10 +91,11 @@ const CHANGE_BUCKET = statement(`
 const INSERT_LEDGER = statement('INSERT INTO stock_ledger (item, entry, slot, kind, units, created_at) VALUES ?')
 const SELECT_ENTRY = statement('SELECT entry FROM stock_ledger WHERE item = ? AND entry = ? FOR UPDATE')
 const MAKE_STOCK = statement(`
-  INSERT INTO stock (item, slot, units, per_user_max, buckets, changed_at) VALUES (?, ?, 0, NULL, ?, UTC_TIMESTAMP(3))
+  INSERT INTO stock (item, slot, units, per_user_max, buckets, terms_version, changed_at)
+  VALUES (?, ?, 0, NULL, ?, 0, UTC_TIMESTAMP(3))
   ON DUPLICATE KEY UPDATE item = VALUES(item)`)
 const SET_STOCK = statement(
-  'UPDATE stock SET units = ?, per_user_max = ?, changed_at = UTC_TIMESTAMP(3) WHERE item = ?',
+  'UPDATE stock SET units = ?, per_user_max = ?, terms_version = ?, changed_at = UTC_TIMESTAMP(3) WHERE item = ?',
 )
 const INSERT_BUCKETS = statement(`
   INSERT INTO stock_buckets (item, bucket, slot, free, held, sold) VALUES ? ON DUPLICATE KEY UPDATE free = free`)
@@ -106,7 +112,12 @@ export const stockRows = {
   async head(tx: Transaction, item: string, exclusive = false): Promise<StockHead | undefined> {
     const [row] = await tx.rows<Numbers & { now: string }>(exclusive ? SELECT_HEAD_LOCKED : SELECT_HEAD, [item])
     return (
-      row && { ...termsOf(row), buckets: Number(row['buckets']), nowMs: Date.parse(`${row.now.replace(' ', 'T')}Z`) }
+      row && {
+        ...termsOf(row),
+        buckets: Number(row['buckets']),
+        termsVersion: Number(row['terms_version']),
+        nowMs: Date.parse(`${row.now.replace(' ', 'T')}Z`),
+      }
     )
   },
 
@@ -148,6 +159,11 @@ export const stockRows = {
     tx.run(DELETE_CLAIMS, [item, [...orderIds]]),
 
   /** Puts off the moment at which somebody looks after a claim. */
+  async putOffClaim(tx: Transaction, item: string, orderId: string, seconds: number): Promise<void> {
+    await tx.run(PUT_OFF_CLAIM, [seconds, item, orderId])
+  },
+
+  /** The same, until a time. */
   async extendClaim(tx: Transaction, item: string, orderId: string, untilMs: number): Promise<void> {
     await tx.run(EXTEND_CLAIM, [timeText(untilMs), item, orderId])
   },
@@ -200,8 +216,12 @@ export const stockRows = {
   },
 
   /** Changes the item's terms; buckets stay as many as they were made. */
-  async set(tx: Transaction, item: string, units: number, perUserMax: number | undefined): Promise<void> {
-    await tx.run(SET_STOCK, [units, perUserMax ?? null, item])
+  async set(
+    tx: Transaction,
+    item: string,
+    { units, perUserMax, termsVersion }: Pick<StockHead, 'units' | 'perUserMax' | 'termsVersion'>,
+  ): Promise<void> {
+    await tx.run(SET_STOCK, [units, perUserMax ?? null, termsVersion, item])
   },
 
   async levels(database: Database, item: string): Promise<StockLevels | undefined> {

@@ -76,7 +76,7 @@ export function createMetrics() {
     }),
     settled: new Counter({
       name: 'cartload_claims_settled_total',
-      help: 'Claims that were settled for a process that did not, by what became of them: sold, freed, waiting',
+      help: 'Claims that were settled for a process that did not, by what became of them: sold, freed, waiting; missing (must stay 0): a confirmed order without a claim',
       labelNames: ['result'] as const,
       registers,
     }),

@@ -33,7 +33,7 @@ describe('flash sales over HTTP', () => {
     const id = `sale-${randomUUID().slice(0, 8)}`
     const startsAt = new Date(Date.now() + startsInMs).toISOString()
     const standard = { accountAgeS: 0, needsProof: false, guests: false, replace: false }
-    await app.stockKeeping.openSale({ ...standard, ...rules, id, sku, units, startsAt, factor, perUserMax })
+    await app.stockKeeping.openSale({ ...standard, ...rules, id, sku, units, startsAt, factor, perUserMax }, 0)
     await app.sales.refresh()
     await eventually('the product is counted', async () => {
       return (await clientOf(app.url).get(`/v1/stock/${sku}`)).body.mode === 'reserve'
@@ -164,6 +164,25 @@ describe('flash sales over HTTP', () => {
     expect((await order(me, sale.sku)).status, 'sold as others are').to.equal(201)
   })
 
+  it('are of the stock, whatever the product is called, and gifts of it are for the admitted too', async () => {
+    const sale = await open({ units: 3 })
+    const twin = await newProduct(app, { stockItem: sale.sku })
+    const me = await newMember(app.url)
+    expect((await order(me, twin.sku)).body.code).to.equal('admission_required')
+    expect((await order(me, twin.sku, await admitted(me, sale.path))).status).to.equal(201)
+  })
+
+  it('keep the place of a buyer who orders something else', async () => {
+    const sale = await open({ units: 1 })
+    const me = await newMember(app.url)
+    await admitted(me, sale.path)
+    await me.put(`/v1/cart/lines/${sale.sku}`, { quantity: 1 })
+    const cart = await me.put(`/v1/cart/lines/${sale.sku}`, { selected: false })
+    expect(cart.status).to.equal(200)
+    expect((await order(me, 'T-001')).status).to.equal(201)
+    expect((await me.get(sale.path)).body.state).to.equal('admitted')
+  })
+
   it('are refused with a reason where they make no sense', async () => {
     const { sku } = await newProduct(app, { free: 7 })
     const wish = {
@@ -192,7 +211,7 @@ describe('flash sales over HTTP', () => {
       )
       expect(error?.message).to.match(message)
     }
-    await app.stockKeeping.openSale({ ...wish, replace: true })
+    await app.stockKeeping.openSale({ ...wish, replace: true }, 0)
     expect((await app.stock.levels(`s:${sku}`))?.free).to.equal(5)
   })
 })

@@ -93,6 +93,34 @@ describe('stock', () => {
     expect(await levels()).to.deep.equal([70, 30, 0])
   })
 
+  it('counts buyers also while there is no limit, for one that comes later', async () => {
+    await app().inventory.set(item, { free: 100 })
+    const early = claim(1, 2)
+    await instances[0].hold(item, early)
+    await app().inventory.set(item, { free: 98, perUserMax: 3 })
+    expect((await instances[0].hold(item, claim(1, 2))).is).to.equal('limit')
+    expect((await instances[1].hold(item, claim(1, 1))).is).to.equal('done')
+    await instances[1].free(item, early.orderId)
+    expect((await instances[0].hold(item, claim(1, 2))).is).to.equal('done')
+    expect((await instances[0].hold(item, claim(1, 1))).is).to.equal('limit')
+  })
+
+  it('lets one claim whose counters do not fit fail alone', async () => {
+    await app().inventory.set(item, { free: 20 })
+    const broken = claim()
+    await instances[0].hold(item, broken)
+    const good = Array.from({ length: 5 }, (_, at) => claim(at + 2))
+    for (const one of good) await instances[1].hold(item, one)
+    await app().router.write(item, tx =>
+      tx.run('UPDATE stock_buckets SET held = 0 WHERE item = ? AND bucket = 0', [item]),
+    )
+    const ids = [broken, ...good].map(one => one.orderId)
+    const results = await Promise.allSettled(ids.map(orderId => instances[0].sell(item, orderId)))
+    expect(results.map(result => result.status)).to.deep.equal(['rejected', ...good.map(() => 'fulfilled')])
+    expect((await app().inventory.check(item, true))[0]?.repaired).to.equal(true)
+    expect((await instances[0].sell(item, broken.orderId)).is).to.equal('done')
+  })
+
   it('knows nothing of an item that is not there', async () => {
     expect((await instances[0].hold(item, claim())).is).to.equal('unknown-item')
     expect(await instances[0].levels(item)).to.equal(undefined)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInventory } from '../../src/checkout/inventory.ts'
-import type { CheckoutStep } from '../../src/checkout/checkout.ts'
+import type { CheckoutStep } from '../../src/checkout/steps.ts'
 import { stockItemOf } from '../../src/model/order.ts'
 import type { Product } from '../../src/model/product.ts'
 import { createOperators } from '../../src/accounts/operators.ts'

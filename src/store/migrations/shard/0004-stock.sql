@@ -4,6 +4,7 @@ CREATE TABLE IF NOT EXISTS stock (
   units BIGINT UNSIGNED NOT NULL,
   per_user_max BIGINT UNSIGNED NULL,
   buckets SMALLINT UNSIGNED NOT NULL,
+  terms_version BIGINT UNSIGNED NOT NULL,
   changed_at DATETIME(3) NOT NULL,
   PRIMARY KEY (item),
   KEY stock_slot (slot)

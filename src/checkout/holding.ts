@@ -1,0 +1,122 @@
+import type { Funnel } from '../cart/funnel.ts'
+import { AppError } from '../lib/errors.ts'
+import { markShort } from '../model/cart.ts'
+import { FIXED } from '../model/limits.ts'
+import { type Demand, type OrderDocument, stockItemOf } from '../model/order.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import type { Allowances } from './allowances.ts'
+import type { Basket } from './basket.ts'
+import type { OnStep } from './steps.ts'
+import type { Sales } from './sales.ts'
+import type { Stock } from './stock.ts'
+
+/**
+ * All that an order claims, or nothing. One item after the other, in the one order that `demandsOf` gives. Only what this very
+ * request has claimed may it free again: where nobody knows whether a claim was made, settlement finds out.
+ */
+export interface HoldingDeps {
+  readonly stock: Stock
+  readonly sales: Sales
+  readonly allowances: Allowances
+  readonly funnel: Funnel
+  readonly pricing: Pricing
+  readonly onStep: OnStep
+}
+
+export interface Draft {
+  readonly orderId: string
+  readonly userId: string
+  readonly document: OrderDocument
+}
+
+export type Holding = ReturnType<typeof createHolding>
+
+export function createHolding({ stock, sales, allowances, funnel, pricing, onStep }: HoldingDeps) {
+  /**
+   * What was held: less than was asked only where a gift has run out.
+   * @throws AppError `out_of_stock`, `purchase_limit`, `total_changed`, `idempotency_in_flight`, and of the dependencies
+   */
+  async function holdAll(draft: Draft, basket: Basket): Promise<OrderDocument> {
+    const { orderId, userId } = draft
+    let { document } = draft
+    const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * document.held.length
+    const held: Demand[] = []
+    try {
+      for (const { item, units } of draft.document.held) {
+        const hold = (wanted: number) => stock.hold(item, { orderId, userId, units: wanted, lookMs })
+        let taken = units
+        let outcome = await hold(taken)
+        const gifts = outcome.is === 'short' ? giftUnits(document, item) : 0
+        if (gifts > 0) {
+          // A gift is there while stocks last; nobody is refused what they pay for because of it.
+          document = { ...document, gifts: document.gifts.filter(gift => itemOf(gift.sku) !== item) }
+          taken = units - gifts
+          if (taken === 0) continue
+          outcome = await hold(taken)
+        }
+        if (outcome.is === 'done') held.push({ item, units: taken })
+        else if (outcome.is === 'present') throw inFlight()
+        else if (outcome.is === 'limit') throw await overLimit(draft, basket, item, outcome.max)
+        else throw await shortOf(draft, basket, item)
+        if (held.length === 1) await onStep('held-first')
+      }
+    } catch (error) {
+      await freeAll(orderId, held)
+      throw error
+    }
+    return { ...document, held }
+  }
+
+  const itemOf = (sku: string) => stockItemOf(pricing.product(sku) ?? { sku })
+  const giftUnits = ({ gifts }: OrderDocument, item: string) =>
+    gifts.reduce((sum, gift) => (itemOf(gift.sku) === item ? sum + gift.quantity : sum), 0)
+
+  /** Frees what this request has claimed. What cannot be freed now is freed by settlement. */
+  async function freeAll(orderId: string, held: readonly Demand[]): Promise<void> {
+    await Promise.allSettled(held.map(({ item }) => stock.free(item, orderId)))
+  }
+
+  async function overLimit({ userId }: Draft, basket: Basket, item: string, max: number): Promise<AppError> {
+    const name = item.slice(2)
+    if (item.startsWith('s:')) {
+      const { sku = name } = basket.request.lines.find(line => itemOf(line.sku) === item) ?? {}
+      return new AppError('purchase_limit', `A buyer can have at most ${max} of '${sku}'.`, { extra: { sku, max } })
+    }
+    // The cart did not know that this buyer has used the promotion: now it does, and shows what holds.
+    const used = { [name]: max }
+    const learn = funnel.change({ userId }, ({ lines, ordersPlaced, uses }) => ({
+      lines,
+      purchases: { ordersPlaced, uses: { ...uses, ...used } },
+    }))
+    await learn.catch(() => undefined)
+    return allowances.exhausted(basket.seen, { ...basket.request, uses: { ...basket.request.uses, ...used } })
+  }
+
+  /** Names every line of which too little is left, and marks them in the cart. */
+  async function shortOf({ userId, document }: Draft, basket: Basket, first: string): Promise<AppError> {
+    if (!first.startsWith('s:')) return allowances.exhausted(basket.seen, basket.request)
+    const levels = await Promise.all(document.held.map(({ item }) => stock.levels(item)))
+    const left = new Map(document.held.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
+    const short = new Set(document.held.flatMap(({ item, units }) => ((left.get(item) ?? 0) < units ? [item] : [])))
+    short.add(first)
+    const lines = document.lines.flatMap(({ sku, quantity }) => {
+      const item = itemOf(sku)
+      return short.has(item) ? [{ sku, wanted: quantity, left: left.get(item) ?? 0 }] : []
+    })
+    if (basket.cart && !sales.isOnSale(document.lines)) {
+      const marks = new Map(lines.map(line => [line.sku, line.left]))
+      const mark = funnel.change({ userId }, current => ({ lines: markShort(marks)(current.lines) }))
+      await mark.catch(() => undefined) // the answer says it all the same
+    }
+    const named = lines.map(line => `'${line.sku}': ${line.left} left, ${line.wanted} wanted`).join('; ')
+    return new AppError('out_of_stock', `There is not enough in stock. ${named}`, { extra: { lines } })
+  }
+
+  return { holdAll, freeAll }
+}
+
+function inFlight(): AppError {
+  return new AppError('idempotency_in_flight', 'An order with this Idempotency-Key is still being made.', {
+    retryAfterS: 1,
+  })
+}

@@ -1,0 +1,51 @@
+import { AppError } from '../lib/errors.ts'
+import type { OrderDocument, OrderLine } from '../model/order.ts'
+import type { OrderRow, OrderState } from '../store/orders.ts'
+
+/** An order as clients see it. */
+export interface OrderView {
+  readonly id: string
+  readonly state: OrderState
+  readonly createdAt: string
+  /** Until when a pending order waits for its payment. */
+  readonly expiresAt: string | null
+  readonly cartVersion: number | null
+  readonly total: number
+  readonly currency: string
+  readonly totals: OrderDocument['totals']
+  readonly lines: readonly Omit<OrderLine, 'item'>[]
+  readonly gifts: OrderDocument['gifts']
+  readonly promotions: OrderDocument['promotions']
+  readonly codes: OrderDocument['codes']
+  readonly versions: OrderDocument['versions']
+}
+
+export function orderView(order: OrderRow): OrderView {
+  const { currency, totals, lines, gifts, promotions, codes, versions } = documentOf(order)
+  return {
+    id: order.orderId,
+    state: order.state === 'pending' && order.isOver ? 'expired' : order.state,
+    createdAt: order.createdAt,
+    expiresAt: order.state === 'pending' ? (order.expiresAt ?? null) : null,
+    cartVersion: order.cartVersion ?? null,
+    total: order.total,
+    currency,
+    totals,
+    lines: lines.map(lineView),
+    gifts,
+    promotions,
+    codes,
+    versions,
+  }
+}
+
+/** Where its units came from is the shop's business. */
+function lineView({ sku, name, quantity, unitPrice, subtotal, discount, total }: OrderLine): Omit<OrderLine, 'item'> {
+  return { sku, name, quantity, unitPrice, subtotal, discount, total }
+}
+
+export const documentOf = ({ document }: OrderRow) => JSON.parse(document) as OrderDocument
+
+export function wrongState(state: OrderState, wanted: string): AppError {
+  return new AppError('order_state', `This order is ${state}; it cannot become ${wanted}.`, { extra: { state } })
+}

@@ -1,0 +1,135 @@
+import { AppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import { type Demand, inOrder, type OrderDocument } from '../model/order.ts'
+import { DuplicateKeyError } from '../store/database.ts'
+import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
+import type { Router } from '../store/router.ts'
+import { documentOf, wrongState } from './order-view.ts'
+import type { Settlement } from './settlement.ts'
+import type { OnStep } from './steps.ts'
+
+export interface RefundView {
+  readonly id: string
+  readonly orderId: string
+  readonly lines: readonly { readonly sku: string; readonly quantity: number }[]
+  /** False while units are still to be put back; that happens within seconds. */
+  readonly restocked: boolean
+}
+
+export interface RefundsDeps {
+  readonly router: Router
+  readonly settlement: Settlement
+  readonly onStep: OnStep
+  /** @throws AppError `order_not_found` */
+  find(orderId: string, owner: string | undefined): Promise<OrderRow>
+}
+
+export function createRefunds({ router, settlement, onStep, find }: RefundsDeps) {
+  /**
+   * Puts units of a confirmed order back into the stock: all that are left of it, or some lines. The refund is written down before
+   * the stock is touched, so that it is done once, and done even if this process dies.
+   * @throws AppError `order_not_found`, `order_state`, `refund_invalid`, `idempotency_mismatch`
+   */
+  return async function refund(
+    orderId: string,
+    refundId: string,
+    lines: readonly { readonly sku: string; readonly quantity: number }[] | undefined,
+  ): Promise<RefundView> {
+    const order = await find(orderId, undefined)
+    if (order.state !== 'confirmed') throw wrongState(order.state, 'refunded')
+    const { userId } = order
+    const document = documentOf(order)
+    const wanted = lines && summed(lines)
+    const row = await router
+      .write(userId, async (tx, { slot }) => {
+        await orderRows.findLocked(tx, userId, orderId) // refunds of one order, one after the other
+        const before = await orderRows.refunds(tx, userId, orderId)
+        const known = before.find(one => one.refundId === refundId)
+        if (known) return known
+        if (before.length >= FIXED.refundsPerOrderMax) throw refundInvalid('This order has too many refunds already.')
+        const noted = before.map(readRefund)
+        const refunded = refundOf(document, noted, wanted)
+        const items = itemsOf(document, refunded, noted)
+        const text = JSON.stringify({ lines: refunded, asked: wanted ?? null, items })
+        await orderRows.insertRefund(tx, slot, { userId, orderId, refundId, document: text })
+        return { userId, orderId, refundId, state: 'pending' as const, document: text }
+      })
+      .catch(async (error: unknown): Promise<RefundRow> => {
+        if (!(error instanceof DuplicateKeyError)) throw error
+        const first = (await orderRows.refunds(router.of(userId), userId, orderId)).find(
+          one => one.refundId === refundId,
+        )
+        if (!first) throw error
+        return first
+      })
+    const noted = readRefund(row)
+    if (JSON.stringify(noted.asked) !== JSON.stringify(wanted ?? null)) {
+      throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another refund.')
+    }
+    await onStep('refund-noted')
+    const restocked = await settlement.settleRefund(row).then(
+      () => true,
+      () => false, // settlement goes on with it
+    )
+    return { id: refundId, orderId, lines: noted.lines, restocked: row.state === 'done' || restocked }
+  }
+}
+
+type Quantities = readonly { readonly sku: string; readonly quantity: number }[]
+
+const readRefund = ({ document }: RefundRow) =>
+  JSON.parse(document) as {
+    readonly lines: Quantities
+    readonly asked: Quantities | null
+    readonly items: readonly Demand[]
+  }
+
+function summed(lines: Quantities): { sku: string; quantity: number }[] {
+  const units = new Map<string, number>()
+  for (const { sku, quantity } of lines) units.set(sku, (units.get(sku) ?? 0) + quantity)
+  return [...units].map(([sku, quantity]) => ({ sku, quantity })).sort((a, b) => (a.sku < b.sku ? -1 : 1))
+}
+
+/** What a refund takes back. @throws AppError `refund_invalid` for more than was ordered and not refunded yet */
+function refundOf(
+  document: OrderDocument,
+  before: readonly { readonly lines: Quantities }[],
+  wanted: Quantities | undefined,
+) {
+  const left = new Map<string, number>()
+  for (const { sku, quantity } of document.lines) left.set(sku, (left.get(sku) ?? 0) + quantity)
+  for (const { sku, quantity } of before.flatMap(refund => refund.lines)) left.set(sku, (left.get(sku) ?? 0) - quantity)
+  const rest = [...left].flatMap(([sku, quantity]) => (quantity > 0 ? [{ sku, quantity }] : []))
+  if (!wanted) {
+    if (rest.length === 0) throw refundInvalid('Everything of this order has been refunded.')
+    return rest
+  }
+  for (const { sku, quantity } of wanted) {
+    const possible = left.get(sku) ?? 0
+    if (quantity > possible) throw refundInvalid(`Of '${sku}' ${possible} can be refunded, not ${quantity}.`)
+  }
+  return wanted
+}
+
+/** The stock that refunded lines came from, whatever the catalogue says by now; never more than the order took of it. */
+function itemsOf(
+  { held, atPayment, lines }: OrderDocument,
+  refunded: Quantities,
+  before: readonly { readonly items: readonly Demand[] }[],
+): Demand[] {
+  const left = new Map([...held, ...atPayment].map(({ item, units }) => [item, units]))
+  for (const { item, units } of before.flatMap(refund => refund.items)) left.set(item, (left.get(item) ?? 0) - units)
+  const itemOf = new Map(lines.map(line => [line.sku, line.item]))
+  const back = new Map<string, number>()
+  for (const { sku, quantity } of refunded) {
+    const item = itemOf.get(sku)
+    if (item !== undefined && left.has(item)) {
+      back.set(item, Math.min(left.get(item) ?? 0, (back.get(item) ?? 0) + quantity))
+    }
+  }
+  return inOrder([...back].flatMap(([item, units]) => (units > 0 ? [{ item, units }] : [])))
+}
+
+function refundInvalid(detail: string): AppError {
+  return new AppError('refund_invalid', detail, { errors: [{ in: 'body', pointer: '#/lines', detail }] })
+}
