@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
-import type { Database } from '../store/database.ts'
+import { type Database, DuplicateKeyError } from '../store/database.ts'
 import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { stockRows } from '../store/stock.ts'
@@ -131,6 +131,8 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const overdue = await stockAudit.overdue(shard, FIXED.settleBatchMax)
     const settle = ({ item, orderId }: OverdueClaim) =>
       settleClaim(item, orderId).catch(async (error: unknown) => {
+        // Somebody else has just decided about the order, for another of its claims: the next look finds it.
+        if (error instanceof DuplicateKeyError) return
         // Its other shard is away: others must not wait behind it.
         await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
         throw error

@@ -36,7 +36,7 @@ export function testCommand(projectDir: string): Command {
 }
 
 /** From fast to slow: a mistake shows early. */
-const SUITES = ['unit', 'integration', 'http', 'system'].map(suite => `test/${suite}/**/*.test.ts`)
+const SUITES = ['unit', 'model', 'integration', 'http', 'system'].map(suite => `test/${suite}/**/*.test.ts`)
 
 const STEPS = [
   { what: 'format', script: 'format:check' },

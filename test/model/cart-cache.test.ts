@@ -1,0 +1,121 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { connectRedis, type RedisConnection, readLibrary } from '../../src/lib/redis.ts'
+import { eventually } from '../support/client.ts'
+import { PROJECT, testServers } from '../support/servers.ts'
+import { explore } from './checker.ts'
+import {
+  applyCommand,
+  type Bounds,
+  type Cache,
+  cartCacheModel,
+  type Command,
+  type Guard,
+  GUARDS,
+} from './cart-cache.ts'
+
+const SMALL: readonly Bounds[] = [
+  { writers: 1, readers: 1, reads: 2, kills: 1, restarts: 1, late: 1 },
+  { writers: 2, readers: 1, reads: 2, kills: 1, restarts: 0, late: 1 },
+  { writers: 1, readers: 2, reads: 1, kills: 1, restarts: 1, late: 0 },
+]
+/** Where each guard is needed: small bounds in which its lack shows. */
+const ONE: Bounds = { writers: 1, readers: 1, reads: 2, kills: 1, restarts: 1, late: 1 }
+const TWO: Bounds = { writers: 2, readers: 1, reads: 2, kills: 1, restarts: 0, late: 1 }
+const NEEDED: Readonly<Record<Guard, Bounds>> = {
+  fenceBeforeCommit: ONE,
+  fenceAcknowledged: ONE,
+  fenceTakesOverEqual: TWO,
+  fillUnderShareLock: ONE,
+  fillWithToken: ONE,
+  publishWithToken: TWO,
+  fillOverFenceNotBelow: ONE,
+  resolveUnderShareLock: ONE,
+  resolveWithToken: TWO,
+}
+
+describe('the model of the cart cache protocol', function () {
+  this.timeout(120_000)
+
+  for (const bounds of SMALL) {
+    it(`has no breach within ${JSON.stringify(bounds)}`, () => {
+      const { states, isComplete, breach } = explore(cartCacheModel(bounds))
+      console.log(`      ${states} states`)
+      expect(breach).to.equal(undefined)
+      expect(isComplete).to.equal(true)
+    })
+  }
+
+  for (const guard of Object.keys(GUARDS) as Guard[]) {
+    it(`needs that ${GUARDS[guard]}`, () => {
+      const { breach } = explore(cartCacheModel(NEEDED[guard], [guard]))
+      expect(breach?.trace.length, 'a counter-example').to.be.above(2)
+    })
+  }
+
+  describe('does what the functions in Redis do', () => {
+    const library = readLibrary(join(PROJECT, 'src/cache/cart-functions.lua'))
+    let redis: RedisConnection
+
+    before(async () => {
+      redis = connectRedis(
+        {
+          name: 'model',
+          url: testServers().addresses.cacheRedis,
+          commandMsMax: 2_000,
+          connectMsMax: 2_000,
+          failuresToOpen: 5,
+          openMs: 100,
+        },
+        () => undefined,
+      )
+      await eventually('Redis is connected', () => redis.client.status === 'ready')
+    })
+    after(() => redis.close())
+
+    async function real(key: string, command: Command): Promise<string> {
+      const value = (v: number) => [command.t, v, 60_000, 'h', 'x']
+      const args = {
+        fence: () => [(command as { v: number }).v, command.t, 60_000],
+        lease: () => [command.t, 60_000],
+        publish: () => value((command as { v: number }).v),
+        resolve: () => value((command as { v: number }).v),
+        fill: () => value((command as { v: number }).v),
+        fill_fence: () => value((command as { v: number }).v),
+      }[command.do]()
+      const reply = await redis.call(library, command.do, [key], args)
+      return Array.isArray(reply) ? reply.slice(0, 3).join(' ') : String(reply)
+    }
+
+    async function stateOf(key: string): Promise<Cache> {
+      const { s, v, t = '' } = await redis.run(client => client.hgetall(key))
+      if (s === 'V') return { s: 'VALUE', v: Number(v) }
+      if (s === 'L') return { s: 'LEASE', t }
+      return s === 'F' ? { s: 'FENCE', v: Number(v), t } : { s: 'EMPTY' }
+    }
+
+    it('command by command, in random histories', async () => {
+      const t = fc.constantFrom('a', 'b', 'c')
+      const v = fc.integer({ min: 1, max: 4 })
+      const command = fc.oneof(
+        fc.record({ do: fc.constantFrom('fence', 'publish', 'fill', 'fill_fence', 'resolve'), v, t }),
+        fc.record({ do: fc.constant('lease'), t }),
+      ) as fc.Arbitrary<Command>
+      let history = 0
+      await fc.assert(
+        fc.asyncProperty(fc.array(command, { minLength: 3, maxLength: 14 }), async commands => {
+          const key = `{model}:${history++}`
+          let cache: Cache = { s: 'EMPTY' }
+          for (const one of commands) {
+            const expected = applyCommand(cache, one)
+            expect(await real(key, one), JSON.stringify(one)).to.equal(expected.reply)
+            cache = expected.cache
+            expect(await stateOf(key)).to.deep.equal(cache)
+          }
+        }),
+        { numRuns: 300 },
+      )
+    })
+  })
+})
