@@ -1,5 +1,6 @@
 import type { Database } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime } from './time.ts'
 
 /** Operators: who may change rules. In the global database, by the hash of their token. And the keys that instances share. */
 const SELECT_OPERATOR = statement('SELECT name FROM operators WHERE token_hash = ?')
@@ -31,7 +32,7 @@ export const operatorRows = {
 
   async list(global: Database, limit: number): Promise<{ name: string; createdAt: string }[]> {
     const rows = await global.rows<{ name: string; created_at: string }>(LIST_OPERATORS, [String(limit)])
-    return rows.map(({ name, created_at }) => ({ name, createdAt: `${created_at.replace(' ', 'T')}Z` }))
+    return rows.map(({ name, created_at }) => ({ name, createdAt: isoTime(created_at) }))
   },
 }
 

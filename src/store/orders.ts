@@ -1,5 +1,6 @@
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime, sqlTime } from './time.ts'
 
 /**
  * Orders, in the buyer's shard. The order's row is where a purchase is decided: what it says is so, and claims of stock follow
@@ -285,6 +286,3 @@ function refundOf(row: RefundColumns): RefundRow {
     document: row.document,
   }
 }
-
-const isoTime = (text: string) => `${text.replace(' ', 'T')}Z`
-const sqlTime = (text: string) => text.replace('T', ' ').replace('Z', '')

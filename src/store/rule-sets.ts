@@ -3,6 +3,7 @@ import { checkRuleSet } from '../model/rule-set-check.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime, sqlTime } from './time.ts'
 
 /**
  * Rule sets, in the global database: every version is kept for ever; an activation says from when on a version is in force.
@@ -63,13 +64,15 @@ export const ruleSetRows = {
     await global.transaction(async tx => {
       const [row] = await tx.rows(SELECT_RULES, [version])
       if (!row) throw notFound(version)
-      await tx.run(INSERT_ACTIVATION, [await nextOf(tx, 'activations'), version, sqlTime(from)])
+      await tx.run(INSERT_ACTIVATION, [await nextOf(tx, 'activations'), version, sqlTime(from.getTime())])
     })
   },
 
   /** What is in force at a time; undefined before the first activation. */
   async active(global: Database, at: Date): Promise<Activation | undefined> {
-    const [row] = await global.background<{ version: string; active_from: string }>(SELECT_ACTIVE, [sqlTime(at)])
+    const [row] = await global.background<{ version: string; active_from: string }>(SELECT_ACTIVE, [
+      sqlTime(at.getTime()),
+    ])
     return row && { version: Number(row.version), fromMs: readTime(row.active_from).getTime() }
   },
 
@@ -96,14 +99,7 @@ async function nextOf(tx: Transaction, counter: string): Promise<number> {
   return next
 }
 
-/** DATETIME(3) in UTC. */
-function sqlTime(time: Date): string {
-  return time.toISOString().replace('T', ' ').replace('Z', '')
-}
-
-function readTime(text: string): Date {
-  return new Date(`${text.replace(' ', 'T')}Z`)
-}
+const readTime = (text: string) => new Date(isoTime(text))
 
 function notFound(version: number): AppError {
   return new AppError('rules_not_found', `There is no rule set with version ${version}.`, { extra: { version } })

@@ -1,5 +1,6 @@
 import type { Database } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime, sqlTime } from './time.ts'
 
 /** Sales, in the global database. When one starts is told by that server's clock. */
 export interface SaleRow {
@@ -81,6 +82,3 @@ function saleOf(row: SaleColumns): SaleRow {
     guests: row.guests === 1,
   }
 }
-
-const isoTime = (text: string) => `${text.replace(' ', 'T')}Z`
-const sqlTime = (iso: string) => new Date(iso).toISOString().slice(0, -1).replace('T', ' ')

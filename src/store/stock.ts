@@ -1,5 +1,6 @@
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime, sqlTime } from './time.ts'
 
 /**
  * Counted things: units of stock, uses of a promotion, minor units of a budget. An *item* is a key such as `s:P000001`; its rows
@@ -116,7 +117,7 @@ export const stockRows = {
         ...termsOf(row),
         buckets: Number(row['buckets']),
         termsVersion: Number(row['terms_version']),
-        nowMs: Date.parse(`${row.now.replace(' ', 'T')}Z`),
+        nowMs: Date.parse(isoTime(row.now)),
       }
     )
   },
@@ -148,7 +149,7 @@ export const stockRows = {
     claims: readonly { orderId: string; userId: string; bucket: number; units: number; lookMs: number }[],
   ): Promise<void> {
     const rows = claims.map(({ orderId, userId, bucket, units, lookMs }) => {
-      return [item, orderId, slot, userId, bucket, units, 'held', timeText(nowMs + lookMs), timeText(nowMs)]
+      return [item, orderId, slot, userId, bucket, units, 'held', sqlTime(nowMs + lookMs), sqlTime(nowMs)]
     })
     await tx.run(INSERT_CLAIMS, [rows])
   },
@@ -165,7 +166,7 @@ export const stockRows = {
 
   /** The same, until a time. */
   async extendClaim(tx: Transaction, item: string, orderId: string, untilMs: number): Promise<void> {
-    await tx.run(EXTEND_CLAIM, [timeText(untilMs), item, orderId])
+    await tx.run(EXTEND_CLAIM, [sqlTime(untilMs), item, orderId])
   },
 
   /** How many rows were there before: adding to a row counts twice. */
@@ -201,7 +202,7 @@ export const stockRows = {
     nowMs: number,
     entries: readonly { entry: string; kind: LedgerKind; units: number }[],
   ): Promise<void> {
-    const rows = entries.map(({ entry, kind, units }) => [item, entry, slot, kind, units, timeText(nowMs)])
+    const rows = entries.map(({ entry, kind, units }) => [item, entry, slot, kind, units, sqlTime(nowMs)])
     await tx.run(INSERT_LEDGER, [rows])
   },
 
@@ -257,9 +258,4 @@ export function termsOf(row: Numbers): { units: number; perUserMax: number | und
     units: Number(row['units']),
     perUserMax: (row['per_user_max'] ?? null) === null ? undefined : Number(row['per_user_max']),
   }
-}
-
-/** As DATETIME(3) takes it. */
-function timeText(ms: number): string {
-  return new Date(ms).toISOString().slice(0, -1).replace('T', ' ')
 }

@@ -1,5 +1,6 @@
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
+import { isoTime } from './time.ts'
 
 /**
  * Users and guests, and the login directory that keeps addresses unique across shards. The order in which the two are
@@ -142,7 +143,7 @@ function userOf(rows: readonly UserRow[]): User | undefined {
       name: row.name,
       passwordHash: row.password_hash,
       sessionEpoch: Number(row.session_epoch),
-      createdAt: `${row.created_at.replace(' ', 'T')}Z`,
+      createdAt: isoTime(row.created_at),
     }
   )
 }
