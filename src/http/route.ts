@@ -86,8 +86,13 @@ export function readInput<T>(schema: z.ZodType<T> | undefined, value: unknown, w
   )
 }
 
-function fieldErrors(issue: z.core.$ZodIssue, where: FieldError['in']): FieldError[] {
-  const path = issue.path.map(String)
+function fieldErrors(issue: z.core.$ZodIssue, where: FieldError['in'], above: readonly string[] = []): FieldError[] {
+  const path = [...above, ...issue.path.map(String)]
+  // Of several shapes the one is meant that fits best: what is wrong is said of that one.
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    const [closest = []] = issue.errors.toSorted((a, b) => a.length - b.length)
+    return closest.flatMap(inner => fieldErrors(inner, where, path))
+  }
   // An unknown field is reported where it stands, not at the object that holds it.
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(key => ({

@@ -104,7 +104,18 @@ describe('orders over HTTP', () => {
       expect(await levelsOf(app(), item)).to.deep.equal({ free: 5, held: 0, sold: 0 })
     })
 
-    it('refuses nothing at all, and what is not sold', async () => {
+    it('names every wrong field', async () => {
+      const { status, body } = await me.post('/v1/orders', { cartVersion: 'x', extra: 1 }, key())
+      expect(status).to.equal(400)
+      expect(body.errors.map((error: { pointer: string }) => error.pointer)).to.have.members([
+        '#/cartVersion',
+        '#/extra',
+      ])
+      const quoted = await me.post('/v1/orders', { quote: 'x' }, key())
+      expect(quoted.body.errors[0].pointer).to.equal('#/lines')
+    })
+
+    it('refuses nothing at all', async () => {
       const empty = await me.post('/v1/orders', { cartVersion: 0 }, key())
       expect(empty.body.code).to.equal('nothing_to_order')
     })
