@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
-import { type Bounds, cartCacheModel, type Guard, GUARDS } from './cart-cache.ts'
-import { explore } from './checker.ts'
+import { cacheModeModel, MODE_GUARDS } from './cache-mode.ts'
+import { type Bounds, cartCacheModel, GUARDS } from './cart-cache.ts'
+import { explore, type Result } from './checker.ts'
+import { LOGIN_GUARDS, loginDirectoryModel } from './login-directory.ts'
 
-/** The model at a size that takes minutes: `npm run model`. */
+/** The models at a size that takes minutes: `npm run model`. */
 const HELP = `node test/model/deep.ts [--guards]
 
 Every interleaving of two writers and two readers under pairs of faults; prints how many states there are. Exit status 0 when
@@ -13,6 +15,7 @@ nothing was breached and all was seen.
 const { values } = parseArgs({
   options: { guards: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
 })
+const STATES_MAX = 6_000_000
 const TWO_BY_TWO = { writers: 2, readers: 2, reads: 1, kills: 0, restarts: 0, late: 0 }
 const DEEP: readonly Bounds[] = [
   { writers: 1, readers: 2, reads: 2, kills: 1, restarts: 1, late: 0 },
@@ -25,36 +28,41 @@ const DEEP: readonly Bounds[] = [
 
 function deep(): boolean {
   let total = 0
-  let clean = true
-  for (const bounds of DEEP) {
+  const clean = [
+    ...DEEP.map(
+      bounds => [`cart cache ${JSON.stringify(bounds)}`, () => explore(cartCacheModel(bounds), STATES_MAX)] as const,
+    ),
+    ['cache mode', () => explore(cacheModeModel({ writes: 1, reads: 3, cuts: 3 }), STATES_MAX)] as const,
+    ['login directory', () => explore(loginDirectoryModel({ registrations: 4, kills: 2 }), STATES_MAX)] as const,
+  ].map(([name, run]) => {
     const since = performance.now()
-    const { states, isComplete, breach } = explore(cartCacheModel(bounds), 6_000_000)
+    const { states, isComplete, breach } = run()
     total += states
-    clean &&= isComplete && !breach
-    const found = breach
-      ? `BREACH: ${breach.what}\n  ${breach.trace.join('\n  ')}`
-      : isComplete
-        ? 'no breach'
-        : 'NOT ALL SEEN'
-    console.log(
-      `${JSON.stringify(bounds)}: ${states} states, ${found} (${Math.round((performance.now() - since) / 1000)} s)`,
-    )
-  }
+    const trace = breach ? `BREACH: ${breach.what}\n  ${breach.trace.join('\n  ')}` : ''
+    const found = trace || (isComplete ? 'no breach' : 'NOT ALL SEEN')
+    console.log(`${name}: ${states} states, ${found} (${Math.round((performance.now() - since) / 1000)} s)`)
+    return isComplete && !breach
+  })
   console.log(`${total} states in all`)
-  return clean
+  return clean.every(Boolean)
 }
 
 function guards(): boolean {
   const bounds = { writers: 2, readers: 1, reads: 2, kills: 1, restarts: 1, late: 1 }
-  return (Object.keys(GUARDS) as Guard[])
-    .map(guard => {
-      const { breach } = explore(cartCacheModel(bounds, [guard]), 6_000_000)
-      console.log(
-        `without "${GUARDS[guard]}": ${breach ? `${breach.what}\n  ${breach.trace.join('\n  ')}` : 'NO COUNTER-EXAMPLE'}`,
-      )
+  const without = <G extends string>(all: Readonly<Record<G, string>>, run: (guard: G) => Result) =>
+    (Object.keys(all) as G[]).map(guard => {
+      const { breach } = run(guard)
+      const found = breach ? `${breach.what}\n  ${breach.trace.join('\n  ')}` : 'NO COUNTER-EXAMPLE'
+      console.log(`without "${all[guard]}": ${found}`)
       return breach !== undefined
     })
-    .every(found => found)
+  return [
+    ...without(GUARDS, guard => explore(cartCacheModel(bounds, [guard]), STATES_MAX)),
+    ...without(MODE_GUARDS, guard => explore(cacheModeModel({ writes: 1, reads: 2, cuts: 2 }, [guard]), STATES_MAX)),
+    ...without(LOGIN_GUARDS, guard =>
+      explore(loginDirectoryModel({ registrations: 3, kills: 1 }, [guard]), STATES_MAX),
+    ),
+  ].every(Boolean)
 }
 
 if (values.help) console.log(HELP)
