@@ -77,8 +77,8 @@ export function loginDirectoryModel(
           if (state.users[from] === 'member') {
             yield { label: `${name} finds that P${from} is a user`, state: go(state, index, 'refused') }
           } else {
-            const next = off.has('recoveryVoidsTheUser') ? state : user(state, from, 'void')
-            yield { label: `${name} voids P${from}`, state: go(next, index, 'voided') }
+            const voided = off.has('recoveryVoidsTheUser') ? state : user(state, from, 'void')
+            yield { label: `${name} voids P${from}`, state: go(voided, index, 'voided') }
           }
           break
         case 'voided':
