@@ -19,24 +19,25 @@ import { FIXED } from '../model/limits.ts'
  *   lock the row (compare-and-set on the version)     VALUE          → hit
  *   FENCE(v+1, T), acknowledged, or roll back         EMPTY → LEASE  → read under share lock, FILL(token)
  *   COMMIT                                            LEASE of other → wait once, then read without filling
- *   answer the client                                 FENCE          → plain read, FILL if version ≥ min
+ *   answer the client                                 FENCE          → plain read, no fill
  *   PUBLISH(T, v+1, body), fire and forget            FENCE too old  → read under share lock, RESOLVE(that token)
  *
  * Invariant: while VALUE(v) is cached, no transaction with a higher version has committed. VALUE(v) comes (a) from
  * PUBLISH with the token of a fence set under the row lock for that very version; (b) from FILL with a LEASE under the
- * share lock: no writer is between lock and commit then, and a later one overwrites the LEASE first; (c) from FILL over
- * FENCE(min) with v ≥ min: the fence's writer has committed, and a later one would have raised min; (d) from RESOLVE of
+ * share lock: no writer is between lock and commit then, and a later one overwrites the LEASE first; (c) from RESOLVE of
  * one particular fence under the share lock, as (b). And a writer commits only after its FENCE has replaced VALUE(v).
  *
  * Races, each refused by a token or a version:
  *   R1 slow fill against a newer write: LEASE(t) · reader loads v5 · writer FENCE(6) COMMIT PUBLISH · FILL(t) → refused.
- *   R2 writer dies between COMMIT and PUBLISH: its fence stands; the first reader sees v6 ≥ 6 and fills.
- *   R3 writer dies between FENCE and COMMIT: readers see v5 < 6 and do not fill; when the fence is older than any
+ *   R2 writer dies between COMMIT and PUBLISH, or
+ *   R3 between FENCE and COMMIT: its fence stands, and readers read the row without filling; when the fence is older than any
  *      transaction may idle, one reads under the share lock and resolves it.
  *   R4 a fence left by a dead writer and a live writer of the same version: FENCE takes over at equal `min`. Keeping the
  *      old one would let a late RESOLVE of its token bring v5 back after v6 was acknowledged.
  *   R5 the key is evicted, or Redis restarts empty, between FENCE and COMMIT: a reader leases, but its share lock waits
  *      for the writer, so it can only fill what is committed.
+ *   R6 the same, and a late FENCE of an older version lands on the empty key: whoever sees it may not take its version for what is
+ *      committed, and fill without a lock. (A draft did: the model in test/model found it.)
  *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
@@ -132,10 +133,6 @@ export function createCartCache(redis: RedisConnection) {
 
     async fill(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
       return (await call('fill', key, body(token, cart))) === 1
-    },
-
-    async fillOverFence(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
-      return (await call('fill_fence', key, body(token, cart))) === 1
     },
 
     async resolve(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {

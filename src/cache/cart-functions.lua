@@ -1,6 +1,6 @@
 #!lua name=cartload_cart
 
--- The four atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
+-- The atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
 -- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; c: catalogue version; r: stamp of the rules; p: when totals were calculated; n: number of lines; h: head; 0..: chunks of lines.
 
@@ -74,17 +74,9 @@ local function fill(keys, args)
   return put_value(keys[1], args[2], args[3], args, 4)
 end
 
--- FILL over a fence: key | token version ttl field value ... -> 1 when the version is at least the fence's
-local function fill_fence(keys, args)
-  local s, v, t = unpack(redis.call('HMGET', keys[1], 's', 'v', 't'))
-  if s ~= 'F' or t ~= args[1] or tonumber(args[2]) < tonumber(v) then return 0 end
-  return put_value(keys[1], args[2], args[3], args, 4)
-end
-
 redis.register_function('cartload_fence', fence)
 redis.register_function('cartload_publish', publish)
 redis.register_function('cartload_lease', lease)
 redis.register_function('cartload_renew', renew)
 redis.register_function('cartload_fill', fill)
-redis.register_function('cartload_fill_fence', fill_fence)
 redis.register_function('cartload_resolve', publish) -- the same step, taken by a reader for a writer that is gone

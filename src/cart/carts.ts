@@ -137,9 +137,7 @@ export function createCarts(deps: CartsDeps) {
           if (lease.ageMs > FIXED.fenceAbandonedMs) {
             return await readShared(userId, 'resolved', cart => cache.resolve(key, lease.token, cart))
           }
-          const cart = await readPlain(userId, 'unfilled')
-          if (cart.isPriced && cart.version >= lease.minVersion) await cache.fillOverFence(key, lease.token, cart)
-          return cart
+          return await readPlain(userId, 'unfilled')
         }
       }
     } catch (error) {

@@ -82,12 +82,11 @@ describe('the cart cache protocol', () => {
     expect(await version()).to.equal(6)
   })
 
-  it('R2: lets a reader fill over the fence of a writer that died after its commit', async () => {
+  it('R2: keeps the fence of a writer that died after its commit, until a reader resolves it', async () => {
     await cache.fence(key, 6, 'dead')
-    const state = await cache.lease(key, 'r')
-    expect(state).to.include({ kind: 'fenced', minVersion: 6, token: 'dead' })
-    expect(await cache.fillOverFence(key, 'dead', cart(5))).to.equal(false)
-    expect(await cache.fillOverFence(key, 'dead', cart(6))).to.equal(true)
+    expect(await cache.lease(key, 'r')).to.include({ kind: 'fenced', minVersion: 6, token: 'dead' })
+    expect(await cache.fill(key, 'r', cart(6))).to.equal(false)
+    expect(await cache.resolve(key, 'dead', cart(6))).to.equal(true)
     expect(await version()).to.equal(6)
   })
 
@@ -113,6 +112,16 @@ describe('the cart cache protocol', () => {
     expect((await cache.lease(key, 'r')).kind).to.equal('leased')
     expect(await cache.publish(key, 'w', cart(6))).to.equal(false)
     expect(await cache.fill(key, 'r', cart(6))).to.equal(true)
+  })
+
+  it('R6: a late fence on a key that was evicted is not taken for what is committed', async () => {
+    await cache.fence(key, 7, 'w')
+    await evict()
+    await cache.fence(key, 6, 'late')
+    expect((await cache.lease(key, 'r')).kind).to.equal('fenced')
+    expect(await cache.fill(key, 'r', cart(6))).to.equal(false)
+    expect(await cache.publish(key, 'w', cart(7))).to.equal(false)
+    expect(await version()).to.equal(undefined)
   })
 
   it('keeps a newer value and a higher fence against a late fence', async () => {

@@ -124,11 +124,14 @@ describe('carts of two instances', () => {
       return Number(rows[0]?.['epoch'])
     }
 
-    it('between commit and publish, readers see the committed version and fill it in', async () => {
+    it('between commit and publish, readers see the committed version, and fill it in when the fence is old', async () => {
       const userId = await one.registrations.newGuest()
       await add(one, userId, 'T-001')
       await eventually('published', async () => (await cached(userId))['s'] === 'V')
       await leaveFence(userId, 1, 0)
+      expect((await view(two, userId)).version).to.equal(1)
+      expect((await cached(userId))['s']).to.equal('F')
+      await leaveFence(userId, 1, 5000)
       expect((await view(two, userId)).version).to.equal(1)
       expect((await cached(userId))['s']).to.equal('V')
     })
