@@ -33,6 +33,8 @@ export interface Basket {
   /** The total that the buyer saw. */
   readonly seen: number
   readonly cart: StoredCart | undefined
+  /** Of the buyer's cart, also where it is not what is ordered: it moves with whatever they buy. */
+  readonly version: number
   /** Orders of the buyer that wait for their payment: they count as placed. */
   readonly pending: number
 }
@@ -66,7 +68,14 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     )
     if (same) throw orderPending(same.orderId)
     refuseTooMany(pending)
-    return { request, priced, seen: total ?? shownTotal(stored, priced), cart: stored, pending: pending.length }
+    return {
+      request,
+      priced,
+      seen: total ?? shownTotal(stored, priced),
+      cart: stored,
+      version: stored.version,
+      pending: pending.length,
+    }
   }
 
   async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
@@ -81,7 +90,14 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
     const priced = await pricing.price(request)
     refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
-    return { request, priced, seen: total ?? claims.total, cart: undefined, pending: pending.length }
+    return {
+      request,
+      priced,
+      seen: total ?? claims.total,
+      cart: undefined,
+      version: stored.version,
+      pending: pending.length,
+    }
   }
 
   const pendingOf = async (userId: string): Promise<OrderRow[]> =>

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
@@ -6,9 +5,8 @@ import type { Quotes } from '../cart/quotes.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
-import { bought, type OrderDocument, orderIdOf, type Purchases } from '../model/order.ts'
+import { bought, type OrderDocument, orderIdOf } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
-import type { CartRequest } from '../pricing/price.ts'
 import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
@@ -72,8 +70,9 @@ export function createPlacing(deps: CheckoutDeps) {
    * `unavailable`, `overloaded`, `outcome_unknown` of the dependencies. But for the last, nothing is held or ordered then.
    */
   async function place(request: PlaceRequest): Promise<Placed> {
+    await requireEpoch(request.session)
     try {
-      const [replay] = await Promise.all([replayOf(request), requireEpoch(request.session)])
+      const replay = await replayOf(request)
       const placed = replay ?? (await placeAnew(request))
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
@@ -99,8 +98,14 @@ export function createPlacing(deps: CheckoutDeps) {
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
     const limits = await allowances.of(priced)
-    const wanted = baskets.documentOf(basket, limits.demands)
-    await sales.admit(session, [...wanted.lines, ...wanted.gifts], request.admission)
+    await sales.admit(
+      session,
+      basket.request.lines.filter(line => line.selected),
+      request.admission,
+    )
+    const withheld = await sales.withheld(session, priced.gifts, request.admission)
+    const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
+    const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limits.demands)
     const draft = await draftOf(request, wanted)
     await onStep('priced')
     const document = await holding.holdAll(draft, basket)
@@ -121,9 +126,13 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   /** The order that was made with this key before. */
-  async function replayOf({ session, key, fingerprint }: PlaceRequest): Promise<Placed | undefined> {
+  async function replayOf(request: PlaceRequest): Promise<Placed | undefined> {
+    const { session, key } = request
     const order = await orderRows.findByKey(router.of(session.userId), session.userId, key)
-    if (!order) return undefined
+    return order && replayed(request, order)
+  }
+
+  function replayed({ fingerprint }: PlaceRequest, order: OrderRow): Placed {
     if (order.fingerprint === fingerprint) return { order, replayed: true }
     const detail = 'This Idempotency-Key was used for another request.'
     throw new AppError('idempotency_mismatch', detail, {
@@ -136,7 +145,9 @@ export function createPlacing(deps: CheckoutDeps) {
     const ids = Array.from({ length: FIXED.orderAttemptsMax }, (_, at) => orderIdOf(userId, key, document.held, at))
     const given = await orderRows.voidOf(router.of(userId), userId, ids)
     const orderId = ids.find(id => !given.has(id))
-    if (orderId === undefined) throw givenUp('Making the order of this key was given up too often: use a new key.')
+    if (orderId === undefined) {
+      throw new AppError('order_given_up', 'Making the order of this key was given up too often: use a new key.')
+    }
     return { orderId, userId, document }
   }
 
@@ -162,18 +173,15 @@ export function createPlacing(deps: CheckoutDeps) {
     }
     const moved = () => new AppError('version_mismatch', 'The cart, or what was bought before, has changed.')
     if (paymentS === undefined) {
-      await funnel.change({ userId, ...(cart ? { ifMatch: cart.version } : {}) }, current => {
-        if (!cart && !boughtTheSame(current, basket.request)) throw moved()
-        return {
-          lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
-          purchases: bought(current, document),
-          record: (tx, { slot }) => insert(tx, slot),
-        }
-      })
+      await funnel.change({ userId, ifMatch: basket.version }, current => ({
+        lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
+        purchases: bought(current, document),
+        record: (tx, { slot }) => insert(tx, slot),
+      }))
     } else {
       await router.write(userId, async (tx, { slot }) => {
         const now = await orderRows.lockCart(tx, userId)
-        if (now.pending !== basket.pending || (cart && now.version !== cart.version)) throw moved()
+        if (now.pending !== basket.pending || now.version !== basket.version) throw moved()
         await insert(tx, slot)
       })
     }
@@ -191,7 +199,7 @@ export function createPlacing(deps: CheckoutDeps) {
       const own = await orderRows.find(router.of(userId), userId, orderId).catch((cause: unknown) => {
         throw new AppError('outcome_unknown', 'Whether the order was made is not known.', { retryAfterS: 1, cause })
       })
-      if (own && own.state !== 'void') return { order: own, replayed: true }
+      if (own && own.state !== 'void') return replayed(request, own)
       await holding.freeAll(orderId, document.held)
       const other = await replayOf(request)
       if (other) return other
@@ -206,10 +214,6 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   return { place }
-}
-
-function boughtTheSame(a: Purchases, { ordersPlaced = 0, uses = {} }: CartRequest): boolean {
-  return a.ordersPlaced === ordersPlaced && isDeepStrictEqual(a.uses, uses)
 }
 
 function givenUp(detail: string): AppError {

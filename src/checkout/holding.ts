@@ -29,6 +29,16 @@ export interface Draft {
   readonly document: OrderDocument
 }
 
+/** A refusal that is explained when nothing is held any more: what the order had itself must not be counted as gone. */
+class Refused extends Error {
+  readonly explain: () => Promise<AppError>
+
+  constructor(explain: () => Promise<AppError>) {
+    super('refused')
+    this.explain = explain
+  }
+}
+
 export type Holding = ReturnType<typeof createHolding>
 
 export function createHolding({ stock, sales, allowances, funnel, pricing, onStep }: HoldingDeps) {
@@ -46,7 +56,8 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
         const hold = (wanted: number) => stock.hold(item, { orderId, userId, units: wanted, lookMs })
         let taken = units
         let outcome = await hold(taken)
-        const gifts = outcome.is === 'short' ? giftUnits(document, item) : 0
+        const isRefused = outcome.is === 'short' || outcome.is === 'limit' || outcome.is === 'unknown-item'
+        const gifts = isRefused ? giftUnits(document, item) : 0
         if (gifts > 0) {
           // A gift is there while stocks last; nobody is refused what they pay for because of it.
           document = { ...document, gifts: document.gifts.filter(gift => itemOf(gift.sku) !== item) }
@@ -56,13 +67,15 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
         }
         if (outcome.is === 'done') held.push({ item, units: taken })
         else if (outcome.is === 'present') throw inFlight()
-        else if (outcome.is === 'limit') throw await overLimit(draft, basket, item, outcome.max)
-        else throw await shortOf(draft, basket, item)
+        else if (outcome.is === 'limit') {
+          const { max } = outcome
+          throw new Refused(() => overLimit(draft, basket, item, max))
+        } else throw new Refused(() => shortOf(draft, basket, item))
         if (held.length === 1) await onStep('held-first')
       }
     } catch (error) {
       await freeAll(orderId, held)
-      throw error
+      throw error instanceof Refused ? await error.explain() : error
     }
     return { ...document, held }
   }
@@ -82,8 +95,13 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
       const { sku = name } = basket.request.lines.find(line => itemOf(line.sku) === item) ?? {}
       return new AppError('purchase_limit', `A buyer can have at most ${max} of '${sku}'.`, { extra: { sku, max } })
     }
+    const sold = await stock.soldTo(item, userId)
+    if (sold === 0) {
+      const detail = `Another order of yours has the promotion '${name}' just now: try again when that one is done.`
+      return new AppError('purchase_limit', detail, { extra: { max }, retryAfterS: 1 })
+    }
     // The cart did not know that this buyer has used the promotion: now it does, and shows what holds.
-    const used = { [name]: max }
+    const used = { [name]: sold }
     const learn = funnel.change({ userId }, ({ lines, ordersPlaced, uses }) => ({
       lines,
       purchases: { ordersPlaced, uses: { ...uses, ...used } },

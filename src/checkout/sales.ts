@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Session } from '../sessions/sessions.ts'
-import { AppError } from '../lib/errors.ts'
+import { AppError, isAppError } from '../lib/errors.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOf } from '../model/order.ts'
@@ -185,6 +185,32 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     return [...watched.values()].filter(({ sale }) => items.has(itemOf(sale.sku)))
   }
 
+  /**
+   * Whether a buyer may order these products now.
+   * @throws AppError `sale_not_started`, `admission_required`, `out_of_stock` from memory
+   */
+  async function admit(
+    session: Session,
+    wanted: readonly { readonly sku: string }[],
+    admission: string | undefined,
+  ): Promise<void> {
+    for (const one of salesOf(wanted)) {
+      const { id, sku, startsAt } = one.sale
+      if (!hasStarted(one))
+        throw new AppError('sale_not_started', `The sale of '${sku}' starts at ${startsAt}.`, {
+          extra: { sale: id, startsAt },
+        })
+      if (isGone(one))
+        throw new AppError('out_of_stock', `'${sku}' is sold out.`, {
+          extra: { lines: [{ sku, wanted: 1, left: 0 }] },
+        })
+      const right = await admissionOf(id, session.userId)
+      const isRight = admission !== undefined && Buffer.byteLength(admission) === Buffer.byteLength(right)
+      if (!isRight || !timingSafeEqual(Buffer.from(admission), Buffer.from(right))) throw notAdmitted(id, sku)
+      if ((await room.look(id, session.userId)).state !== 'admitted') throw notAdmitted(id, sku)
+    }
+  }
+
   return {
     refresh,
     advance,
@@ -217,30 +243,22 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
       await room.leave((await find(id)).sale.id, session.userId)
     },
 
-    /**
-     * Whether a buyer may order these products now.
-     * @throws AppError `sale_not_started`, `admission_required`, `out_of_stock` from memory
-     */
-    async admit(
+    admit,
+
+    /** Gifts that this buyer cannot have now, since they are of a sale: nobody is refused what they pay for because of them. */
+    async withheld(
       session: Session,
-      wanted: readonly { readonly sku: string }[],
+      gifts: readonly { readonly sku: string }[],
       admission: string | undefined,
-    ): Promise<void> {
-      for (const one of salesOf(wanted)) {
-        const { id, sku, startsAt } = one.sale
-        if (!hasStarted(one))
-          throw new AppError('sale_not_started', `The sale of '${sku}' starts at ${startsAt}.`, {
-            extra: { sale: id, startsAt },
-          })
-        if (isGone(one))
-          throw new AppError('out_of_stock', `'${sku}' is sold out.`, {
-            extra: { lines: [{ sku, wanted: 1, left: 0 }] },
-          })
-        const right = await admissionOf(id, session.userId)
-        const isRight = admission !== undefined && Buffer.byteLength(admission) === Buffer.byteLength(right)
-        if (!isRight || !timingSafeEqual(Buffer.from(admission), Buffer.from(right))) throw notAdmitted(id, sku)
-        if ((await room.look(id, session.userId)).state !== 'admitted') throw notAdmitted(id, sku)
+    ): Promise<Set<string>> {
+      const skus = new Set<string>()
+      for (const gift of gifts) {
+        await admit(session, [gift], admission).catch((error: unknown) => {
+          if (!isAppError(error) || error.code === 'unavailable') throw error
+          skus.add(gift.sku)
+        })
       }
+      return skus
     },
 
     /** An order was made: the buyer's place goes to somebody else. Beside the answer. */

@@ -19,6 +19,8 @@ export interface Stock {
   sell(item: string, orderId: string): Promise<Outcome>
   free(item: string, orderId: string): Promise<Outcome>
   refund(item: string, refund: { orderId: string; refundId: string; units: number }): Promise<Outcome>
+  /** Units that a buyer has bought, refunds not taken off. */
+  soldTo(item: string, userId: string): Promise<number>
   /** Counters as they are; undefined when there is no such item. */
   levels(item: string): Promise<StockLevels | undefined>
   /** The same, up to `stockReadMs` old. */
@@ -156,6 +158,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       soldOut.delete(item)
       return outcome
     },
+    soldTo: async (item, userId) => stockRows.soldTo(router.of(item), item, userId),
     levels: async item => stockRows.levels(router.of(item), item),
     async recentLevels(item) {
       const found = recent.get(item)

@@ -92,8 +92,11 @@ export function createStockKeeping({
         throw wrong('ends', 'must be after the start')
       const known = await product(wish.sku)
       const open = await saleRows.open(global, FIXED.salesOpenMax)
-      const other = open.find(sale => sale.sku === wish.sku)
-      if (other) throw wrong('sku', `is in the sale '${other.id}' already; end that one first`)
+      for (const sale of open) {
+        const other = sale.sku === wish.sku ? known : await catalogRows.find(global, sale.sku)
+        if (other && stockItemOf(other) === stockItemOf(known))
+          throw wrong('sku', `is of the stock of the sale '${sale.id}' already; end that one first`)
+      }
       if (open.length >= FIXED.salesOpenMax)
         throw wrong('id', `is one too many: at most ${FIXED.salesOpenMax} sales are open`)
       const levels = known.stock === undefined ? undefined : await stock.levels(stockItemOf(known))

@@ -69,6 +69,8 @@ const SELECT_CLAIMS = statement(
   'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id IN (?) FOR UPDATE',
 )
 const SELECT_CLAIM = statement('SELECT state FROM stock_claims WHERE item = ? AND order_id = ?')
+const SELECT_SOLD_TO = statement(`
+  SELECT SUM(units) AS units FROM stock_claims WHERE item = ? AND order_id >= ? AND order_id < ? AND state = 'sold'`)
 const SELECT_BUYERS = statement('SELECT user_id, units FROM stock_buyers WHERE item = ? AND user_id IN (?) FOR UPDATE')
 const LOCK_BUCKETS = statement(
   'SELECT bucket, free, held, sold FROM stock_buckets WHERE item = ? ORDER BY bucket FOR UPDATE',
@@ -129,6 +131,13 @@ export const stockRows = {
 
   async hasClaim(database: Database, item: string, orderId: string): Promise<boolean> {
     return (await database.rows(SELECT_CLAIM, [item, orderId])).length > 0
+  },
+
+  /** Units of sold claims of a user, whose orders all begin with the user's id. */
+  async soldTo(database: Database, item: string, userId: string): Promise<number> {
+    // In ASCII the full stop follows the hyphen.
+    const [row] = await database.rows<{ units: string | null }>(SELECT_SOLD_TO, [item, `${userId}-`, `${userId}.`])
+    return Number(row?.units ?? 0)
   },
 
   /** Units of some users, locked where there are any. */

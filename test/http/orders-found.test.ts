@@ -99,12 +99,17 @@ describe('orders, as they were attacked', () => {
       units: 1,
       lookMs: 60_000,
     })
+    const early = await me.post('/v1/orders', { cartVersion: version }, key())
+    expect([early.body.code, early.headers.get('retry-after')], 'held is not used').to.deep.equal([
+      'purchase_limit',
+      '1',
+    ])
+    await app().stock.sell(`p:${id}`, `${me.userId}-${'a'.repeat(24)}`)
     const refused = await me.post('/v1/orders', { cartVersion: version }, key())
     expect(refused.body).to.include({ code: 'total_changed', seenTotal: 100, total: 200 })
     const { body: cart } = await me.get('/v1/cart')
     expect(cart.totals.total).to.equal(200)
     expect((await me.post('/v1/orders', { cartVersion: cart.version }, key())).status).to.equal(201)
-    await app().stock.free(`p:${id}`, `${me.userId}-${'a'.repeat(24)}`)
   })
 
   it('go without a gift that has run out', async () => {
@@ -120,6 +125,35 @@ describe('orders, as they were attacked', () => {
       [201, 0],
     ])
     await sold(gift.item, 1)
+  })
+
+  it('name only what is short: what they held themselves does not count', async () => {
+    const one = await newProduct(app(), { free: 1 })
+    const two = await newProduct(app(), { free: 0 })
+    const me = await newMember(app().url)
+    const { body } = await me.post('/v1/orders', { cartVersion: await fill(me, { [one.sku]: 1, [two.sku]: 1 }) }, key())
+    expect(body.lines).to.deep.equal([{ sku: two.sku, wanted: 1, left: 0 }])
+  })
+
+  it('go without a gift that its buyer has had, and without one of a sale', async () => {
+    const gift = await newProduct(app(), { free: 9, perUserMax: 1 })
+    const onSale = await newProduct(app(), { mode: 'none' })
+    const startsAt = new Date(Date.now() + 3_600_000).toISOString()
+    const rules = { factor: 1, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: false }
+    const id = `sale-${randomUUID().slice(0, 8)}`
+    await app().stockKeeping.openSale({ ...rules, id, sku: onSale.sku, units: 1, startsAt }, 0)
+    await app().sales.refresh()
+    await putInForce([gift, onSale].map(({ sku }, at) => ({ id: `gift-${at}`, name: 'Gift', kind: 'gift', sku })))
+    const me = await newMember(app().url)
+    const gifts: unknown[] = []
+    for (let n = 0; n < 2; n++) {
+      const order = await me.post('/v1/orders', { cartVersion: await fill(me, { 'T-100': 1 }) }, key())
+      expect(order.status, order.text).to.equal(201)
+      gifts.push(order.body.gifts.map((one: { sku: string }) => one.sku))
+    }
+    expect(gifts).to.deep.equal([[gift.sku], []])
+    await app().stockKeeping.endSale(id)
+    await app().sales.refresh()
   })
 
   it('are told to every request of their key, also to one that came a moment later', async () => {

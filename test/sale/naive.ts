@@ -58,6 +58,7 @@ export function createNaiveStock(router: Router): Stock {
       return { is: 'done' }
     },
     refund: async () => ({ is: 'missing' }),
+    soldTo: async () => 0,
     levels: item => stockRows.levels(router.of(item), item),
     recentLevels: item => stockRows.levels(router.of(item), item),
   }
