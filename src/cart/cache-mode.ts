@@ -1,4 +1,5 @@
 import type { RedisConnection } from '../lib/redis.ts'
+import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
 import { cacheModes } from '../store/cache-modes.ts'
 import { type Database, LockWaitError } from '../store/database.ts'
@@ -45,8 +46,6 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
   const leases = new Map<string, { epoch: number; until: number }>()
   const settling = new Map<string, Promise<void>>()
   const offSince = new Map<string, number>()
-  const timers = new Map<string, NodeJS.Timeout>()
-  let stopped = false
 
   async function poll(shard: Database): Promise<void> {
     const asked = performance.now()
@@ -82,19 +81,15 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
     return settled
   }
 
-  function again(shard: Database): void {
-    if (stopped) return
-    const timer = setTimeout(() => {
-      poll(shard)
-        .catch((error: unknown) => log.debug({ shard: shard.name, err: error }, 'the cache mode could not be checked'))
-        .finally(() => again(shard))
-    }, FIXED.cacheModePollMs)
-    timers.set(shard.name, timer.unref())
-  }
-
   // A shard that is away now gets no lease; the next poll asks again.
   await Promise.allSettled(router.shards.map(poll))
-  for (const shard of router.shards) again(shard)
+  const polls = router.shards.map(shard =>
+    repeat(
+      () => poll(shard),
+      FIXED.cacheModePollMs,
+      error => log.debug({ shard: shard.name, err: error }, 'the cache mode could not be checked'),
+    ),
+  )
 
   return {
     lease(shard) {
@@ -110,8 +105,7 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
     },
     settle,
     stop() {
-      stopped = true
-      for (const timer of timers.values()) clearTimeout(timer)
+      for (const one of polls) one.stop()
     },
   }
 }

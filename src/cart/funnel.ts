@@ -1,5 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
-import { AppError } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -226,10 +226,7 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
     const stored = await idempotencyKeys.find(router.of(userId), userId, idempotency.key)
     if (!stored) return undefined
     if (stored.fingerprint !== idempotency.fingerprint) {
-      const detail = 'This Idempotency-Key was used for another request.'
-      throw new AppError('idempotency_mismatch', detail, {
-        errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
-      })
+      throw idempotencyMismatch()
     }
     metrics.cartWrites.inc({ result: 'replayed' })
     return { version: stored.version, body: stored.body, replayed: true }

@@ -1,6 +1,6 @@
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
-import { createSingleFlight } from '../lib/single-flight.ts'
+import { areSameBytes } from '../lib/same-bytes.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, PricedCart } from '../pricing/price.ts'
@@ -33,15 +33,7 @@ export interface QuoteClaims {
 export type Quotes = ReturnType<typeof createQuotes>
 
 export function createQuotes({ global, pricing, currency }: { global: Database; pricing: Pricing; currency: string }) {
-  const flight = createSingleFlight<Buffer>()
-  let known: Buffer | undefined
-
-  async function key(): Promise<Buffer> {
-    known ??= await flight.run('key', async () =>
-      Buffer.from(await sharedKey(global, 'quotes', randomBytes(32).toString('base64url')), 'base64url'),
-    )
-    return known
-  }
+  const key = sharedKey(global, 'quotes')
 
   const sign = async (payload: string) =>
     createHmac('sha256', await key())
@@ -80,9 +72,8 @@ export function createQuotes({ global, pricing, currency }: { global: Database; 
     /** What a quote promises for these lines and codes. @throws AppError `quote_invalid`: not ours, over, or for something else */
     async check(token: string, request: CartRequest): Promise<QuoteClaims> {
       const [payload = '', signature = ''] = token.split('.')
-      const given = Buffer.from(signature, 'base64url')
-      const right = await sign(payload)
-      if (given.length !== right.length || !timingSafeEqual(given, right)) throw invalid('It was not made here.')
+      if (!areSameBytes(Buffer.from(signature, 'base64url'), await sign(payload)))
+        throw invalid('It was not made here.')
       const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as QuoteClaims
       if (claims.exp <= Date.now()) throw invalid('It is over.')
       if (claims.for !== subjectOf(request)) throw invalid('It is for other lines or codes.')

@@ -1,3 +1,4 @@
+import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
@@ -22,9 +23,7 @@ export interface CatalogWatch {
 
 export async function watchCatalog(global: Database, pricing: Pricing, log: Log): Promise<CatalogWatch> {
   const flight = createSingleFlight<void>()
-  let stopped = false
   let loaded = false
-  let timer: NodeJS.Timeout | undefined
 
   async function load(): Promise<void> {
     const version = await catalogRows.version(global)
@@ -36,27 +35,17 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
     log.info({ version, products: products.length }, 'catalogue loaded')
   }
 
-  function again(): void {
-    if (stopped) return
-    timer = setTimeout(() => {
-      flight
-        .run('load', load)
-        .catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be checked'))
-        .finally(again)
-    }, FIXED.catalogPollMs)
-    timer.unref()
-  }
-
   await load().catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be loaded yet'))
-  again()
+  const watch = repeat(
+    () => flight.run('load', load),
+    FIXED.catalogPollMs,
+    error => log.warn({ err: error }, 'the catalogue could not be checked'),
+  )
   return {
     version: pricing.catalogVersion,
     async atLeast(version) {
       if (version > pricing.catalogVersion()) await flight.run('load', load)
     },
-    stop() {
-      stopped = true
-      clearTimeout(timer)
-    },
+    stop: watch.stop,
   }
 }

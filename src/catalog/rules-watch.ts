@@ -1,3 +1,4 @@
+import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import { boundariesOf, type RuleSet } from '../model/promotion.ts'
@@ -21,8 +22,6 @@ export interface RulesWatch {
 
 export async function watchRules(global: Database, pricing: Pricing, log: Log): Promise<RulesWatch> {
   const flight = createSingleFlight<void>()
-  let stopped = false
-  let timer: NodeJS.Timeout | undefined
   let fromMs = 0
 
   async function load(): Promise<void> {
@@ -48,20 +47,16 @@ export async function watchRules(global: Database, pricing: Pricing, log: Log): 
 
   const refresh = () => flight.run('load', load)
 
-  function again(): void {
-    if (stopped) return
-    timer = setTimeout(() => {
+  await load().catch((error: unknown) => log.warn({ err: error }, 'the rules could not be loaded yet'))
+  const watch = repeat(
+    () => {
       // Promotions start and end on time, also while the database is away.
       moveStamp(Date.now())
-      refresh()
-        .catch((error: unknown) => log.warn({ err: error }, 'the rules could not be checked'))
-        .finally(again)
-    }, FIXED.rulesPollMs)
-    timer.unref()
-  }
-
-  await load().catch((error: unknown) => log.warn({ err: error }, 'the rules could not be loaded yet'))
-  again()
+      return refresh()
+    },
+    FIXED.rulesPollMs,
+    error => log.warn({ err: error }, 'the rules could not be checked'),
+  )
   return {
     async atLeast(stamp) {
       if (stamp <= pricing.rulesStamp()) return
@@ -70,9 +65,6 @@ export async function watchRules(global: Database, pricing: Pricing, log: Log): 
       if (stamp > pricing.rulesStamp()) pricing.useStamp(stamp)
     },
     refresh,
-    stop() {
-      stopped = true
-      clearTimeout(timer)
-    },
+    stop: watch.stop,
   }
 }

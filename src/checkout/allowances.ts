@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AppError } from '../lib/errors.ts'
+import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import { budgetItemOf, type Demand, usesItemOf } from '../model/order.ts'
@@ -29,8 +30,6 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
   /** Items whose rows say what the rules of a version say. */
   let prepared = { version: 0, items: new Set<string>() }
   const flight = createSingleFlight<void>()
-  let stopped = false
-  let timer: NodeJS.Timeout | undefined
 
   const limitedIn = (ids?: ReadonlySet<string>): Promotion[] =>
     pricing.ruleSet().promotions.filter(one => isLimited(one) && (ids === undefined || ids.has(one.id)))
@@ -82,8 +81,7 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
   let current: GivenAway = { version: 0, promotions: {} }
 
   function use(promotions: GivenAway['promotions']): void {
-    const same = isDeepStrictEqual(promotions, current.promotions)
-    if (same) return
+    if (isDeepStrictEqual(promotions, current.promotions)) return
     const wasOver = overOf(current.promotions)
     current = { version: current.version + 1, promotions }
     pricing.useUsage(current)
@@ -101,26 +99,22 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
       .join()
   }
 
-  function again(): void {
-    if (stopped) return
-    timer = setTimeout(() => {
-      const work = limitedIn().length > 0 || current.version > 0 ? refresh() : Promise.resolve()
-      work.catch((error: unknown) => log.debug({ err: error }, 'what promotions gave away is not known')).finally(again)
-    }, FIXED.usagePollMs)
-    timer.unref()
-  }
-  again()
+  const watch = repeat(
+    () => (limitedIn().length > 0 || current.version > 0 ? refresh() : Promise.resolve()),
+    FIXED.usagePollMs,
+    error => log.debug({ err: error }, 'what promotions gave away is not known'),
+  )
 
   return {
     refresh,
 
     /** What an order at this price claims of the limits of promotions. */
-    async of({ promotions }: PricedCart): Promise<{ demands: Demand[] }> {
+    async of({ promotions }: PricedCart): Promise<Demand[]> {
       const amounts = new Map(promotions.map(({ promotion, amount }) => [promotion, amount]))
-      if (amounts.size === 0) return { demands: [] }
+      if (amounts.size === 0) return []
       const items = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
       await prepare(items)
-      return { demands: items.map(({ item, units }) => ({ item, units })) }
+      return items.map(({ item, units }) => ({ item, units }))
     },
 
     /** Promotions of a price whose uses count by buyer. */
@@ -135,10 +129,7 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
       return totalChanged(seen, (await pricing.price(request)).totals.total)
     },
 
-    stop() {
-      stopped = true
-      clearTimeout(timer)
-    },
+    stop: watch.stop,
   }
 }
 

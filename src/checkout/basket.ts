@@ -2,7 +2,7 @@ import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
-import { bought, type Demand, demandsOf, inOrder, type OrderDocument, stockItemOf } from '../model/order.ts'
+import { bought, countedItemOf, type Demand, demandsOf, inOrder, type OrderDocument } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, PricedCart } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
@@ -51,10 +51,7 @@ export interface BasketDeps {
 
 export function createBaskets({ router, allowances, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
   async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
-    const stored = await cartRows.load(router.of(session.userId), session.userId)
-    if (!stored || stored.mergedInto !== undefined)
-      throw new AppError('session_ended', 'This cart is gone. Log in again.')
-    const pending = await pendingOf(session.userId)
+    const { stored, pending } = await buyerOf(session)
     const request = withPending(stored, pending)
     const { cart: priced, isPriced } = await prices.of(stored, request)
     if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
@@ -63,9 +60,10 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
     refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
     const skus = new Set(lines.map(line => line.sku))
-    const same = pending.find(
-      order => documentOf(order).fromCart && documentOf(order).lines.some(line => skus.has(line.sku)),
-    )
+    const same = pending.find(order => {
+      const { fromCart, lines: ordered } = documentOf(order)
+      return fromCart && ordered.some(line => skus.has(line.sku))
+    })
     if (same) throw orderPending(same.orderId)
     refuseTooMany(pending)
     return {
@@ -81,10 +79,7 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
   async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
     const { token, lines, codes } = quote
     const claims = await quotes.check(token, { lines, codes, buyerGroup: session.kind })
-    const stored = await cartRows.load(router.of(session.userId), session.userId)
-    if (!stored || stored.mergedInto !== undefined)
-      throw new AppError('session_ended', 'This cart is gone. Log in again.')
-    const pending = await pendingOf(session.userId)
+    const { stored, pending } = await buyerOf(session)
     refuseTooMany(pending)
     const { ordersPlaced, uses } = withPending(stored, pending)
     const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
@@ -100,16 +95,22 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     }
   }
 
-  const pendingOf = async (userId: string): Promise<OrderRow[]> =>
-    paymentS === undefined ? [] : orderRows.pending(router.of(userId), userId, FIXED.ordersPendingMax)
+  /** The buyer's cart, and their orders that wait for payment. */
+  async function buyerOf({ userId }: Session): Promise<{ stored: StoredCart; pending: OrderRow[] }> {
+    const shard = router.of(userId)
+    const stored = await cartRows.load(shard, userId)
+    if (!stored || stored.mergedInto !== undefined)
+      throw new AppError('session_ended', 'This cart is gone. Log in again.')
+    const pending = paymentS === undefined ? [] : await orderRows.pending(shard, userId, FIXED.ordersPendingMax)
+    return { stored, pending }
+  }
 
   function draw({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
     const lines = request.lines.flatMap((line, at) => {
       const price = priced.lines[at]
       if (!line.selected || !price) return []
       const { name, unitPrice, subtotal, discount, total } = price
-      const product = pricing.product(line.sku)
-      const item = product?.stock && product.stock !== 'none' ? stockItemOf(product) : undefined
+      const item = countedItemOf(pricing.product(line.sku))
       return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total, item }]
     })
     const { reserve, track } = demandsOf(lines, priced.gifts, pricing.product)

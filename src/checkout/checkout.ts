@@ -2,7 +2,7 @@ import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
-import { AppError, isAppError } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, type OrderDocument, orderIdOf } from '../model/order.ts'
@@ -97,7 +97,7 @@ export function createPlacing(deps: CheckoutDeps) {
     const basket = await baskets.of(request)
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
-    const limits = await allowances.of(priced)
+    const limited = await allowances.of(priced)
     await sales.admit(
       session,
       basket.request.lines.filter(line => line.selected),
@@ -105,7 +105,7 @@ export function createPlacing(deps: CheckoutDeps) {
     )
     const withheld = await sales.withheld(session, priced.gifts, request.admission)
     const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
-    const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limits.demands)
+    const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limited)
     const draft = await draftOf(request, wanted)
     await onStep('priced')
     const document = await holding.holdAll(draft, basket)
@@ -134,10 +134,7 @@ export function createPlacing(deps: CheckoutDeps) {
 
   function replayed({ fingerprint }: PlaceRequest, order: OrderRow): Placed {
     if (order.fingerprint === fingerprint) return { order, replayed: true }
-    const detail = 'This Idempotency-Key was used for another request.'
-    throw new AppError('idempotency_mismatch', detail, {
-      errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
-    })
+    throw idempotencyMismatch()
   }
 
   /** The first id of this key that has not been given up. */

@@ -44,7 +44,7 @@ export interface Batch {
   readonly bucket: number
   readonly operations: readonly Operation[]
   readonly exact: boolean
-  /** Look for claims of the same orders first, rather than find out when inserting: after that went wrong once. */
+  /** Look for claims of the same orders first, rather than find out when inserting: always when exact, or after that went wrong once. */
   readonly careful: boolean
 }
 
@@ -65,7 +65,7 @@ export async function applyBatch(
   const head = await stockRows.head(tx, item)
   if (!head) return { outcomes: operations.map(() => ({ is: 'unknown-item' })), left: 0 }
   const buckets = exact ? await stockRows.lockBuckets(tx, item) : undefined
-  const looked = operations.filter(operation => operation.kind !== 'hold' || batch.careful || exact)
+  const looked = operations.filter(operation => operation.kind !== 'hold' || batch.careful)
   const orderIds = [...new Set(looked.map(operation => operation.orderId))].sort()
   const rows = orderIds.length > 0 ? await stockRows.claims(tx, item, orderIds) : []
   const claims = new Map(rows.map(claim => [claim.orderId, claim]))
@@ -173,7 +173,7 @@ async function grant(tx: Transaction, work: Work & { left: number }): Promise<Ho
     const added = more.get(userId) ?? 0
     if (max !== undefined && (had.get(userId) ?? 0) + added + units > max) {
       // Nobody is refused for a claim of their own: look for it first.
-      if (!work.careful && !work.exact) throw new BuyerRace(item)
+      if (!work.careful) throw new BuyerRace(item)
       outcomes.set(hold, { is: 'limit', max })
       return false
     }

@@ -2,7 +2,7 @@ import type { Funnel } from '../cart/funnel.ts'
 import { AppError } from '../lib/errors.ts'
 import { markShort } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
-import { type Demand, type OrderDocument, stockItemOf } from '../model/order.ts'
+import { type Demand, type OrderDocument, stockItemOfSku } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { Allowances } from './allowances.ts'
 import type { Basket } from './basket.ts'
@@ -80,7 +80,7 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
     return { ...document, held }
   }
 
-  const itemOf = (sku: string) => stockItemOf(pricing.product(sku) ?? { sku })
+  const itemOf = (sku: string) => stockItemOfSku(sku, pricing.product)
   const giftUnits = ({ gifts }: OrderDocument, item: string) =>
     gifts.reduce((sum, gift) => (itemOf(gift.sku) === item ? sum + gift.quantity : sum), 0)
 

@@ -4,7 +4,7 @@ import { FIXED } from '../model/limits.ts'
 import type { Database } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import { type BucketRow, type StockLevels, stockRows } from '../store/stock.ts'
-import { stockAudit } from '../store/stock-audit.ts'
+import { stockAudit, type Sums } from '../store/stock-audit.ts'
 
 /** What operators do with stock: set it, check it, repair it. Every change goes through the ledger. */
 export interface Terms {
@@ -39,9 +39,11 @@ export function createInventory({ router }: { router: Router }) {
       }
       if (!known) throw new Error(`the item '${item}' was made and is not there`)
       const before = await stockRows.lockBuckets(tx, item)
-      const [free, held, sold] = (['free', 'held', 'sold'] as const).map(counter =>
-        before.reduce((sum, bucket) => sum + bucket[counter], 0),
-      ) as [number, number, number]
+      const [free, held, sold] = COUNTERS.map(counter => before.reduce((sum, bucket) => sum + bucket[counter], 0)) as [
+        number,
+        number,
+        number,
+      ]
       const used = held + sold
       const { rulesVersion } = terms
       if (rulesVersion !== undefined && rulesVersion < known.termsVersion) {
@@ -70,38 +72,27 @@ export function createInventory({ router }: { router: Router }) {
    * where `repair` says so; claims and ledger that contradict each other are only reported.
    */
   async function check(item: string, repair: boolean): Promise<Finding[]> {
-    // One statement, without locks, sees one moment: most items need no more.
-    if (await stockAudit.agrees(router.of(item), item)) return []
+    // Without locks first: one statement sees one moment, and most items need no more.
+    const seen = await stockAudit.sums(router.of(item), item)
+    if (!seen || contradictionsOf(seen).length + wrongOf(seen).length === 0) return []
     return router.write(item, async tx => {
-      const head = await stockRows.head(tx, item, true)
-      if (!head) return []
-      const buckets = await stockRows.lockBuckets(tx, item)
-      const { set: setUnits, refund, held, sold } = await stockAudit.recount(tx, item)
-      const findings: Finding[] = []
-      const report = (problem: string, repaired = false) => findings.push({ item, problem, repaired })
-      if (refund > sold) report(`${refund} were refunded, only ${sold} were sold`)
-      if (setUnits !== head.units) report(`the ledger says there are ${setUnits} units, the item says ${head.units}`)
-      const right = { held, sold: sold - refund, free: head.units - held - sold + refund }
-      const wrong = (['free', 'held', 'sold'] as const).filter(
-        counter => buckets.reduce((sum, bucket) => sum + bucket[counter], 0) !== right[counter],
-      )
+      const head = await stockRows.head(tx, item, true) // whoever changes anything of the item waits for this lock
+      const sums = head && (await stockAudit.sums(tx, item))
+      if (!sums) return []
+      const findings = contradictionsOf(sums).map(problem => ({ item, problem, repaired: false }))
+      const wrong = wrongOf(sums)
       if (wrong.length > 0) {
+        const right = rightOf(sums)
         // Only what claims and ledger agree on is proof.
-        const provable = findings.length === 0 && right.free >= 0
-        if (provable && repair) {
-          const all = spread(right.free, head.buckets, [])
-          for (const [at, bucket] of all.entries()) {
-            const first = at === 0 ? { held: right.held, sold: right.sold } : { held: 0, sold: 0 }
-            await stockRows.setBucket(tx, item, { ...bucket, ...first })
-          }
+        const repaired = repair && findings.length === 0 && right.free >= 0
+        if (repaired) {
+          const first = [{ bucket: 0, ...right }]
+          for (const bucket of spread(right.free, head.buckets, first)) await stockRows.setBucket(tx, item, bucket)
           // A claim ends in the bucket that it was made in: from now on that is the first one for all that are held.
           await stockAudit.moveClaims(tx, item, 0)
         }
-        const shown = wrong.map(counter => {
-          const counted = buckets.reduce((sum, bucket) => sum + bucket[counter], 0)
-          return `${counter} is ${counted} and must be ${right[counter]}`
-        })
-        report(shown.join(', '), provable && repair)
+        const shown = wrong.map(counter => `${counter} is ${sums[counter]} and must be ${right[counter]}`)
+        findings.push({ item, problem: shown.join(', '), repaired })
       }
       return findings
     })
@@ -129,6 +120,26 @@ async function shardReport(shard: Database) {
   } catch {
     return { away: shard.name }
   }
+}
+
+const COUNTERS = ['free', 'held', 'sold'] as const
+
+/** The counters that claims and ledger prove. */
+function rightOf({ units, claims, ledger }: Sums): Record<(typeof COUNTERS)[number], number> {
+  const sold = claims.sold - ledger.refund
+  return { held: claims.held, sold, free: units - claims.held - sold }
+}
+
+function wrongOf(sums: Sums): (typeof COUNTERS)[number][] {
+  const right = rightOf(sums)
+  return COUNTERS.filter(counter => sums[counter] !== right[counter])
+}
+
+/** What claims and ledger say against each other or the item. */
+function contradictionsOf({ units, claims, ledger }: Sums): string[] {
+  const overRefunded = `${ledger.refund} were refunded, only ${claims.sold} were sold`
+  const otherUnits = `the ledger says there are ${ledger.set} units, the item says ${units}`
+  return [...(ledger.refund > claims.sold ? [overRefunded] : []), ...(ledger.set !== units ? [otherUnits] : [])]
 }
 
 /** Free units evenly over the buckets; what is held and sold stays where it is. */

@@ -1,4 +1,5 @@
 import type { Session } from '../sessions/sessions.ts'
+import type { CartContents } from '../cart/cart-view.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
@@ -59,10 +60,13 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
       const now = await orderRows.find(router.of(userId), userId, orderId)
       return wrongState(now?.isOver && now.state === 'pending' ? 'expired' : (now?.state ?? 'void'), 'confirmed')
     }
+    const taken = (current: CartContents) => ({
+      lines: document.fromCart ? takeOrdered(document.lines)(current.lines) : current.lines,
+      purchases: bought(current, document),
+    })
     try {
       await funnel.change({ userId }, current => ({
-        lines: document.fromCart ? takeOrdered(document.lines)(current.lines) : current.lines,
-        purchases: bought(current, document),
+        ...taken(current),
         async record(tx) {
           if (!(await orderRows.confirm(tx, userId, orderId))) throw await refuse()
         },
@@ -72,10 +76,7 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
       if (!(error instanceof HandedOver)) throw error
       // A guest who has logged in since: the order stays the guest's, the cart and what was bought went to the account.
       if (!(await router.write(userId, tx => orderRows.confirm(tx, userId, orderId)))) throw await refuse()
-      await funnel.change({ userId: error.userId }, current => ({
-        lines: document.fromCart ? takeOrdered(document.lines)(current.lines) : current.lines,
-        purchases: bought(current, document),
-      }))
+      await funnel.change({ userId: error.userId }, taken)
     }
   }
 

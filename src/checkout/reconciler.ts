@@ -1,11 +1,12 @@
 import { FIXED } from '../model/limits.ts'
-import { type OrderDocument, userOfOrder } from '../model/order.ts'
+import { userOfOrder } from '../model/order.ts'
 import type { Database } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import type { ClaimRow } from '../store/stock.ts'
 import { stockAudit } from '../store/stock-audit.ts'
 import type { Finding, Inventory } from './inventory.ts'
+import { documentOf } from './order-view.ts'
 
 /**
  * Whether counters, claims, ledger and orders agree. Counters that claims and ledger prove wrong can be set right; what contradicts
@@ -30,7 +31,7 @@ export function createReconciler({ router, inventory }: { router: Router; invent
 
   /** What an order has claimed it has; sold, when it is confirmed and settled. */
   async function missingOf(order: OrderRow): Promise<Finding[]> {
-    const { held, atPayment } = JSON.parse(order.document) as OrderDocument
+    const { held, atPayment } = documentOf(order)
     const findings: Finding[] = []
     for (const { item, units } of [...held, ...atPayment]) {
       const claim = await stockAudit.claimOf(router.of(item), item, order.orderId)

@@ -1,7 +1,7 @@
 import { AppError } from '../lib/errors.ts'
+import { summed, type Wanted } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import { type Demand, inOrder, type OrderDocument } from '../model/order.ts'
-import { DuplicateKeyError } from '../store/database.ts'
 import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { documentOf, wrongState } from './order-view.ts'
@@ -11,7 +11,7 @@ import type { OnStep } from './steps.ts'
 export interface RefundView {
   readonly id: string
   readonly orderId: string
-  readonly lines: readonly { readonly sku: string; readonly quantity: number }[]
+  readonly lines: Quantities
   /** False while units are still to be put back; that happens within seconds. */
   readonly restocked: boolean
 }
@@ -30,38 +30,25 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
    * the stock is touched, so that it is done once, and done even if this process dies.
    * @throws AppError `order_not_found`, `order_state`, `refund_invalid`, `idempotency_mismatch`
    */
-  return async function refund(
-    orderId: string,
-    refundId: string,
-    lines: readonly { readonly sku: string; readonly quantity: number }[] | undefined,
-  ): Promise<RefundView> {
+  return async function refund(orderId: string, refundId: string, lines: Quantities | undefined): Promise<RefundView> {
     const order = await find(orderId, undefined)
     if (order.state !== 'confirmed') throw wrongState(order.state, 'refunded')
     const { userId } = order
     const document = documentOf(order)
-    const wanted = lines && summed(lines)
-    const row = await router
-      .write(userId, async (tx, { slot }) => {
-        await orderRows.findLocked(tx, userId, orderId) // refunds of one order, one after the other
-        const before = await orderRows.refunds(tx, userId, orderId)
-        const known = before.find(one => one.refundId === refundId)
-        if (known) return known
-        if (before.length >= FIXED.refundsPerOrderMax) throw refundInvalid('This order has too many refunds already.')
-        const noted = before.map(readRefund)
-        const refunded = refundOf(document, noted, wanted)
-        const items = itemsOf(document, refunded, noted)
-        const text = JSON.stringify({ lines: refunded, asked: wanted ?? null, items })
-        await orderRows.insertRefund(tx, slot, { userId, orderId, refundId, document: text })
-        return { userId, orderId, refundId, state: 'pending' as const, document: text }
-      })
-      .catch(async (error: unknown): Promise<RefundRow> => {
-        if (!(error instanceof DuplicateKeyError)) throw error
-        const first = (await orderRows.refunds(router.of(userId), userId, orderId)).find(
-          one => one.refundId === refundId,
-        )
-        if (!first) throw error
-        return first
-      })
+    const wanted = lines && summed(lines).sort((a, b) => (a.sku < b.sku ? -1 : 1))
+    const row = await router.write(userId, async (tx, { slot }): Promise<RefundRow> => {
+      await orderRows.findLocked(tx, userId, orderId) // refunds of one order, one after the other
+      const before = await orderRows.refunds(tx, userId, orderId)
+      const known = before.find(one => one.refundId === refundId)
+      if (known) return known
+      if (before.length >= FIXED.refundsPerOrderMax) throw refundInvalid('This order has too many refunds already.')
+      const noted = before.map(readRefund)
+      const refunded = refundOf(document, noted, wanted)
+      const items = itemsOf(document, refunded, noted)
+      const text = JSON.stringify({ lines: refunded, asked: wanted ?? null, items })
+      await orderRows.insertRefund(tx, slot, { userId, orderId, refundId, document: text })
+      return { userId, orderId, refundId, state: 'pending', document: text }
+    })
     const noted = readRefund(row)
     if (JSON.stringify(noted.asked) !== JSON.stringify(wanted ?? null)) {
       throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another refund.')
@@ -75,7 +62,7 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
   }
 }
 
-type Quantities = readonly { readonly sku: string; readonly quantity: number }[]
+type Quantities = readonly Wanted[]
 
 const readRefund = ({ document }: RefundRow) =>
   JSON.parse(document) as {
@@ -84,20 +71,13 @@ const readRefund = ({ document }: RefundRow) =>
     readonly items: readonly Demand[]
   }
 
-function summed(lines: Quantities): { sku: string; quantity: number }[] {
-  const units = new Map<string, number>()
-  for (const { sku, quantity } of lines) units.set(sku, (units.get(sku) ?? 0) + quantity)
-  return [...units].map(([sku, quantity]) => ({ sku, quantity })).sort((a, b) => (a.sku < b.sku ? -1 : 1))
-}
-
 /** What a refund takes back. @throws AppError `refund_invalid` for more than was ordered and not refunded yet */
 function refundOf(
   document: OrderDocument,
   before: readonly { readonly lines: Quantities }[],
   wanted: Quantities | undefined,
 ) {
-  const left = new Map<string, number>()
-  for (const { sku, quantity } of document.lines) left.set(sku, (left.get(sku) ?? 0) + quantity)
+  const left = new Map(summed(document.lines).map(({ sku, quantity }) => [sku, quantity]))
   for (const { sku, quantity } of before.flatMap(refund => refund.lines)) left.set(sku, (left.get(sku) ?? 0) - quantity)
   const rest = [...left].flatMap(([sku, quantity]) => (quantity > 0 ? [{ sku, quantity }] : []))
   if (!wanted) {

@@ -1,9 +1,11 @@
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import type { Session } from '../sessions/sessions.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
+import { repeat } from '../lib/repeat.ts'
+import { areSameBytes } from '../lib/same-bytes.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
-import { stockItemOf } from '../model/order.ts'
+import { stockItemOfSku } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { QueueStatus, WaitingRoom } from '../sessions/waiting-room.ts'
 import type { Database } from '../store/database.ts'
@@ -64,10 +66,7 @@ export type Sales = ReturnType<typeof watchSales>
 
 export function watchSales({ global, router, stock, room, pricing, proofKey, log }: SalesDeps) {
   let watched = new Map<string, Watched>()
-  let stopped = false
-  const timers = new Map<string, NodeJS.Timeout>()
-  const flight = createSingleFlight<Buffer>()
-  let admissionKey: Buffer | undefined
+  const admissionKey = sharedKey(global, 'admissions')
 
   const refresh = () => looking.run('sales', load)
   const looking = createSingleFlight<void>()
@@ -95,24 +94,12 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     )
   }
 
-  function every(ms: number, name: string, work: () => Promise<void>): void {
-    const again = () => {
-      if (stopped) return
-      const timer = setTimeout(() => {
-        work()
-          .catch((error: unknown) => log.debug({ err: error }, `${name}: not now`))
-          .finally(again)
-      }, ms)
-      timer.unref()
-      timers.set(name, timer)
-    }
-    again()
-  }
-  every(FIXED.salePollMs, 'sales', refresh)
-  every(FIXED.saleStockMs, 'queues', advance)
+  const every = (ms: number, name: string, work: () => Promise<void>) =>
+    repeat(work, ms, error => log.debug({ err: error }, `${name}: not now`))
+  const watches = [every(FIXED.salePollMs, 'sales', refresh), every(FIXED.saleStockMs, 'queues', advance)]
 
   const hasStarted = ({ startsMs }: Watched) => performance.now() >= startsMs
-  const itemOf = (sku: string) => stockItemOf(pricing.product(sku) ?? { sku })
+  const itemOf = (sku: string) => stockItemOfSku(sku, pricing.product)
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
   async function find(id: string): Promise<Watched> {
@@ -124,10 +111,9 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   }
 
   async function admissionOf(sale: string, userId: string): Promise<string> {
-    admissionKey ??= await flight.run('key', async () =>
-      Buffer.from(await sharedKey(global, 'admissions', randomBytes(32).toString('base64url')), 'base64url'),
-    )
-    return createHmac('sha256', admissionKey).update(`${sale}.${userId}`).digest('base64url')
+    return createHmac('sha256', await admissionKey())
+      .update(`${sale}.${userId}`)
+      .digest('base64url')
   }
 
   /** What everybody is told before the start and when there is nothing left. */
@@ -175,8 +161,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     const [expiry = '', signature = ''] = proof.split('.')
     if (proofKey === undefined || !(Number(expiry) * 1000 > Date.now())) return false
     const right = createHmac('sha256', proofKey).update(`${sale}.${userId}.${expiry}`).digest()
-    const given = Buffer.from(signature, 'base64url')
-    return given.length === right.length && timingSafeEqual(given, right)
+    return areSameBytes(Buffer.from(signature, 'base64url'), right)
   }
 
   /** Sales of the stock that these products are of, whatever they are called. */
@@ -205,8 +190,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
           extra: { lines: [{ sku, wanted: 1, left: 0 }] },
         })
       const right = await admissionOf(id, session.userId)
-      const isRight = admission !== undefined && Buffer.byteLength(admission) === Buffer.byteLength(right)
-      if (!isRight || !timingSafeEqual(Buffer.from(admission), Buffer.from(right))) throw notAdmitted(id, sku)
+      if (!areSameBytes(Buffer.from(admission ?? ''), Buffer.from(right))) throw notAdmitted(id, sku)
       if ((await room.look(id, session.userId)).state !== 'admitted') throw notAdmitted(id, sku)
     }
   }
@@ -269,8 +253,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     isOnSale: (products: readonly { readonly sku: string }[]): boolean => salesOf(products).length > 0,
 
     stop() {
-      stopped = true
-      for (const timer of timers.values()) clearTimeout(timer)
+      for (const watch of watches) watch.stop()
     },
   }
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
+import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
 import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
 import { type Database, DuplicateKeyError } from '../store/database.ts'
@@ -10,6 +11,7 @@ import type { OverdueClaim } from '../store/stock-audit.ts'
 import { stockAudit } from '../store/stock-audit.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { documentOf } from './order-view.ts'
 import type { Stock } from './stock.ts'
 
 /**
@@ -32,8 +34,6 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   const holder = randomUUID()
   const looks = new Map<string, number>()
   const ages = new Map<string, { claims: number; orders: number }>()
-  let stopped = false
-  const timers = new Set<NodeJS.Timeout>()
   const oldest = (of: 'claims' | 'orders') => Math.max(0, ...[...ages.values()].map(age => age[of])) / 1000
   metrics.watch(
     'cartload_claims_overdue_seconds',
@@ -87,10 +87,10 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   }
 
   /** Sells what a new order holds, as far as that works now. */
-  async function sellAll({ orderId, document }: OrderRow): Promise<void> {
-    const { held } = JSON.parse(document) as OrderDocument
+  async function sellAll(order: OrderRow): Promise<void> {
+    const { orderId } = order
     await Promise.allSettled(
-      held.map(async ({ item }) => {
+      documentOf(order).held.map(async ({ item }) => {
         if ((await stock.sell(item, orderId)).is === 'missing') reportMissing(item, orderId)
       }),
     )
@@ -98,7 +98,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
 
   /** Brings the stock of an order to what the order says. What fails is done by the next look at it. */
   async function settleOrder(order: OrderRow): Promise<void> {
-    const { held, atPayment } = JSON.parse(order.document) as OrderDocument
+    const { held, atPayment } = documentOf(order)
     const isSold = order.state === 'confirmed'
     const follow = async ({ item }: Demand) => {
       if (!isSold) await stock.free(item, order.orderId)
@@ -167,29 +167,22 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
       log.warn({ err: failed[0]?.reason, failed: failed.length }, `${what} could not be settled yet`)
   }
 
-  function again(shard: Database): void {
-    if (stopped) return
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      settleShard(shard)
-        .catch((error: unknown) => {
-          if (!(error instanceof AppError)) log.error({ err: error, shard: shard.name }, 'settling failed')
-        })
-        .finally(() => again(shard))
-    }, FIXED.settleEveryMs)
-    timer.unref()
-    timers.add(timer)
-  }
-
-  for (const shard of router.shards) again(shard)
+  const looking = router.shards.map(shard =>
+    repeat(
+      () => settleShard(shard),
+      FIXED.settleEveryMs,
+      error => {
+        if (!(error instanceof AppError)) log.error({ err: error, shard: shard.name }, 'settling failed')
+      },
+    ),
+  )
   return {
     settleClaim,
     settleOrder,
     settleRefund,
     sellAll,
     stop() {
-      stopped = true
-      for (const timer of timers) clearTimeout(timer)
+      for (const one of looking) one.stop()
     },
   }
 }

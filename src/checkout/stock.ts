@@ -59,7 +59,8 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   const lanes = new Map<string, Lane>()
   /** Items that are nearly gone: the fast way would find too few. */
   const tight = createRecent<true>(FIXED.stockTightMax)
-  const soldOut = createRecent<{ left: number; untilMs: number }>(FIXED.stockTightMax)
+  /** Items that have run out, and until when that is believed. */
+  const soldOut = createRecent<number>(FIXED.stockTightMax)
   const recent = createRecent<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
     [...lanes.values()].reduce((sum, lane) => sum + lane.queue.length, 0),
@@ -116,11 +117,11 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       const exact = tight.get(item) === true
       try {
         const { outcomes, left } = await router.write(item, (tx, { slot }) =>
-          applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: attempt > 1 }),
+          applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: exact || attempt > 1 }),
         )
         if (left !== undefined) {
           if (left >= FIXED.stockBatchMax * 2) tight.delete(item)
-          if (left === 0) soldOut.set(item, { left, untilMs: performance.now() + FIXED.soldOutMs })
+          if (left === 0) soldOut.set(item, performance.now() + FIXED.soldOutMs)
         }
         return outcomes
       } catch (error) {
@@ -133,9 +134,9 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   }
 
   function known(item: string): Outcome | undefined {
-    const memory = soldOut.get(item)
-    if (!memory) return undefined
-    if (performance.now() < memory.untilMs) return { is: 'short', left: memory.left }
+    const untilMs = soldOut.get(item)
+    if (untilMs === undefined) return undefined
+    if (performance.now() < untilMs) return { is: 'short', left: 0 }
     soldOut.delete(item)
     return undefined
   }

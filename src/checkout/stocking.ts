@@ -66,6 +66,37 @@ export function createStockKeeping({
     return levels
   }
 
+  /** What a sale would change; nothing is changed. @throws AppError `product_not_found`, `invalid_request` */
+  async function checkSale(wish: SaleWish): Promise<{ free: number | undefined }> {
+    const wrong = (field: string, detail: string) =>
+      new AppError('invalid_request', `${field} ${detail}`, {
+        errors: [{ in: 'body', pointer: `#/${field}`, detail }],
+      })
+    if (!SALE_ID.test(wish.id)) throw wrong('id', 'must be lower-case letters, digits and hyphens, at most 32')
+    const startsMs = Date.parse(wish.startsAt)
+    if (Number.isNaN(startsMs)) throw wrong('starts', 'must be a time')
+    if (startsMs < Date.now() - FIXED.clockSkewMs) throw wrong('starts', 'must not be in the past')
+    if (wish.endsAt !== undefined && !(Date.parse(wish.endsAt) > startsMs))
+      throw wrong('ends', 'must be after the start')
+    const known = await product(wish.sku)
+    const open = await saleRows.open(global, FIXED.salesOpenMax)
+    for (const sale of open) {
+      const other = sale.sku === wish.sku ? known : await catalogRows.find(global, sale.sku)
+      if (other && stockItemOf(other) === stockItemOf(known))
+        throw wrong('sku', `is of the stock of the sale '${sale.id}' already; end that one first`)
+    }
+    if (open.length >= FIXED.salesOpenMax)
+      throw wrong('id', `is one too many: at most ${FIXED.salesOpenMax} sales are open`)
+    const levels = known.stock === undefined ? undefined : await stock.levels(stockItemOf(known))
+    if (levels && levels.free !== wish.units && !wish.replace) {
+      throw wrong(
+        'units',
+        `would change the stock of '${wish.sku}', which has ${levels.free} free: say --replace to set it`,
+      )
+    }
+    return { free: levels?.free }
+  }
+
   return {
     setStock,
 
@@ -78,42 +109,13 @@ export function createStockKeeping({
       return { ...levels, item, mode: known.stock ?? 'none' }
     },
 
-    /** What a sale would change; nothing is changed. @throws AppError `product_not_found`, `invalid_request` */
-    async checkSale(wish: SaleWish): Promise<{ free: number | undefined }> {
-      const wrong = (field: string, detail: string) =>
-        new AppError('invalid_request', `${field} ${detail}`, {
-          errors: [{ in: 'body', pointer: `#/${field}`, detail }],
-        })
-      if (!SALE_ID.test(wish.id)) throw wrong('id', 'must be lower-case letters, digits and hyphens, at most 32')
-      const startsMs = Date.parse(wish.startsAt)
-      if (Number.isNaN(startsMs)) throw wrong('starts', 'must be a time')
-      if (startsMs < Date.now() - FIXED.clockSkewMs) throw wrong('starts', 'must not be in the past')
-      if (wish.endsAt !== undefined && !(Date.parse(wish.endsAt) > startsMs))
-        throw wrong('ends', 'must be after the start')
-      const known = await product(wish.sku)
-      const open = await saleRows.open(global, FIXED.salesOpenMax)
-      for (const sale of open) {
-        const other = sale.sku === wish.sku ? known : await catalogRows.find(global, sale.sku)
-        if (other && stockItemOf(other) === stockItemOf(known))
-          throw wrong('sku', `is of the stock of the sale '${sale.id}' already; end that one first`)
-      }
-      if (open.length >= FIXED.salesOpenMax)
-        throw wrong('id', `is one too many: at most ${FIXED.salesOpenMax} sales are open`)
-      const levels = known.stock === undefined ? undefined : await stock.levels(stockItemOf(known))
-      if (levels && levels.free !== wish.units && !wish.replace) {
-        throw wrong(
-          'units',
-          `would change the stock of '${wish.sku}', which has ${levels.free} free: say --replace to set it`,
-        )
-      }
-      return { free: levels?.free }
-    },
+    checkSale,
 
     /** Announces the sale, then sets the stock. @throws AppError as checkSale; `invalid_request` for an id that is taken */
     async openSale(wish: SaleWish, announceMs = FIXED.salePollMs * 2): Promise<void> {
-      await this.checkSale(wish)
+      await checkSale(wish)
       try {
-        await saleRows.insert(global, { ...wish, endsAt: wish.endsAt })
+        await saleRows.insert(global, { endsAt: undefined, ...wish })
       } catch (error) {
         if (!(error instanceof DuplicateKeyError)) throw error
         throw new AppError('invalid_request', `There is a sale '${wish.id}' already.`, { cause: error })

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { type App, createApp } from '../app.ts'
+import type { App } from '../app.ts'
 import { loadConfig } from '../config/config.ts'
 import { AppError, messageOf } from '../lib/errors.ts'
 import { type RuleSet } from '../model/promotion.ts'
 import { checkRuleSet } from '../model/rule-set-check.ts'
-import { createLog } from '../telemetry/log.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
 import { table } from './terminal.ts'
+import { withApp } from './with-app.ts'
 
 /** Rule sets from the command line. The format is explained in docs/promotions.md. */
 export function promotionsCommand(projectDir: string): Command {
@@ -41,14 +41,7 @@ explain:  prices --lines and tells for each promotion whether it applied, was be
       }
       const run = ACTIONS[what ?? '']
       if (!run) throw new UsageError('say: validate, put, list, show, activate or explain')
-      const { config, secrets } = loadConfig(projectDir)
-      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-      const app = await createApp(config, secrets.servers, createLog('warn'))
-      try {
-        await run(app, word, args, config.currency)
-      } finally {
-        await app.close()
-      }
+      await withApp(projectDir, (app, config) => run(app, word, args, config.currency))
     },
   }
 }
@@ -194,21 +187,16 @@ export function operatorCommand(projectDir: string): Command {
     details: 'add shows the token once; only its hash is kept. Send it as Authorization: Bearer op_…',
     async run(args) {
       const [what, name] = args.words
-      const { config, secrets } = loadConfig(projectDir)
-      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-      if (!['add', 'remove', 'list'].includes(what ?? '')) throw new UsageError('say: add NAME, remove NAME or list')
-      const app = await createApp(config, secrets.servers, createLog('warn'))
-      try {
+      await withApp(projectDir, async app => {
         if (what === 'list') {
           const rows = (await app.operators.list()).map(one => [one.name, one.createdAt])
           console.log(rows.length > 0 ? table(['operator', 'since'], rows) : 'There are no operators yet.')
         } else if (what === 'add') console.log(await app.operators.add(required(name, 'NAME')))
+        else if (what !== 'remove') throw new UsageError('say: add NAME, remove NAME or list')
         else if (!(await app.operators.remove(required(name, 'NAME')))) {
           throw new AppError('invalid_request', `There is no operator '${name}'.`)
         }
-      } finally {
-        await app.close()
-      }
+      })
     },
   }
 }

@@ -1,25 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { type App, createApp } from '../app.ts'
-import { loadConfig } from '../config/config.ts'
+import type { App } from '../app.ts'
 import { FIXED } from '../model/limits.ts'
 import { STOCK_MODES, type StockMode } from '../model/product.ts'
-import { createLog } from '../telemetry/log.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
 import { progress, table } from './terminal.ts'
+import { withApp } from './with-app.ts'
 
 /** Stock and sales from the command line; explained in docs/orders.md. */
 type Action = (app: App, args: Args, word: string | undefined) => Promise<void>
-
-async function withShop(projectDir: string, work: (app: App) => Promise<void>): Promise<void> {
-  const { config, secrets } = loadConfig(projectDir)
-  if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-  const app = await createApp(config, secrets.servers, createLog('warn'))
-  try {
-    await work(app)
-  } finally {
-    await app.close()
-  }
-}
 
 function chosen(actions: Readonly<Record<string, Action>>, what: string | undefined): Action {
   const action = actions[what ?? '']
@@ -51,7 +39,7 @@ check: compares counters, claims, ledger and orders; exit code 1 when something 
     async run(args) {
       const [what, sku] = args.words
       const action = chosen({ set, show, check }, what)
-      await withShop(projectDir, app => action(app, args, sku))
+      await withApp(projectDir, app => action(app, args, sku))
     },
   }
 }
@@ -136,7 +124,7 @@ export function saleCommand(projectDir: string): Command {
     async run(args) {
       const [what, word] = args.words
       const action = chosen({ create, list, end }, what)
-      await withShop(projectDir, app => action(app, args, word))
+      await withApp(projectDir, app => action(app, args, word))
     },
   }
 }

@@ -1,3 +1,4 @@
+import { summed, type Wanted } from '../model/cart.ts'
 import type { Quote, Quotes } from '../cart/quotes.ts'
 import { type Call, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
@@ -62,10 +63,8 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
 }
 
 /** Lines with one entry for each product. */
-export function quantitiesOf(lines: readonly { readonly sku: string; readonly quantity: number }[]) {
-  const quantities = new Map<string, number>()
-  for (const { sku, quantity } of lines) quantities.set(sku, (quantities.get(sku) ?? 0) + quantity)
-  return [...quantities].map(([sku, quantity]) => ({ sku, quantity, selected: true }))
+export function quantitiesOf(lines: readonly Wanted[]) {
+  return summed(lines).map(line => ({ ...line, selected: true }))
 }
 
 /** The part of a price that carts, quotes and explanations have in common. */

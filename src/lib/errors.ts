@@ -97,6 +97,14 @@ export function unavailable(dependency: string, cause: unknown, retryAfterS = 1)
   })
 }
 
+/** The key of another request: what it is a retry of cannot be told. */
+export function idempotencyMismatch(): AppError {
+  const detail = 'This Idempotency-Key was used for another request.'
+  return new AppError('idempotency_mismatch', detail, {
+    errors: [{ in: 'header', pointer: '#/Idempotency-Key', detail }],
+  })
+}
+
 export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
   return error instanceof AppError && (code === undefined || error.code === code)
 }

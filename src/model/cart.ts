@@ -25,6 +25,13 @@ export interface Wanted {
   readonly quantity: number
 }
 
+/** One entry for each product, its quantities summed, in the order in which products come first. */
+export function summed(wanted: readonly Wanted[]): Wanted[] {
+  const units = new Map<string, number>()
+  for (const { sku, quantity } of wanted) units.set(sku, (units.get(sku) ?? 0) + quantity)
+  return [...units].map(([sku, quantity]) => ({ sku, quantity }))
+}
+
 export interface LineChange {
   readonly quantity?: number
   readonly selected?: boolean

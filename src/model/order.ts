@@ -44,6 +44,12 @@ export interface Demand {
 
 /** The item that a product's stock is kept under. */
 export const stockItemOf = ({ sku, stockItem }: Pick<Product, 'sku' | 'stockItem'>): string => `s:${stockItem ?? sku}`
+/** The same for a code that may not be sold any more. */
+export const stockItemOfSku = (sku: string, productOf: (sku: string) => Product | undefined): string =>
+  stockItemOf(productOf(sku) ?? { sku })
+/** The item, where the product's stock is counted. */
+export const countedItemOf = (product: Product | undefined): string | undefined =>
+  product?.stock && product.stock !== 'none' ? stockItemOf(product) : undefined
 export const usesItemOf = (promotion: string): string => `p:${promotion}`
 export const budgetItemOf = (promotion: string): string => `b:${promotion}`
 
@@ -59,10 +65,10 @@ export function demandsOf(
   const units = new Map<string, { units: number; isHeld: boolean }>()
   const add = ({ sku, quantity }: Wanted, isGift: boolean) => {
     const product = productOf(sku)
-    if (!product?.stock || product.stock === 'none') return
-    const item = stockItemOf(product)
+    const item = countedItemOf(product)
+    if (item === undefined) return
     const known = units.get(item) ?? { units: 0, isHeld: false }
-    const isHeld = known.isHeld || isGift || product.stock === 'reserve'
+    const isHeld = known.isHeld || isGift || product?.stock === 'reserve'
     units.set(item, { units: known.units + quantity, isHeld })
   }
   for (const line of lines) add(line, false)

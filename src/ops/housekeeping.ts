@@ -1,3 +1,4 @@
+import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Database } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
@@ -5,7 +6,6 @@ import type { Log } from '../telemetry/log.ts'
 
 /** Forgets idempotency keys that are past their time, a little at a time. Any number of instances may do it at once. */
 export function startHousekeeping(shards: readonly Database[], log: Log, everyMs = 600_000): { stop(): void } {
-  let timer: NodeJS.Timeout | undefined
   let stopped = false
 
   async function sweep(): Promise<void> {
@@ -14,22 +14,12 @@ export function startHousekeeping(shards: readonly Database[], log: Log, everyMs
     }
   }
 
-  function again(): void {
-    if (stopped) return
-    const jitter = 0.5 + Math.random() // instances that started together must not sweep together
-    timer = setTimeout(() => {
-      sweep()
-        .catch((error: unknown) => log.warn({ err: error }, 'old idempotency keys could not be swept'))
-        .finally(again)
-    }, everyMs * jitter)
-    timer.unref()
-  }
-
-  again()
+  const jittered = () => everyMs * (0.5 + Math.random()) // instances that started together must not sweep together
+  const sweeping = repeat(sweep, jittered, error => log.warn({ err: error }, 'old idempotency keys could not be swept'))
   return {
     stop() {
       stopped = true
-      clearTimeout(timer)
+      sweeping.stop()
     },
   }
 }

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { createSingleFlight } from '../lib/single-flight.ts'
 import type { Database } from './database.ts'
 import { statement } from './statement.ts'
 import { isoTime } from './time.ts'
@@ -36,9 +38,17 @@ export const operatorRows = {
   },
 }
 
-/** The key of a name: the first one that any instance offered. */
-export async function sharedKey(global: Database, name: string, offer: string): Promise<string> {
-  await global.transaction(tx => tx.run(OFFER_KEY, [name, offer]))
-  const [row] = await global.rows<{ value: string }>(SELECT_KEY, [name])
-  return row?.value ?? offer
+/** The key of a name, 256 bits: the first one that any instance offered. Asked for once, when it is needed. */
+export function sharedKey(global: Database, name: string): () => Promise<Buffer> {
+  const flight = createSingleFlight<Buffer>()
+  let known: Buffer | undefined
+  return async () => {
+    known ??= await flight.run(name, async () => {
+      const offer = randomBytes(32).toString('base64url')
+      await global.transaction(tx => tx.run(OFFER_KEY, [name, offer]))
+      const [row] = await global.rows<{ value: string }>(SELECT_KEY, [name])
+      return Buffer.from(row?.value ?? offer, 'base64url')
+    })
+    return known
+  }
 }

@@ -174,7 +174,7 @@ export const orderRows = {
     return rows.map(rowOf)
   },
 
-  /** @throws DuplicateKeyError when there is a refund of that id */
+  /** Under the order's lock, after looking that there is none of that id. */
   async insertRefund(tx: Transaction, slot: number, refund: Omit<RefundRow, 'state'>): Promise<void> {
     await tx.run(INSERT_REFUND, [refund.userId, refund.orderId, refund.refundId, slot, refund.document])
   },

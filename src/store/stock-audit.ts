@@ -1,34 +1,33 @@
+/** Looking after stock: claims that are overdue, and whether counters, claims and ledger agree. */
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 import {
   type ClaimColumns,
   claimOf,
   type ClaimRow,
-  type ClaimState,
   type Counters,
   countersOf,
-  type LedgerKind,
   type Numbers,
   type StockLevels,
   termsOf,
 } from './stock.ts'
 
-/** Looking after stock: claims that are overdue, and whether counters, claims and ledger agree. */
 /** A claim whose maker has not finished within its time. */
 export interface OverdueClaim {
   readonly item: string
   readonly orderId: string
-  readonly ageMs: number
 }
 
-const SELECT_LEDGER = statement(`
-  SELECT kind, SUM(units) AS units FROM stock_ledger WHERE item = ? GROUP BY kind LOCK IN SHARE MODE`)
-const SELECT_CLAIM_SUMS = statement(`
-  SELECT state, SUM(units) AS units FROM stock_claims WHERE item = ? GROUP BY state LOCK IN SHARE MODE`)
+/** Counters, and what claims and ledger say that they must be. */
+export interface Sums extends Counters {
+  readonly units: number
+  readonly claims: { readonly held: number; readonly sold: number }
+  readonly ledger: { readonly set: number; readonly refund: number }
+}
+
 const MOVE_CLAIMS = statement('UPDATE stock_claims SET bucket = ? WHERE item = ?')
 const SELECT_OVERDUE = statement(`
-  /* per shard */ SELECT item, order_id, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(3)) AS age_us
-  FROM stock_claims WHERE state = 'held' AND look_at <= UTC_TIMESTAMP(3) ORDER BY look_at LIMIT ?`)
+  /* per shard */ SELECT item, order_id FROM stock_claims WHERE state = 'held' AND look_at <= UTC_TIMESTAMP(3) ORDER BY look_at LIMIT ?`)
 const SELECT_OLDEST = statement(`
   /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, MIN(look_at), UTC_TIMESTAMP(3)) AS age_us
   FROM stock_claims WHERE state = 'held'`)
@@ -42,7 +41,7 @@ const SELECT_SUMS = statement(`
 const SELECT_CLAIMS_OF_ITEM = statement(`
   SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
 
-const SELECT_AGREEMENT = statement(`
+const SELECT_SUMS_OF_ITEM = statement(`
   SELECT s.units,
     (SELECT SUM(b.free) FROM stock_buckets b WHERE b.item = s.item) AS free,
     (SELECT SUM(b.held) FROM stock_buckets b WHERE b.item = s.item) AS held,
@@ -57,16 +56,17 @@ const SELECT_CLAIM = statement(
 )
 
 export const stockAudit = {
-  /** Whether counters, claims and ledger of an item say the same; also when there is no such item. */
-  async agrees(database: Database, item: string): Promise<boolean> {
-    const [row] = await database.rows<Numbers>(SELECT_AGREEMENT, [item])
-    if (!row) return true
-    const n = (name: string) => Number(row[name] ?? 0)
+  /** What counters, claims and ledger of an item say, all of one moment; undefined when there is no such item. */
+  async sums(of: Database | Transaction, item: string): Promise<Sums | undefined> {
+    const [row] = await of.rows<Numbers>(SELECT_SUMS_OF_ITEM, [item])
+    const n = (name: string) => Number(row?.[name] ?? 0)
     return (
-      n('units') === n('free') + n('held') + n('sold') &&
-      n('units') === n('ledger_set') &&
-      n('held') === n('claims_held') &&
-      n('sold') === n('claims_sold') - n('ledger_refund')
+      row && {
+        units: n('units'),
+        ...countersOf(row),
+        claims: { held: n('claims_held'), sold: n('claims_sold') },
+        ledger: { set: n('ledger_set'), refund: n('ledger_refund') },
+      }
     )
   },
 
@@ -75,31 +75,11 @@ export const stockAudit = {
     return row && claimOf(row)
   },
 
-  /** What the ledger and the claims say that the counters must be. */
-  async recount(tx: Transaction, item: string): Promise<{ set: number; refund: number; held: number; sold: number }> {
-    const ledger = await tx.rows<{ kind: string; units: string }>(SELECT_LEDGER, [item])
-    const claims = await tx.rows<{ state: string; units: string }>(SELECT_CLAIM_SUMS, [item])
-    const of = (rows: readonly { units: string }[], at: number) => (at < 0 ? 0 : Number(rows[at]?.units ?? 0))
-    const kind = (name: LedgerKind) =>
-      of(
-        ledger,
-        ledger.findIndex(row => row.kind === name),
-      )
-    const state = (name: ClaimState) =>
-      of(
-        claims,
-        claims.findIndex(row => row.state === name),
-      )
-    return { set: kind('set'), refund: kind('refund'), held: state('held'), sold: state('sold') }
-  },
-
   moveClaims: (tx: Transaction, item: string, bucket: number) => tx.run(MOVE_CLAIMS, [bucket, item]),
 
   async overdue(shard: Database, limit: number): Promise<OverdueClaim[]> {
-    const rows = await shard.background<{ item: string; order_id: string; age_us: string }>(SELECT_OVERDUE, [
-      String(limit),
-    ])
-    return rows.map(row => ({ item: row.item, orderId: row.order_id, ageMs: Number(row.age_us) / 1000 }))
+    const rows = await shard.background<{ item: string; order_id: string }>(SELECT_OVERDUE, [String(limit)])
+    return rows.map(row => ({ item: row.item, orderId: row.order_id }))
   },
 
   /** By how much the oldest held claim of a shard is overdue, in ms; 0 when none is. */
