@@ -8,12 +8,14 @@ import { createRegistrations } from './accounts/registration.ts'
 import { createCartCache } from './cache/cart-cache.ts'
 import { createPageCache } from './cache/page-cache.ts'
 import { watchCacheModes } from './cart/cache-mode.ts'
+import { startAuditor } from './cart/auditor.ts'
 import { createCarts } from './cart/carts.ts'
 import { createFencedWrite } from './cart/fenced-write.ts'
 import { createFunnel } from './cart/funnel.ts'
 import { createHandover } from './cart/handover.ts'
 import { createPrices } from './cart/prices.ts'
 import { createQuotes } from './cart/quotes.ts'
+import type { CartStep } from './cart/steps.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
 import { createAllowances } from './checkout/allowances.ts'
 import { createPlacing } from './checkout/checkout.ts'
@@ -22,7 +24,7 @@ import { createOrders } from './checkout/orders.ts'
 import { createReconciler } from './checkout/reconciler.ts'
 import { watchSales } from './checkout/sales.ts'
 import { startSettlement } from './checkout/settlement.ts'
-import type { OnStep } from './checkout/steps.ts'
+import type { CheckoutStep } from './checkout/steps.ts'
 import { createStock, type Stock } from './checkout/stock.ts'
 import { createStockKeeping } from './checkout/stocking.ts'
 import { createPromotions } from './catalog/promotions.ts'
@@ -38,13 +40,14 @@ import { createDrain } from './ops/drain.ts'
 import { createHealth } from './ops/health.ts'
 import { startHousekeeping } from './ops/housekeeping.ts'
 import { createPricing } from './pricing/pool.ts'
+import { holdMasterLease } from './sessions/master-lease.ts'
 import { createSessions } from './sessions/sessions.ts'
 import { createThrottle } from './sessions/throttle.ts'
 import { createWaitingRoom } from './sessions/waiting-room.ts'
 import { openDatabase } from './store/database.ts'
 import { createIds } from './store/ids.ts'
 import { shardName } from './store/migrate.ts'
-import { createSingleRouter, createSlotRouter } from './store/router.ts'
+import { createSingleRouter, createSlotRouter, type Router } from './store/router.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 
@@ -53,16 +56,22 @@ export type App = Awaited<ReturnType<typeof createApp>>
 
 export interface AppOptions {
   readonly saleProofKey?: string | undefined
-  /** For tests that stop the process between two steps of an order. */
-  readonly onStep?: OnStep
-  /** For tests that compare with another way to keep stock. */
-  readonly stock?: Stock
+  /** For tests that stop the process between two steps of a cart's write or of an order. */
+  readonly onStep?: (step: CartStep | CheckoutStep) => void
+  /** For tests that put something in the place of a part, such as a mistake that the checks must see. */
+  readonly wrap?: {
+    readonly cacheRedis?: (redis: RedisConnection) => RedisConnection
+    readonly router?: (router: Router) => Router
+    readonly stock?: (stock: Stock, router: Router) => Stock
+  }
 }
 
 export async function createApp(config: Config, servers: ServerAddresses, log: Log, options: AppOptions = {}) {
   const closers = createClosers()
   try {
     const { limits, currency } = config
+    const { onStep = () => undefined, wrap = {} } = options
+    const wrapped = <T>(part: T, by: ((part: T) => T) | undefined): T => (by ? by(part) : part)
     const metrics = createMetrics()
     const version = packageVersion(config.projectDir)
     const drain = createDrain()
@@ -83,7 +92,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       return redis
     }
     const sessionsRedis = redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax)
-    const cacheRedis = redisTo('cache', servers.cacheRedis, FIXED.redisCacheMsMax)
+    const cacheRedis = wrapped(redisTo('cache', servers.cacheRedis, FIXED.redisCacheMsMax), wrap.cacheRedis)
 
     const databaseAt = (name: string, url: string) => {
       const database = openDatabase({ name, url, limits }, metrics, log)
@@ -94,7 +103,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const shards = servers.shards.map((url, index) => databaseAt(shardName(index), url))
     const [firstShard] = shards
     if (!firstShard) throw new Error('no shard is configured')
-    const router = config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
+    const owned: Router = config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
+    const router = wrapped(owned, wrap.router)
 
     const pricing = createPricing(
       {
@@ -119,7 +129,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const cache = createCartCache(cacheRedis)
     const fencedWrite = createFencedWrite({ router, cache, modes })
-    const funnel = createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics })
+    const funnel = createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics, onStep })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
     const carts = createCarts({
       router,
@@ -133,12 +143,21 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       limits,
       currency,
       metrics,
+      onStep,
     })
+    const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
+    closers.push(auditor.stop)
     const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
     const passwords = createPasswords(limits.loginsWaitingMax, metrics)
     const ids = createIds(global, 'user', FIXED.userIdBlock)
     const registrations = createRegistrations({ router, ids, passwords })
+    const replicasOf = async (count: number) => {
+      const lease = await holdMasterLease(sessionsRedis)
+      closers.push(lease.stop)
+      return { count, lease, redis: redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax) }
+    }
     const sessions = createSessions(sessionsRedis, {
+      replicas: config.sessionsReplicas > 0 ? await replicasOf(config.sessionsReplicas) : undefined,
       idleMs: config.sessionIdleMs,
       guestIdleMs: config.guestIdleMs,
       maxMs: config.sessionMaxMs,
@@ -149,8 +168,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const promotions = createPromotions(global, currency)
     const operators = createOperators(global)
 
-    const { onStep = () => undefined } = options
-    const stock = options.stock ?? createStock({ router, instance: config.instanceIndex, metrics })
+    const ownStock = createStock({ router, instance: config.instanceIndex, metrics })
+    const stock = wrapped(ownStock, wrap.stock && (part => wrap.stock?.(part, router) ?? part))
     const inventory = createInventory({ router })
     const settlement = startSettlement({ router, stock, metrics, log })
     closers.push(settlement.stop)

@@ -101,6 +101,12 @@ export function createCartCache(redis: RedisConnection) {
       }
     },
 
+    /** One of the cached carts, by chance; undefined when chance finds something else. */
+    async sample(): Promise<CartKey | undefined> {
+      const [, userId, epoch] = CART_KEY.exec((await redis.run(client => client.randomkey())) ?? '') ?? []
+      return userId === undefined ? undefined : { userId, epoch: Number(epoch) }
+    },
+
     /** @throws AppError `unavailable` when the fence is not known to stand: the writer must not commit then */
     async fence(key: CartKey, minVersion: number, token: string): Promise<void> {
       await call('fence', key, [minVersion, token, FIXED.fenceMs])
@@ -144,6 +150,8 @@ export function createCartCache(redis: RedisConnection) {
 export function keyOf(key: CartKey): string {
   return `{u:${key.userId}}:cart:${key.epoch}`
 }
+
+const CART_KEY = /^\{u:(\d+)\}:cart:(\d+)$/
 
 function body(token: string, cart: CachedCart): (string | number)[] {
   const args: (string | number)[] = [token, cart.version, FIXED.cartValueMs]

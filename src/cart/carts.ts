@@ -34,6 +34,7 @@ import {
 import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './funnel.ts'
 import type { Handover } from './handover.ts'
 import type { Prices } from './prices.ts'
+import type { OnCartStep } from './steps.ts'
 
 /**
  * What shoppers do with a cart. Every change is one line over the funnel; viewing is a hit in the cache, or one of the
@@ -54,6 +55,7 @@ export interface CartsDeps {
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics
+  readonly onStep: OnCartStep
 }
 
 /** What the cache said before anything else was known; see `peek`. */
@@ -68,7 +70,7 @@ interface ReadCart extends RenderedCart {
 }
 
 export function createCarts(deps: CartsDeps) {
-  const { router, cache, modes, pricing, prices, funnel, handover, limits, currency, metrics } = deps
+  const { router, cache, modes, pricing, prices, funnel, handover, limits, currency, metrics, onStep } = deps
   const fills = createKeyedQueue()
 
   /** Asks the cache for a page. Safe to do before the session is known to be good: nothing is shown or changed by it. */
@@ -127,6 +129,7 @@ export function createCarts(deps: CartsDeps) {
       const lease = stale ? await cache.renew(key, token, stale) : await cache.lease(key, token)
       switch (lease.kind) {
         case 'leased':
+          onStep('leased')
           return await readShared(userId, 'filled', cart => cache.fill(key, lease.token, cart))
         case 'value':
           return undefined
@@ -157,8 +160,10 @@ export function createCarts(deps: CartsDeps) {
       const cart = await router.of(userId).transaction(async tx => {
         const rendered = await render(await cartRows.loadShared(tx, userId))
         if (rendered.outdated) return undefined
+        onStep('filling')
         // The cache may go away here: the reader has its answer all the same.
         if (rendered.cart.isPriced) await fill(rendered.cart).catch(() => false)
+        onStep('filled')
         return rendered.cart
       })
       if (!cart) return await reprice(userId)

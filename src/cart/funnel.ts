@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
 import type { FencedWrite, SetFence } from './fenced-write.ts'
 import type { Prices } from './prices.ts'
+import type { OnCartStep } from './steps.ts'
 
 /**
  * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
@@ -74,6 +75,7 @@ export interface FunnelDeps {
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics
+  readonly onStep: OnCartStep
 }
 
 /** What one attempt wants to write on top of one stored version. */
@@ -93,7 +95,8 @@ const OPTIMISTIC_ATTEMPTS = 3
 
 export type Funnel = ReturnType<typeof createFunnel>
 
-export function createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics }: FunnelDeps) {
+export function createFunnel(deps: FunnelDeps) {
+  const { router, cache, fencedWrite, prices, limits, currency, metrics, onStep } = deps
   const queue = createKeyedQueue()
 
   /**
@@ -128,6 +131,7 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
       const prepared = await prepare(request, current, plan)
       if (!prepared.changed && !prepared.record && !request.idempotency) return answered(prepared, 'unchanged')
       seen = { current, prepared }
+      onStep('planned')
     }
     const { prepared, fence, token } = await fencedWrite(userId, async (tx, passed, setFence) => {
       const fresh = cache.newToken() // for each run: a late command for the token of an earlier run must find nothing
@@ -136,10 +140,12 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
       await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token: fresh })
       return { prepared: ready, fence: passed, token: fresh }
     })
+    onStep('committed')
     // What could not be priced is not cached: the fence keeps readers on the database until it is.
     if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
-      cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.rendered).catch(() => undefined)
+      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.rendered)
+      published.then(() => onStep('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
     return answered(prepared, prepared.changed ? result : 'unchanged')
@@ -206,17 +212,20 @@ export function createFunnel({ router, cache, fencedWrite, prices, limits, curre
       } catch (error) {
         throw error instanceof LockWaitError ? inFlight(error) : error
       }
+      onStep('claimed')
     }
     if (prepared.changed) {
       const digest = prepared.isPriced ? rendered.digest : UNPRICED
       if (!(await cartRows.advance(tx, userId, current.version, { ...rendered, ...prepared.contents, digest })))
         throw new LostRace()
+      onStep('locked')
       const [fenced, written] = await Promise.allSettled([
         setFence(rendered.version, token),
         cartRows.writeLines(tx, userId, fence.slot, prepared.difference),
       ])
       if (written.status === 'rejected') throw written.reason
       if (fenced.status === 'rejected') throw fenced.reason
+      onStep('fenced')
     }
     await prepared.record?.(tx, fence)
   }

@@ -107,9 +107,9 @@ export function createPlacing(deps: CheckoutDeps) {
     const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
     const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limited)
     const draft = await draftOf(request, wanted)
-    await onStep('priced')
+    onStep('priced')
     const document = await holding.holdAll(draft, basket)
-    await onStep('held-all')
+    onStep('held-all')
     let order: OrderRow
     try {
       order = await decide(request, basket, { ...draft, document })
@@ -118,7 +118,7 @@ export function createPlacing(deps: CheckoutDeps) {
       if (isAppError(error, 'outcome_unknown')) throw error
       return await undecided(request, { ...draft, document }, error)
     }
-    await onStep('decided')
+    onStep('decided')
     // Beside the answer: the order stands, and settlement sells what this does not.
     if (paymentS === undefined) void settlement.sellAll(order).then(() => onStep('sold'))
     sales.finished(session.userId, [...document.lines, ...document.gifts])

@@ -71,7 +71,7 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
           const { max } = outcome
           throw new Refused(() => overLimit(draft, basket, item, max))
         } else throw new Refused(() => shortOf(draft, basket, item))
-        if (held.length === 1) await onStep('held-first')
+        if (held.length === 1) onStep('held-first')
       }
     } catch (error) {
       await freeAll(orderId, held)

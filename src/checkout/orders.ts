@@ -111,7 +111,7 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
         if (order.isOver) throw wrongState('expired', result)
         await takeAtPayment(order, document)
         await confirm(order, document)
-        await onStep('paid')
+        onStep('paid')
         const paid = await find(orderId, userId)
         // Beside the answer: the order stands, and settlement does what this does not.
         void settlement.settleOrder(paid).then(

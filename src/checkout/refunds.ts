@@ -53,7 +53,7 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
     if (JSON.stringify(noted.asked) !== JSON.stringify(wanted ?? null)) {
       throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another refund.')
     }
-    await onStep('refund-noted')
+    onStep('refund-noted')
     const restocked = await settlement.settleRefund(row).then(
       () => true,
       () => false, // settlement goes on with it

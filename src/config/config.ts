@@ -41,9 +41,11 @@ export interface Config {
   readonly payment: 'none' | 'two-step'
   readonly paymentMinutes: number
   readonly mergeRule: MergeRule
+  readonly sessionsReplicas: number
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
   readonly guestIdleMs: number
+  readonly auditPerSecond: number
   readonly logLevel: string
   readonly limits: Limits
 }
@@ -148,9 +150,11 @@ export function loadConfig(
     payment: values.payment ?? 'none',
     paymentMinutes: values.paymentMinutes ?? 15,
     mergeRule: values.mergeRule ?? 'larger',
+    sessionsReplicas: values.sessionsReplicas ?? 0,
     sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
     sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,
     guestIdleMs: (values.guestIdleMinutes ?? 43_200) * 60_000,
+    auditPerSecond: values.auditPerSecond ?? 0,
     logLevel: values.logLevel ?? 'info',
     limits: limitsOf(values, mistakes),
   }

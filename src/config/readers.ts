@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { sentinelsOf } from '../lib/redis.ts'
 
 /** How the text of a setting is read. */
 export const text = z.string().trim().min(1, 'must not be empty')
@@ -27,6 +28,34 @@ export function address(...protocols: string[]) {
 
 export const mysqlAddress = address('mysql:', 'mariadb:')
 export const redisAddress = address('redis:', 'rediss:')
+/** Also through Sentinels, which only the sessions have. */
+export const sessionsAddress = text.refine(
+  value => redisAddress.safeParse(value).success || sentinelsOf(value) !== undefined,
+  {
+    message:
+      'must be an address such as redis://user:password@host:port or redis+sentinel://user:password@host:port,host:port/master-name',
+  },
+)
 export const mysqlAddresses = text
   .transform(value => value.split(',').map(part => part.trim()))
   .pipe(z.array(mysqlAddress).min(1))
+
+export interface Setting {
+  readonly name: string
+  readonly doc: string
+  readonly schema: z.ZodType<unknown, string>
+  /** The default as a person would write it; shown in documents. */
+  readonly shown: string
+  /** True where the value is or contains a password; such a variable also has a `<NAME>_FILE` form. */
+  readonly secret?: boolean
+}
+
+export function set<S extends z.ZodType<unknown, string>>(
+  name: string,
+  doc: string,
+  schema: S,
+  shown: string,
+  secret = false,
+) {
+  return { name, doc, schema, shown, secret }
+}

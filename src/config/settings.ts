@@ -1,23 +1,25 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
-import { DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
 import { MERGE_RULES } from '../model/merge.ts'
-import { address, mysqlAddress, mysqlAddresses, oneOf, port, redisAddress, text, whole } from './readers.ts'
+import { LIMIT_SETTINGS } from './limit-settings.ts'
+import {
+  address,
+  mysqlAddress,
+  mysqlAddresses,
+  oneOf,
+  port,
+  redisAddress,
+  type Setting,
+  sessionsAddress,
+  set,
+  text,
+  whole,
+} from './readers.ts'
 
 /**
  * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and the table in
  * the README are generated from this list. A default of `undefined` means that it follows from other settings.
  */
-export interface Setting {
-  readonly name: string
-  readonly doc: string
-  readonly schema: z.ZodType<unknown, string>
-  /** The default as a person would write it; shown in documents. */
-  readonly shown: string
-  /** True where the value is or contains a password; such a variable also has a `<NAME>_FILE` form. */
-  readonly secret?: boolean
-}
-
 export const SETTINGS = {
   port: set('CARTLOAD_PORT', 'Port of the embedded nginx. The other embedded ports follow from it.', port, '8080'),
   bind: set('CARTLOAD_BIND', 'Address on which the instances listen for nginx.', text, '127.0.0.1'),
@@ -69,10 +71,16 @@ export const SETTINGS = {
   ),
   sessionsRedis: set(
     'CARTLOAD_SESSIONS_REDIS',
-    'Outside Redis for sessions: append-only file, noeviction.',
-    redisAddress,
+    'Outside Redis for sessions: append-only file, noeviction. Also redis+sentinel://user:password@host:port,host:port/master-name.',
+    sessionsAddress,
     '',
     true,
+  ),
+  sessionsReplicas: set(
+    'CARTLOAD_SESSIONS_REPLICAS',
+    'Replicas of the sessions Redis that must know of a logout before it is answered. With them, sessions are believed only while their Redis takes writes.',
+    whole(0, 5),
+    '0',
   ),
   cacheRedis: set(
     'CARTLOAD_CACHE_REDIS',
@@ -191,6 +199,12 @@ export const SETTINGS = {
     whole(1, 525_600),
     '43200',
   ),
+  auditPerSecond: set(
+    'CARTLOAD_AUDIT_PER_SECOND',
+    'Cached carts that each instance compares with the database, a second; 0: none. What it finds is counted in cartload_cart_audits_total.',
+    whole(0, 1_000),
+    '0',
+  ),
   logLevel: set(
     'CARTLOAD_LOG_LEVEL',
     'trace, debug, info, warn, error or fatal.',
@@ -209,72 +223,7 @@ export const SETTINGS = {
     z.string().min(8, 'must have at least 8 characters'),
     'cartload-demo',
   ),
-  cartLinesMax: limit('CARTLOAD_CART_LINES_MAX', 'Most lines in a cart.', 'cartLinesMax', 1, 5000),
-  lineQuantityMax: limit(
-    'CARTLOAD_LINE_QUANTITY_MAX',
-    'Most units of one product in a cart.',
-    'lineQuantityMax',
-    1,
-    1_000_000,
-  ),
-  pageLinesDefault: limit(
-    'CARTLOAD_PAGE_DEFAULT',
-    'Items of a page when the request does not say.',
-    'pageLinesDefault',
-    1,
-    1000,
-  ),
-  pageLinesMax: limit('CARTLOAD_PAGE_MAX', 'Most items of a page.', 'pageLinesMax', 1, 1000),
-  bodyBytesMax: limit('CARTLOAD_BODY_BYTES_MAX', 'Largest request body, in bytes.', 'bodyBytesMax', 1024, 10_485_760),
-  mysqlConnectionsMax: limit(
-    'CARTLOAD_MYSQL_CONNECTIONS_MAX',
-    'Connections of one instance to one shard.',
-    'mysqlConnectionsMax',
-    1,
-    1000,
-  ),
-  mysqlQueueMax: limit(
-    'CARTLOAD_MYSQL_QUEUE_MAX',
-    'Callers of one instance that may wait for a connection to one shard.',
-    'mysqlQueueMax',
-    1,
-    100_000,
-  ),
-  mysqlWaitMsMax: limit(
-    'CARTLOAD_MYSQL_WAIT_MS_MAX',
-    'Longest wait for a connection, in milliseconds.',
-    'mysqlWaitMsMax',
-    10,
-    60_000,
-  ),
-  statementMsMax: limit(
-    'CARTLOAD_STATEMENT_MS_MAX',
-    'Longest single SQL statement, in milliseconds.',
-    'statementMsMax',
-    1100,
-    60_000,
-  ),
-  loginsWaitingMax: limit(
-    'CARTLOAD_LOGINS_WAITING_MAX',
-    'Password checks that may wait in one instance.',
-    'loginsWaitingMax',
-    1,
-    100_000,
-  ),
-  pricingQueueMax: limit(
-    'CARTLOAD_PRICING_QUEUE_MAX',
-    'Price calculations that may wait in one instance.',
-    'pricingQueueMax',
-    1,
-    100_000,
-  ),
-  inFlightMax: limit(
-    'CARTLOAD_IN_FLIGHT_MAX',
-    'Requests that one instance works on at once; more are told to come back.',
-    'inFlightMax',
-    1,
-    1_000_000,
-  ),
+  ...LIMIT_SETTINGS,
 } as const satisfies Record<string, Setting>
 
 export type SettingKey = keyof typeof SETTINGS
@@ -283,20 +232,6 @@ export type SettingValues = { [Key in SettingKey]?: z.output<(typeof SETTINGS)[K
 /** One instance per core, but never one alone. */
 export function defaultInstances(): number {
   return Math.max(2, availableParallelism())
-}
-
-function set<S extends z.ZodType<unknown, string>>(
-  name: string,
-  doc: string,
-  schema: S,
-  shown: string,
-  secret = false,
-) {
-  return { name, doc, schema, shown, secret }
-}
-
-function limit(name: string, doc: string, key: keyof Limits, min: number, max: number) {
-  return set(name, doc, whole(min, max), String(DEFAULT_LIMITS[key]))
 }
 
 /** The text of `.env.example`. */

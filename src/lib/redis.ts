@@ -10,6 +10,7 @@ import { isAppError, unavailable } from './errors.ts'
  */
 export interface RedisOptions {
   readonly name: string
+  /** `redis://…`, or `redis+sentinel://…` (see `sentinelsOf`). */
   readonly url: string
   readonly commandMsMax: number
   readonly connectMsMax: number
@@ -47,17 +48,53 @@ export function readLibrary(file: string): RedisLibrary {
   return { source: text.replaceAll('cartload_', prefix), prefix }
 }
 
+const backOff = (attempt: number): number => Math.min(50 * 2 ** attempt, 1000)
+
+/**
+ * `redis+sentinel://user:password@host:port,host:port/master-name`: user and password are those of the master; the Sentinels' own, where
+ * they have them, follow as `?user=…&password=…`. Undefined for anything else.
+ */
+export function sentinelsOf(url: string) {
+  const [, user, password, hosts = '', name = '', query] =
+    /^redis\+sentinel:\/\/(?:([^:@/]*):([^@/]*)@)?([^/?]+)\/([^/?]+)(?:\?(.*))?$/.exec(url) ?? []
+  const sentinels = hosts.split(',').map(host => {
+    const [, address = '', port] = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(host) ?? []
+    return { host: address.replace(/^\[|\]$/g, ''), port: Number(port ?? 26_379) }
+  })
+  if (name === '' || sentinels.some(({ host, port }) => host === '' || port > 65_535)) return undefined
+  const own = new URLSearchParams(query)
+  const [sentinelUsername, sentinelPassword] = [own.get('user'), own.get('password')]
+  return {
+    sentinels,
+    name,
+    ...(user ? { username: decodeURIComponent(user) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+    ...(sentinelUsername ? { sentinelUsername } : {}),
+    ...(sentinelPassword ? { sentinelPassword } : {}),
+  }
+}
+
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
-  const client = new Redis(options.url, {
+  const common = {
     connectionName: `cartload-${options.name}`,
     commandTimeout: options.commandMsMax,
     connectTimeout: options.connectMsMax,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: attempt => Math.min(50 * 2 ** attempt, 1000),
+    retryStrategy: backOff,
     lazyConnect: true,
-  })
+  }
+  const sentinels = sentinelsOf(options.url)
+  const client = sentinels
+    ? new Redis({
+        ...common,
+        ...sentinels,
+        failoverDetector: true,
+        sentinelCommandTimeout: options.connectMsMax,
+        sentinelRetryStrategy: backOff,
+      })
+    : new Redis(options.url, common)
   client.on('error', onError)
   client.connect().catch(() => undefined) // the error event has told; it goes on trying
   const breaker = createBreaker({ ...options, isFailure: isServerFailure })

@@ -86,7 +86,6 @@ export const FIXED = {
   catalogPageMs: 60_000,
   catalogLoadRows: 5_000,
 
-  fenceWaitMsMax: 300,
   redisCacheMsMax: 200,
   redisSessionsMsMax: 500,
   redisConnectMsMax: 1_000,
@@ -177,6 +176,11 @@ export const FIXED = {
   /** Clocks of machines may differ by this much. */
   clockSkewMs: 60_000,
   touchEveryMs: 60_000,
+  /** How long a logout waits for the replicas of the sessions Redis. */
+  sessionsReplicaMsMax: 300,
+  /** For how long a master that has taken a write is believed (sessions/master-lease.ts). */
+  masterLeaseMs: 1_200,
+  masterLeasePollMs: 400,
   drainMsMax: 8_000,
   keepAliveMs: 75_000,
 } as const
@@ -186,6 +190,8 @@ export function checkLimits(limits: Limits): Limits {
   assert(limits.pageLinesMax <= 1000, 'a page must stay small')
   assert(limits.cartLinesMax <= 5000, 'a cart must fit one cached value')
   assert(FIXED.cacheModePollMs * 2 < FIXED.cacheModeLeaseMs, 'a lease must survive one lost renewal')
+  assert(FIXED.masterLeasePollMs * 2 < FIXED.masterLeaseMs, 'a lease must survive one lost renewal')
+  assert(FIXED.sessionsReplicaMsMax < FIXED.redisSessionsMsMax, 'a logout hears of missing replicas before it gives up')
   assert(FIXED.fenceAbandonedMs > FIXED.idleTransactionS * 1000, 'a fence is given up only after its transaction is')
   assert(FIXED.fenceMs > FIXED.fenceAbandonedMs, 'a fence must outlive the wait for its writer')
   assert(FIXED.orderMs + FIXED.settleEveryMs + 1_000 < 5_000, 'what a dead process leaves is settled within 5 s')

@@ -1,13 +1,16 @@
 import { join } from 'node:path'
+import { unavailable } from '../lib/errors.ts'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { FIXED } from '../model/limits.ts'
+import { type MasterLease, NO_LEASE } from './master-lease.ts'
 import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
 
 /**
  * Who is logged in. One GET per request; the idle limit is moved along at most once a minute, beside the request.
  * Ending a session is final at once on every instance, because every request asks the one Redis. That Redis may lose the
  * last second in a crash: the user's session epoch in MySQL, carried by every session, is what a route that matters
- * (changing the password, checkout) compares.
+ * (changing the password, checkout) compares. Where it has replicas, an end is answered only when they know of it, so that none of
+ * them brings the session back when it becomes the master.
  */
 export interface Session {
   readonly token: SessionToken
@@ -18,7 +21,17 @@ export interface Session {
   readonly endsAtMs: number
 }
 
+/** Of a sessions Redis that has replicas. */
+export interface Replicas {
+  /** How many must know of the end of a session. */
+  readonly count: number
+  /** A connection of its own: waiting for replicas holds up whatever is behind it. */
+  readonly redis: RedisConnection
+  readonly lease: MasterLease
+}
+
 export interface SessionOptions {
+  readonly replicas?: Replicas | undefined
   readonly idleMs: number
   readonly guestIdleMs: number
   readonly maxMs: number
@@ -29,7 +42,22 @@ export type Sessions = ReturnType<typeof createSessions>
 export const SESSION_LIBRARY = readLibrary(join(import.meta.dirname, 'session-functions.lua'))
 
 export function createSessions(redis: RedisConnection, options: SessionOptions, now: () => number = Date.now) {
+  const { replicas } = options
+  const lease = replicas?.lease ?? NO_LEASE
   const idleMs = (kind: Session['kind']) => (kind === 'guest' ? options.guestIdleMs : options.idleMs)
+
+  /** Ends sessions, for good. @throws AppError `unavailable` when a replica may not know: then nobody may take it for ended */
+  async function end(name: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const connection = replicas?.redis ?? redis
+    const ended = await connection.call(SESSION_LIBRARY, name, keys, args)
+    if (replicas) {
+      const copies = await connection.run(client => client.wait(replicas.count, FIXED.sessionsReplicaMsMax))
+      if (copies < replicas.count) {
+        throw unavailable(redis.name, new Error(`${copies} of ${replicas.count} replicas know of the end of a session`))
+      }
+    }
+    return ended
+  }
 
   return {
     /** @throws AppError `unavailable` */
@@ -54,6 +82,7 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     async find(token: SessionToken): Promise<Session | undefined> {
       const key = sessionKey(token)
       const value = await redis.run(client => client.get(key))
+      lease.check()
       if (value === null) return undefined
       const at = now()
       const { session, touchedAtMs } = decode(token, value)
@@ -69,13 +98,13 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     },
 
     async end(token: SessionToken): Promise<void> {
-      await redis.call(SESSION_LIBRARY, 'session_end', [sessionKey(token), indexKey(token.userId)], [])
+      await end('session_end', [sessionKey(token), indexKey(token.userId)], [])
     },
 
     /** Ends all sessions of a user, except `keep`. Returns how many. */
     async endAll(userId: string, keep?: SessionToken): Promise<number> {
       const kept = keep ? sessionKey(keep) : ''
-      return Number(await redis.call(SESSION_LIBRARY, 'session_end_all', [indexKey(userId)], [kept]))
+      return Number(await end('session_end_all', [indexKey(userId)], [kept]))
     },
 
     /** Carries a session over to a new epoch; does nothing when it has ended meanwhile. */

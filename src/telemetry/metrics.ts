@@ -86,6 +86,12 @@ export function createMetrics() {
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
       registers,
     }),
+    audits: new Counter({
+      name: 'cartload_cart_audits_total',
+      help: 'Cached carts compared with the database, by result: same, moved (changed meanwhile); must stay 0: behind, ahead, differs',
+      labelNames: ['result'] as const,
+      registers,
+    }),
     unpriced: new Counter({
       name: 'cartload_carts_unpriced_total',
       help: 'Carts that were answered with their last totals because no price could be calculated',

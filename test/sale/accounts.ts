@@ -22,7 +22,7 @@ export async function databasesOf({ addresses }: Pick<Shop, 'addresses'>) {
 }
 
 /** Makes members and sessions without a password check each. */
-export async function registrationsOf(shop: Shop) {
+export async function registrationsOf(shop: Pick<Shop, 'addresses'>) {
   const { global, router, close } = await databasesOf(shop)
   const redis = connectRedis(
     {

@@ -1,18 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Try } from '../history/orders.ts'
 import { registrationsOf } from './accounts.ts'
 import type { Http } from './http.ts'
 import type { Shop } from './shop.ts'
-
-/** One try of one buyer to order, written down before it is sent. Unknown is never taken for failed. */
-export interface Try {
-  readonly userId: string
-  readonly key: string
-  result: 'invoked' | 'ok' | 'fail' | 'unknown'
-  orderId?: string
-  total?: number
-  code?: string
-}
 
 export type End = 'bought' | 'sold_out' | 'limit' | 'unclear'
 
@@ -29,7 +20,7 @@ export interface History {
 }
 
 /** Accounts and sessions, made directly: registering and logging in is not what is looked at here. */
-export async function makeBuyers(shop: Shop, count: number): Promise<Buyer[]> {
+export async function makeBuyers(shop: Pick<Shop, 'addresses'>, count: number): Promise<Buyer[]> {
   const { addMember, session, close } = await registrationsOf(shop)
   try {
     const buyers: Buyer[] = []
@@ -49,7 +40,7 @@ export async function makeBuyers(shop: Shop, count: number): Promise<Buyer[]> {
 }
 
 export interface Chase {
-  readonly shop: Shop
+  readonly shop: Pick<Shop, 'url'>
   readonly http: Http
   readonly sku: string
   /** Undefined: there is no queue. */

@@ -1,37 +1,21 @@
 import type { Database } from '../../src/store/database.ts'
+import { checkOrders, type CountersSeen, isCleanOrder, type OrderSeen, type OrderVerdict } from '../history/orders.ts'
 import { eventually } from '../support/client.ts'
 import { databasesOf } from './accounts.ts'
 import type { Buyer, History } from './buyers.ts'
 import type { Shop } from './shop.ts'
 
 /** What must hold when everything has come to rest; each number must be 0 but `sold`. */
-export interface Verdict {
-  readonly sold: number
-  readonly oversold: number
-  readonly undersold: number
-  /** Acknowledged, and not there. */
-  readonly lost: number
-  /** Orders of a buyer, or of a key, beyond the first. */
-  readonly duplicated: number
-  /** Refused, and there all the same; or there at another price than was told. */
-  readonly contradicted: number
+export interface Verdict extends OrderVerdict {
+  /** Orders of a buyer beyond the first. */
+  readonly again: number
   /** Buyers without a clear answer. */
   readonly unclear: number
-  /** Counters that do not add up, at the end or at any look in between. */
-  readonly broken: number
   readonly restMs: number
 }
 
-interface OrderSeen {
-  readonly orderId: string
-  readonly userId: string
-  readonly key: string
-  readonly units: number
-  readonly total: number
-}
-
 export async function judge(
-  shop: Shop,
+  shop: Pick<Shop, 'addresses'>,
   what: { sku: string; units: number; history: History; buyers: readonly Buyer[]; brokenSeen: number },
 ): Promise<Verdict> {
   const { sku, units, history, buyers } = what
@@ -45,30 +29,14 @@ export async function judge(
     )
     const restMs = performance.now() - since
     const orders = (await Promise.all(shards.map(shard => ordersIn(shard, sku)))).flat()
-    const sold = orders.reduce((sum, order) => sum + order.units, 0)
-    const byId = new Map(orders.map(order => [order.orderId, order]))
-    const acknowledged = new Set(
-      history.tries.flatMap(({ result, orderId }) => (result === 'ok' && orderId ? [orderId] : [])),
-    )
-    const buyersOf = new Set(orders.map(order => order.userId))
-    const wrongTotal = history.tries.filter(
-      one => one.orderId !== undefined && byId.get(one.orderId)?.total !== one.total,
-    )
-    // The last word of a key counts: after a refusal no order of it may be there.
-    const last = new Map(history.tries.map(one => [one.key, one]))
-    const refused = orders.filter(order => last.get(order.key)?.result === 'fail')
     const counters = (await Promise.all(shards.map(countersIn))).flat()
-    const item = counters.find(counter => counter.item === `s:${sku}`)
-    const brokenNow = counters.filter(c => c.units !== c.free + c.held + c.sold).length
+    const { tries } = history
+    const verdict = checkOrders({ item: `s:${sku}`, units, demand: buyers.length, tries, orders, counters })
     return {
-      sold,
-      oversold: Math.max(0, sold - units, (item?.sold ?? 0) - units),
-      undersold: buyers.length >= units ? Math.max(0, units - sold) : 0,
-      lost: [...acknowledged].filter(id => !byId.has(id)).length,
-      duplicated: orders.length - buyersOf.size,
-      contradicted: refused.length + wrongTotal.length,
+      ...verdict,
+      broken: verdict.broken + what.brokenSeen,
+      again: orders.length - new Set(orders.map(order => order.userId)).size,
       unclear: buyers.filter(buyer => buyer.end === undefined || buyer.end === 'unclear').length,
-      broken: what.brokenSeen + brokenNow + (item && item.sold !== sold ? 1 : 0),
       restMs,
     }
   } finally {
@@ -102,7 +70,7 @@ async function ordersIn(shard: Database, sku: string): Promise<OrderSeen[]> {
   })
 }
 
-async function countersIn(shard: Database) {
+async function countersIn(shard: Database): Promise<CountersSeen[]> {
   const rows = await shard.rows<Record<string, string | number>>(`
     SELECT s.item, s.units, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
     FROM stock s JOIN stock_buckets b ON b.item = s.item GROUP BY s.item, s.units`)
@@ -139,11 +107,10 @@ export function watchInvariants(shop: Shop): { stop(): { looks: number; broken: 
 }
 
 export function lastLine(verdict: Verdict): string {
-  const { sold, oversold, undersold, lost, duplicated } = verdict
-  return `sold=${sold} oversold=${oversold} undersold=${undersold} lost=${lost} duplicated=${duplicated}`
+  const { sold, oversold, undersold, lost, duplicated, again } = verdict
+  return `sold=${sold} oversold=${oversold} undersold=${undersold} lost=${lost} duplicated=${duplicated + again}`
 }
 
 export function isClean(verdict: Verdict): boolean {
-  const { oversold, undersold, lost, duplicated, contradicted, unclear, broken } = verdict
-  return [oversold, undersold, lost, duplicated, contradicted, unclear, broken].every(count => count === 0)
+  return isCleanOrder(verdict) && verdict.again === 0 && verdict.unclear === 0
 }

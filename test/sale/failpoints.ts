@@ -31,7 +31,7 @@ async function main(): Promise<number> {
   const all = scenarios.flatMap(scenario => Array.from({ length: Number(values.times) }, () => scenario))
   const shop = await bareShop()
   try {
-    const rounds = await prepareRounds(shop, all.length, values.naive ? { NAIVE: '1' } : {})
+    const rounds = await prepareRounds(shop, all.length, values.naive ? { PLANT: 'naive-stock' } : {})
     const results: RoundResult[] = []
     const work = async (queue: Scenario[]) => {
       for (let scenario = queue.shift(); scenario; scenario = queue.shift()) {

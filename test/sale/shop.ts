@@ -61,7 +61,7 @@ export async function bareShop(): Promise<BareShop> {
 
   async function start(environment: Record<string, string> = {}): Promise<Instance> {
     const [port, opsPort] = (await freePorts(2)) as [number, number]
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'instance.ts')], {
+    const child = spawn(process.execPath, [join(PROJECT, 'test/faults/instance.ts')], {
       env: {
         ...process.env,
         NODE_ENV: 'test',

@@ -42,6 +42,8 @@ export interface TestServers {
 /** One server process that a test may kill, freeze and start again. */
 export interface Backend {
   readonly port: number
+  /** 0 while it is not running. */
+  pid(): number
   kill(): Promise<void>
   signal(name: NodeJS.Signals): void
   start(): Promise<void>
@@ -162,10 +164,11 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-function createBackend(spec: ServerSpec, logFile: string): Backend {
+export function createBackend(spec: ServerSpec, logFile: string): Backend {
   let child: ChildProcess | undefined
   const backend: Backend = {
     port: spec.port,
+    pid: () => child?.pid ?? 0,
     signal: name => void child?.kill(name),
     async kill() {
       const dying = child

@@ -1,0 +1,235 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createInventory } from '../../src/checkout/inventory.ts'
+import { catalogRows } from '../../src/store/catalog.ts'
+import { type CartVerdict, checkCarts } from '../history/carts.ts'
+import { isCleanOrder } from '../history/orders.ts'
+import { checkSessions, type SessionVerdict } from '../history/sessions.ts'
+import { databasesOf } from '../sale/accounts.ts'
+import { judge, type Verdict as OrderVerdict } from '../sale/checks.ts'
+import type { Lab } from './lab.ts'
+import { type Load, type LoadOptions, startLoad } from './load.ts'
+import { type Figures, type Params, type Row, ROWS } from './rows.ts'
+import type { Schedule, ScheduledFault } from './schedule.ts'
+
+/** Rounds of load with faults in them, each judged by its own history. */
+export interface FaultResult {
+  readonly row: string
+  readonly params: Params
+  /** From the fault until clients saw no more of it. */
+  readonly window: { readonly writes: Counts; readonly reads: number; readonly attempts: number }
+  readonly failed: number
+  /** Clients who gave up after their last try. */
+  readonly givenUp: number
+  /** From the first failed attempt to the last, and how long after the fault was undone that was. */
+  readonly outageMs: number
+  readonly afterMs: number
+  readonly figures: Figures
+  readonly problems: readonly string[]
+}
+
+export interface Counts {
+  readonly sent: number
+  readonly acknowledged: number
+  readonly refused: number
+  readonly unknown: number
+}
+
+export interface RoundResult {
+  readonly round: number
+  readonly faults: readonly FaultResult[]
+  readonly carts: CartVerdict
+  readonly sessions: SessionVerdict
+  readonly orders: OrderVerdict
+  /** What auditors of the product found, but for what was put there for them. */
+  readonly audits: { readonly compared: number; readonly breaches: number }
+  readonly historyFile: string | undefined
+  readonly problems: readonly string[]
+}
+
+const QUIET_MS = 2_000
+const CLEAN_MS_MAX = 45_000
+/** A round whose faults left few reads goes on for so long at most. */
+const MORE_MS_MAX = 60_000
+/** For each round; buyers want more than there is. */
+const UNITS = 40
+const BUYERS = 60
+
+export const ROUND_LOAD: Omit<LoadOptions, 'seed' | 'sku'> = {
+  users: 24,
+  readers: 40,
+  writers: 10,
+  sessions: 2,
+  buyers: BUYERS,
+  thinkMs: 15,
+}
+
+export async function runRounds(
+  lab: Lab,
+  { schedule, seed, readsMin }: { schedule: Schedule; seed: number; readsMin: number },
+  say: (text: string) => void,
+): Promise<RoundResult[]> {
+  const results: RoundResult[] = []
+  for (const [at, faults] of schedule.entries()) {
+    const result = await runRound(lab, { faults, seed: seed * 1_000 + at + 1, round: at + 1, readsMin }, say)
+    results.push(result)
+    const { carts, orders, sessions } = result
+    say(
+      `round ${at + 1} of ${schedule.length}: ${carts.reads} reads, ${carts.acknowledged} of ${carts.writes} writes acknowledged (${carts.unknown} unknown), ${orders.sold} sold; lost ${carts.lost + orders.lost}, duplicated ${carts.duplicated + orders.duplicated}, stale ${carts.stale}, resurrected ${sessions.resurrected}`,
+    )
+    for (const problem of result.problems) say(`  PROBLEM: ${problem}`)
+  }
+  return results
+}
+
+async function runRound(
+  lab: Lab,
+  {
+    faults,
+    seed,
+    round,
+    readsMin,
+  }: { faults: readonly ScheduledFault[]; seed: number; round: number; readsMin: number },
+  say: (text: string) => void,
+): Promise<RoundResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'cartload-history-'))
+  mkdirSync(folder, { recursive: true })
+  const historyFile = join(folder, `seed-${seed}.ndjson`)
+  const sku = await newItem(lab, `F-${seed}`, UNITS)
+  const auditedBefore = await auditsOf(lab)
+  const load = await startLoad(lab, { ...ROUND_LOAD, seed, sku, historyFile })
+  const results: FaultResult[] = []
+  let compared = 0
+  let breaches = 0
+  try {
+    for (const fault of faults) {
+      await sleep(fault.afterMs)
+      const result = await runFault(lab, load, fault)
+      results.push(result)
+      say(
+        `  ${fault.row.padEnd(4)} ${JSON.stringify(fault.params)} ${result.failed} failed, ${result.givenUp} given up, failures for ${(result.outageMs / 1000).toFixed(1)} s${Object.entries(
+          result.figures,
+        )
+          .map(([name, n]) => `, ${name} ${n}`)
+          .join('')}`,
+      )
+    }
+    const reads = () =>
+      load.recorder.operations.filter(({ kind, outcome }) => kind === 'read' && outcome?.result === 'ok').length
+    for (const until = performance.now() + MORE_MS_MAX; reads() < readsMin && performance.now() < until; )
+      await sleep(500)
+  } finally {
+    await load.stop()
+  }
+  await lab.healthy()
+  await load.readAll()
+  load.close()
+  const carts = checkCarts(load.recorder.operations)
+  const sessions = checkSessions(load.recorder.operations)
+  const orders = await judge(lab, { sku, units: UNITS, history: load.orders, buyers: load.buyers, brokenSeen: 0 })
+  const audited = await auditsOf(lab)
+  const planted = faults.some(({ row }) => row === 'C6r')
+  compared += Math.max(0, audited.compared - auditedBefore.compared)
+  if (!planted) breaches += Math.max(0, audited.breaches - auditedBefore.breaches)
+  const problems = [
+    ...results.flatMap(result => result.problems.map(problem => `${result.row}: ${problem}`)),
+    ...carts.breaches,
+    ...sessions.breaches,
+    ...(sessions.lost > 0 ? [`${sessions.lost} requests were refused although nobody had ended their session`] : []),
+    ...(isCleanOrder(orders) && orders.again === 0 && orders.unclear === 0
+      ? []
+      : [`orders: ${JSON.stringify(orders)}`]),
+    ...(breaches > 0 ? [`auditors found ${breaches} carts that are not what the database has`] : []),
+  ]
+  const isClean = problems.length === 0
+  if (isClean) rmSync(folder, { recursive: true, force: true })
+  return {
+    round,
+    faults: results,
+    carts,
+    sessions,
+    orders,
+    audits: { compared, breaches },
+    historyFile: isClean ? undefined : historyFile,
+    problems,
+  }
+}
+
+export async function runFault(lab: Lab, load: Load, { row: id, params }: ScheduledFault): Promise<FaultResult> {
+  const row = ROWS.find(one => one.id === id) as Row
+  const sinceUs = performance.now() * 1000
+  const [attemptsBefore, operationsBefore] = [load.attempts(), load.recorder.operations.length]
+  const problems: string[] = []
+  let figures: Figures = {}
+  try {
+    figures = (await row.run(lab, load, params)) ?? {}
+  } catch (error) {
+    problems.push(String(error))
+  }
+  const undoneUs = performance.now() * 1000
+  const endUs = await cleanAfter(lab, load, problems)
+  await lab.reconnectShards()
+  const failures = load.failures.filter(({ atUs }) => atUs >= sinceUs && atUs <= endUs)
+  const first = failures[0]?.atUs ?? 0
+  const last = failures.at(-1)?.atUs ?? 0
+  const operations = load.recorder.operations.slice(operationsBefore)
+  const writes = operations.filter(({ kind }) => kind === 'write')
+  const count = (result: string) => writes.filter(({ outcome }) => (outcome?.result ?? 'info') === result).length
+  return {
+    row: id,
+    params,
+    window: {
+      writes: { sent: writes.length, acknowledged: count('ok'), refused: count('fail'), unknown: count('info') },
+      reads: operations.filter(({ kind, outcome }) => kind === 'read' && outcome?.result === 'ok').length,
+      attempts: load.attempts() - attemptsBefore,
+    },
+    failed: failures.length,
+    givenUp: failures.filter(({ isFinal }) => isFinal).length,
+    outageMs: Math.round((last - first) / 1000),
+    afterMs: Math.max(0, Math.round((last - undoneUs) / 1000)),
+    figures,
+    problems: [...problems, ...(row.expect?.(failures, params) ?? [])],
+  }
+}
+
+/** Waits until everything is up and no client has seen a failure for a while. */
+async function cleanAfter(lab: Lab, load: Load, problems: string[]): Promise<number> {
+  const deadline = performance.now() + CLEAN_MS_MAX
+  await lab.healthy(CLEAN_MS_MAX).catch((error: unknown) => problems.push(String(error)))
+  for (;;) {
+    const now = performance.now()
+    const lastUs = load.failures.at(-1)?.atUs ?? 0
+    if (now - lastUs / 1000 > QUIET_MS) return now * 1000
+    if (now > deadline) {
+      problems.push(`clients still see failures ${CLEAN_MS_MAX / 1000} s later: ${load.failures.at(-1)?.what}`)
+      return now * 1000
+    }
+    await sleep(50)
+  }
+}
+
+/** A product of which there are so many. */
+export async function newItem(lab: Lab, sku: string, units: number): Promise<string> {
+  const databases = await databasesOf(lab)
+  try {
+    await createInventory({ router: databases.router }).set(`s:${sku}`, { free: units })
+    await catalogRows.put(databases.global, [{ sku, name: sku, price: 1_000, category: 'alpha', stock: 'reserve' }])
+    return sku
+  } finally {
+    await databases.close()
+  }
+}
+
+/** Counters of instances that have died since are gone with them: what is told is a lower bound. */
+async function auditsOf(lab: Lab): Promise<{ compared: number; breaches: number }> {
+  const texts = await Promise.all(lab.instances.map(({ opsUrl }) => fetch(`${opsUrl}/metrics`).then(r => r.text())))
+  const sum = (results: string) => {
+    const lines = texts.flatMap(text => [
+      ...text.matchAll(new RegExp(`cart_audits_total\\{result="(?:${results})"\\} (\\d+)`, 'g')),
+    ])
+    return lines.reduce((all, [, n]) => all + Number(n), 0)
+  }
+  return { compared: sum('same'), breaches: sum('behind|ahead|differs') }
+}

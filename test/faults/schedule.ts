@@ -1,0 +1,35 @@
+import { chance } from '../support/history.ts'
+import type { Params, Row } from './rows.ts'
+
+/** What happens when, all of it from the seed: the same seed gives the same schedule. */
+export interface ScheduledFault {
+  readonly row: string
+  readonly params: Params
+  /** Quiet before it. */
+  readonly afterMs: number
+}
+
+export type Schedule = readonly (readonly ScheduledFault[])[]
+
+/** Rows are dealt like cards, so that each comes about equally often and none twice in a round. */
+export function scheduleOf(rows: readonly Row[], seed: number, rounds: number, perRound: number): Schedule {
+  const random = chance(seed)
+  let deck: Row[] = []
+  return Array.from({ length: rounds }, () => {
+    const dealt: Row[] = []
+    while (dealt.length < Math.min(perRound, rows.length)) {
+      if (deck.length === 0) deck = shuffled(rows, random).filter(row => !dealt.includes(row))
+      dealt.push(deck.shift() as Row)
+    }
+    return dealt.map(row => ({ row: row.id, params: row.draw(random), afterMs: 200 + random(800) }))
+  })
+}
+
+function shuffled<T>(list: readonly T[], random: (below: number) => number): T[] {
+  const result = [...list]
+  for (let at = result.length - 1; at > 0; at--) {
+    const other = random(at + 1)
+    ;[result[at], result[other]] = [result[other] as T, result[at] as T]
+  }
+  return result
+}
