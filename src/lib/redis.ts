@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { isAppError, unavailable } from './errors.ts'
+import { within } from './within.ts'
 
 /**
  * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a
@@ -77,7 +78,7 @@ export function sentinelsOf(url: string) {
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
   const common = {
     connectionName: `cartload-${options.name}`,
-    commandTimeout: options.commandMsMax,
+    commandTimeout: options.commandMsMax * 5, // of what the client sends by itself, such as when it connects
     connectTimeout: options.connectMsMax,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -101,7 +102,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
 
   async function run<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
     try {
-      return await breaker.run(() => command(client))
+      return await breaker.run(() => within(command(client), options.commandMsMax))
     } catch (error) {
       if (!isAppError(error) && isServerFailure(error)) throw unavailable(options.name, error)
       throw error

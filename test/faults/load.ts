@@ -53,6 +53,7 @@ export interface Load {
   crowd(writers: number, ms: number): Promise<void>
   /** Sets a quantity in somebody’s cart, once, without a key: nginx may send it again. */
   set(user: User, sku: string, quantity: number): Promise<Outcome>
+  view(user: User): Promise<Outcome>
   newUser(): Promise<User>
   stop(): Promise<void>
   /** Everybody’s cart, read once more through each instance. */
@@ -155,7 +156,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
       }
       const session = token.slice(-12)
       const request = (method: string, path: string) =>
-        http.send(lab.url, method, path, { token }).then(reply => judged(reply, 'session', -1, true))
+        http.send(lab.url, method, path, { token }).then(reply => judged(reply, 'session', -1, false))
       const use = () =>
         recorder.record(client, { kind: 'request', session }, async () => {
           const { status } = await request('GET', '/v1/cart')
@@ -216,6 +217,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
         const sent = await http.send(lab.url, 'PUT', `${PATHS.lines}/${sku}`, { token: user.token, body: { quantity } })
         return outcomeOf(judged(sent, 'set', user.shard, true))
       }),
+    view: user => read(50_000, user),
     newUser,
     async stop() {
       stopping.abort()

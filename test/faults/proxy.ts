@@ -43,8 +43,17 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       target.resetAndDestroy()
       open.delete(link)
     }
-    const requests = createFlow(client, target, () => toxics, 'requests', reset)
-    const answers = createFlow(target, client, () => toxics, 'answers', reset)
+    let isHalfClosed = false
+    const ends: Ends = {
+      reset,
+      halfClose() {
+        isHalfClosed = true
+        target.end()
+      },
+      isHalfClosed: () => isHalfClosed,
+    }
+    const requests = createFlow(client, target, () => toxics, 'requests', ends)
+    const answers = createFlow(target, client, () => toxics, 'answers', ends)
     const link = {
       reset,
       wake: () => {
@@ -59,7 +68,6 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       target.destroy()
       open.delete(link)
     })
-    target.on('close', () => client.destroy())
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
 
@@ -80,13 +88,19 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   }
 }
 
+interface Ends {
+  reset(): void
+  halfClose(): void
+  isHalfClosed(): boolean
+}
+
 /** One direction of one connection. */
 function createFlow(
   from: Socket,
   to: Socket,
   toxics: () => Toxics,
   direction: 'requests' | 'answers',
-  reset: () => void,
+  ends: Ends,
 ): { wake(): void } {
   const queue: { chunk: Buffer; dueMs: number }[] = []
   let timer: NodeJS.Timeout | undefined
@@ -101,7 +115,7 @@ function createFlow(
     while (!isHeld()) {
       const [next] = queue
       if (!next) {
-        if (ended) to.end()
+        if (ended && !(direction === 'answers' && ends.isHalfClosed())) to.end()
         return
       }
       const waitMs = next.dueMs - performance.now()
@@ -116,9 +130,9 @@ function createFlow(
 
   from.on('data', (chunk: Buffer) => {
     const { latencyMs = 0, jitterMs = 0, sliceBytes, resetChance = 0, halfCloseChance = 0 } = toxics()
-    if (direction === 'answers' && Math.random() < resetChance) return reset()
+    if (direction === 'answers' && Math.random() < resetChance) return ends.reset()
     if (direction === 'answers' && Math.random() < halfCloseChance) {
-      from.end() // the server hears the end; the client goes on waiting
+      ends.halfClose() // the server hears the end; the client goes on waiting
       return
     }
     const pieces = sliceBytes ? Math.ceil(chunk.length / sliceBytes) : 1

@@ -542,7 +542,9 @@ function slowClient(lab: Lab, inBody: boolean): Socket {
 
 async function restored(lab: Lab, load: Load): Promise<Figures> {
   const user = await load.newUser()
-  await load.set(user, 'T-001', 1)
+  const set = (quantity: number) =>
+    eventually('it is set', async () => (await load.set(user, 'T-001', quantity)).result === 'ok')
+  await set(1)
   const found = async () => {
     const texts = await Promise.all(lab.instances.map(each => fetch(`${each.opsUrl}/metrics`).then(r => r.text())))
     return texts.reduce(
@@ -552,11 +554,12 @@ async function restored(lab: Lab, load: Load): Promise<Figures> {
   }
   let key = ''
   await eventually('it is cached', async () => {
+    await load.view(user)
     key = (await lab.cacheAdmin.keys(`{u:${user.id}}:cart:*`))[0] ?? ''
     return (await lab.cacheAdmin.hget(key, 's')) === 'V'
   })
   const old = await lab.cacheAdmin.dumpBuffer(key)
-  await load.set(user, 'T-001', 2)
+  await set(2)
   const before = await found()
   await lab.cacheAdmin.restore(key, 600_000, old, 'REPLACE')
   const since = performance.now()

@@ -18,8 +18,9 @@ export function scheduleOf(rows: readonly Row[], seed: number, rounds: number, p
   return Array.from({ length: rounds }, () => {
     const dealt: Row[] = []
     while (dealt.length < Math.min(perRound, rows.length)) {
-      if (deck.length === 0) deck = shuffled(rows, random).filter(row => !dealt.includes(row))
-      dealt.push(deck.shift() as Row)
+      if (deck.every(row => dealt.includes(row))) deck = [...deck, ...shuffled(rows, random)]
+      const at = deck.findIndex(row => !dealt.includes(row))
+      dealt.push(...deck.splice(at, 1))
     }
     return dealt.map(row => ({ row: row.id, params: row.draw(random), afterMs: 200 + random(800) }))
   })

@@ -78,12 +78,13 @@ function* breachesOf(operations: readonly Told[]): Iterable<Breach> {
   yield* foldBreaches(operations, told)
 }
 
-/** The last who looked is told less than was acknowledged. */
+/** The last who looked is told less than was acknowledged before. */
 function* lostAtTheEnd(told: readonly Told[]): Iterable<Breach> {
   const last = told.reduce<Told | undefined>((a, b) => (a && a.invokedUs > b.invokedUs ? a : b), undefined)
   if (!last) return
   for (const write of told) {
     if (write.kind !== 'write' || versionOf(write) <= versionOf(last)) continue
+    if ((write.completedUs ?? 0) >= last.invokedUs) continue // beside the last look: it need not have seen it
     yield {
       kind: 'lost',
       text: `write ${write.id} made version ${versionOf(write)}, the last look finds ${versionOf(last)}`,
@@ -222,13 +223,10 @@ function explain(at: {
   const { version, seen, branches, claimed, writes } = at
   const before = branches[0]?.contents ?? ''
   const text = `version ${version} is {${seen.join('} or {')}} after {${before}}, by ${claimed.map(write => `${JSON.stringify(write.edit)} (${write.id})`).join(' and ') || 'nobody known'}`
-  const again = writes.find(
-    write =>
-      !claimed.includes(write) &&
-      versionOf(write) < version &&
-      seen.includes(edited(before, write)) &&
-      !seen.includes(before),
-  )
+  // Told at an earlier version, or unknown and taken to have happened already.
+  const isUsed = (write: Write) =>
+    write.outcome?.result === 'ok' ? versionOf(write) < version : branches[0]?.used.has(JSON.stringify(write.edit))
+  const again = writes.find(write => isUsed(write) && seen.includes(edited(before, write)) && !seen.includes(before))
   if (again && claimed.length === 0) return { kind: 'duplicated', text: `${text}; write ${again.id} took effect again` }
   return { kind: claimed.length > 0 ? 'lost' : 'unexplained', text }
 }

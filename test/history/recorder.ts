@@ -94,7 +94,7 @@ export function readHistory(file: string): Operation[] {
     const entry = JSON.parse(line) as Operation
     const known = operations.get(entry.id)
     if (known) Object.assign(known, entry)
-    else operations.set(entry.id, { ...entry, completedUs: undefined, outcome: undefined })
+    else operations.set(entry.id, { ...entry, completedUs: entry.completedUs, outcome: entry.outcome })
   }
   return [...operations.values()]
 }

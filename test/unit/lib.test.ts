@@ -5,7 +5,9 @@ import { createClosers } from '../../src/lib/closers.ts'
 import { isAppError } from '../../src/lib/errors.ts'
 import { createGate } from '../../src/lib/gate.ts'
 import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
+import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
+import { within } from '../../src/lib/within.ts'
 
 /** A promise that the test settles. */
 function gateway(): { promise: Promise<void>; open: () => void } {
@@ -20,6 +22,61 @@ const codeOf = (work: Promise<unknown>) =>
   )
 
 describe('lib', () => {
+  describe('a time limit', () => {
+    const block = (ms: number) => {
+      for (const until = performance.now() + ms; performance.now() < until; );
+    }
+
+    it('gives up on what does not answer, and hands on what does', async () => {
+      expect(
+        await within(
+          sleep(5).then(() => 'done'),
+          100,
+        ),
+      ).to.equal('done')
+      expect(await codeOf(within(new Promise(() => undefined), 10))).to.equal('Error: no answer after 10 ms')
+      expect(await codeOf(within(Promise.reject(new Error('no')), 10))).to.equal('Error: no')
+    })
+
+    it('does not take a process that was blocked for a server that is slow', async () => {
+      const answer = within(
+        sleep(1).then(() => 'done'),
+        20,
+      )
+      block(120)
+      expect(await answer).to.equal('done')
+      const never = within(new Promise(() => undefined), 20)
+      block(120)
+      expect(await codeOf(never)).to.equal('Error: no answer after 20 ms')
+    })
+  })
+
+  describe('an address of Sentinels', () => {
+    it('is read with its parts', () => {
+      expect(sentinelsOf('redis+sentinel://app:p%40ss@a:1,[::1]:2,c/shop?user=s&password=t')).to.deep.equal({
+        sentinels: [
+          { host: 'a', port: 1 },
+          { host: '::1', port: 2 },
+          { host: 'c', port: 26_379 },
+        ],
+        name: 'shop',
+        username: 'app',
+        password: 'p@ss',
+        sentinelUsername: 's',
+        sentinelPassword: 't',
+      })
+    })
+
+    for (const wrong of [
+      'redis://a:1',
+      'redis+sentinel://a:1',
+      'redis+sentinel://a:99999/m',
+      'redis+sentinel:///m',
+      '',
+    ])
+      it(`is not '${wrong}'`, () => expect(sentinelsOf(wrong)).to.equal(undefined))
+  })
+
   describe('a gate', () => {
     const options = { name: 'thing', concurrencyMax: 2, queueMax: 1, waitMsMax: 50 }
 

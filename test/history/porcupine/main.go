@@ -146,7 +146,7 @@ func read(path string) ([]porcupine.Operation, error) {
 		}
 		if known, found := lines[entry.ID]; found {
 			known.Completed, known.Outcome = entry.Completed, entry.Outcome
-		} else {
+		} else { // whole, or only what was sent
 			lines[entry.ID] = &entry
 			order = append(order, entry.ID)
 		}
