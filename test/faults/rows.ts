@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CART_READ_STEPS, CART_WRITE_STEPS } from '../../src/cart/steps.ts'
 import { createHttp } from '../sale/http.ts'
 import { eventually } from '../support/client.ts'
+import type { Backend } from '../support/servers.ts'
 import { type Dependency, INSTANCES, type Lab } from './lab.ts'
 import type { Failure, Load } from './load.ts'
 import type { Toxics } from './proxy.ts'
@@ -61,6 +62,22 @@ async function toxic(lab: Lab, who: string, dependency: Dependency, toxics: Toxi
 }
 
 const backendOf = (lab: Lab, shard: string | number) => lab.servers.backends[shard === 0 ? 'shard-0' : 'shard-1']
+
+/** Killed, and started again after `downMs`. */
+async function restarted(backend: Backend, { downMs }: Params): Promise<undefined> {
+  await backend.kill()
+  await sleep(Number(downMs))
+  await backend.start()
+  return undefined
+}
+
+/** Stopped for `ms`: it hangs, and then goes on where it was. */
+async function stopped(backend: Backend, { ms }: Params): Promise<undefined> {
+  backend.signal('SIGSTOP')
+  await sleep(Number(ms))
+  backend.signal('SIGCONT')
+  return undefined
+}
 
 const CACHE_TROUBLES: Readonly<Record<string, Toxics>> = {
   'latency 50 ± 40 ms': { latencyMs: 50, jitterMs: 40 },
@@ -282,38 +299,21 @@ export const ROWS: readonly Row[] = [
     title: 'the cache Redis is killed and starts empty',
     expected: 'nothing stale; views and writes go on with the database within 2 s',
     draw: random => ({ downMs: oneOf([0, 1_000, 4_000], random) }),
-    async run(lab, _, params) {
-      const cache = lab.servers.backends['redis-cache']
-      await cache.kill()
-      await sleep(Number(params['downMs']))
-      await cache.start()
-      return undefined
-    },
+    run: (lab, _, params) => restarted(lab.servers.backends['redis-cache'], params),
   },
   {
     id: 'C1s',
     title: 'the sessions Redis is killed and starts again',
     expected: '503 while it is away; then every session is as it was: no login lost, no logout forgotten',
     draw: random => ({ downMs: oneOf([0, 1_000], random) }),
-    async run(lab, _, params) {
-      const sessions = lab.servers.backends['redis-sessions']
-      await sessions.kill()
-      await sleep(Number(params['downMs']))
-      await sessions.start()
-      return undefined
-    },
+    run: (lab, _, params) => restarted(lab.servers.backends['redis-sessions'], params),
   },
   {
     id: 'C2',
     title: 'the cache Redis hangs (SIGSTOP)',
     expected: 'the breaker opens; as C1. What it was sent meanwhile lands late, and is refused by token or version',
     draw: random => ({ ms: oneOf([500, 1_500, 3_000], random) }),
-    async run(lab, _, params) {
-      lab.servers.backends['redis-cache'].signal('SIGSTOP')
-      await sleep(Number(params['ms']))
-      lab.servers.backends['redis-cache'].signal('SIGCONT')
-      return undefined
-    },
+    run: (lab, _, params) => stopped(lab.servers.backends['redis-cache'], params),
   },
   {
     id: 'C3',
@@ -386,13 +386,7 @@ export const ROWS: readonly Row[] = [
     title: 'a shard is killed and recovers',
     expected: 'nothing lost; its users are told 503 at once, the other shard’s notice nothing',
     draw: random => ({ shard: random(2), downMs: oneOf([0, 1_000, 3_000], random) }),
-    async run(lab, _, params) {
-      const backend = backendOf(lab, params['shard'] ?? 0)
-      await backend.kill()
-      await sleep(Number(params['downMs']))
-      await backend.start()
-      return undefined
-    },
+    run: (lab, _, params) => restarted(backendOf(lab, params['shard'] ?? 0), params),
     expect: onlyShard,
   },
   {
@@ -400,13 +394,7 @@ export const ROWS: readonly Row[] = [
     title: 'a shard is stopped (SIGSTOP)',
     expected: 'its pool does not fill up; the other shard’s users notice nothing',
     draw: random => ({ shard: random(2), ms: 2_000 + random(2_000) }),
-    async run(lab, _, params) {
-      const backend = backendOf(lab, params['shard'] ?? 0)
-      backend.signal('SIGSTOP')
-      await sleep(Number(params['ms']))
-      backend.signal('SIGCONT')
-      return undefined
-    },
+    run: (lab, _, params) => stopped(backendOf(lab, params['shard'] ?? 0), params),
     expect: onlyShard,
   },
   {
@@ -601,7 +589,8 @@ async function connectionsKilled(lab: Lab, _: Load, params: Params): Promise<Fig
 export const canSlowFlushes = (): boolean =>
   spawnSync('strace', ['-e', 'trace=none', 'true'], { stdio: 'ignore' }).status === 0
 
-async function slowFlush(lab: Lab, _: Load, params: Params): Promise<undefined> {
+async function slowFlush(lab: Lab, _: Load, params: Params): Promise<Figures | undefined> {
+  if (!canSlowFlushes()) return { skipped: 1 }
   const pid = backendOf(lab, params['shard'] ?? 0).pid()
   const inject = 'inject=fsync,fdatasync:delay_enter=30000'
   const tracer = spawn('strace', ['-f', '-qq', '-p', String(pid), '-e', 'trace=fsync,fdatasync', '-e', inject], {

@@ -6,11 +6,11 @@ import { PROJECT } from '../support/servers.ts'
 import { type FailoverResult, runFailover } from './failover.ts'
 import { type CellResult, JOURNEYS, MISSING, modesOf, startJourneyLab } from './journeys.ts'
 import { startLab } from './lab.ts'
-import { type Caught, runPlanted } from './planted.ts'
+import { type Caught, PLANTED, runPlanted } from './planted.ts'
 import { type Run, reportOf, totalsOf } from './report.ts'
 import { type RoundResult, runRounds } from './rounds.ts'
 import { canSlowFlushes, ROWS } from './rows.ts'
-import { scheduleOf } from './schedule.ts'
+import { type Schedule, scheduleOf } from './schedule.ts'
 
 const PARTS = ['rounds', 'failover', 'journeys', 'planted'] as const
 type Part = (typeof PARTS)[number]
@@ -27,6 +27,7 @@ nothing was lost, doubled or stale, every row was as expected, and every planted
   --reads N      cart reads that a round has at least (default 50000)
   --rows …       only these rows of the matrix: ${ROWS.map(row => row.id).join(' ')}
   --parts …      only these parts
+  --plants …     only these of what is planted: ${PLANTED.join(' ')}
   --schedule     prints the schedule and does nothing
   --report FILE  where to write the report (default docs/reliability.md for a whole run, else nowhere)`
 
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     reads: { type: 'string', default: '50000' },
     rows: { type: 'string', default: '' },
     parts: { type: 'string', default: PARTS.join(',') },
+    plants: { type: 'string', default: '' },
     report: { type: 'string' },
     schedule: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -64,28 +66,26 @@ async function main(): Promise<number> {
     console.log(HELP)
     return 0
   }
-  const [seed, rounds, perRound, readsMin] = [values.seed, values.rounds, values['per-round'], values.reads].map(Number)
-  for (const n of [seed, rounds, perRound, readsMin])
-    if (!Number.isSafeInteger(n) || Number(n) < 0)
-      throw new Error('--seed, --rounds, --per-round and --reads take whole numbers')
-  const wanted = values.rows.split(',').filter(Boolean)
-  const unknown = wanted.filter(id => !ROWS.some(row => row.id === id))
-  if (unknown.length > 0) throw new Error(`there is no row ${unknown.join(', ')}`)
-  const parts = values.parts.split(',') as Part[]
-  const strange = parts.filter(part => !PARTS.includes(part))
-  if (strange.length > 0) throw new Error(`there is no part ${strange.join(', ')}; there are ${PARTS.join(', ')}`)
-  const rows = ROWS.filter(
-    ({ id }) => (wanted.length === 0 || wanted.includes(id)) && (id !== 'D10' || canSlowFlushes()),
-  )
-  const schedule = scheduleOf(rows, Number(seed), Number(rounds), Number(perRound))
+  const [seed, rounds, perRound, readsMin] = (['seed', 'rounds', 'per-round', 'reads'] as const).map(wholeOf) as [
+    number,
+    number,
+    number,
+    number,
+  ]
+  const ids = ROWS.map(({ id }) => id)
+  const wanted = listOf('rows', values.rows, ids)
+  const parts = listOf('parts', values.parts, PARTS) as Part[]
+  const plants = listOf('plants', values.plants, PLANTED)
+  const rows = ROWS.filter(({ id }) => wanted.length === 0 || wanted.includes(id))
+  const schedule = scheduleOf(rows, seed, rounds, perRound)
   if (values.schedule) {
     for (const [at, faults] of schedule.entries())
       for (const { row, params, afterMs } of faults)
         console.log(`round ${at + 1}: after ${afterMs} ms ${row} ${JSON.stringify(params)}`)
     return 0
   }
-  const run: Run = { ...(await results(parts, Number(seed), schedule, Number(readsMin))), perRound: Number(perRound) }
-  const isWhole = PARTS.every(part => parts.includes(part)) && wanted.length === 0
+  const run = await results({ parts, plants, seed, schedule, readsMin, perRound })
+  const isWhole = PARTS.every(part => parts.includes(part)) && wanted.length + plants.length === 0
   const report = values.report ?? (isWhole ? join(PROJECT, 'docs', 'reliability.md') : undefined)
   const figures = join(mkdtempSync(join(tmpdir(), 'cartload-faults-')), 'run.json')
   writeFileSync(figures, JSON.stringify(run))
@@ -97,12 +97,32 @@ async function main(): Promise<number> {
   return verdictOf(run)
 }
 
-async function results(
-  parts: readonly Part[],
-  seed: number,
-  schedule: ReturnType<typeof scheduleOf>,
-  readsMin: number,
-) {
+/** A mistake in what was asked; shown without a stack trace. */
+class UsageError extends Error {}
+
+function wholeOf(option: 'seed' | 'rounds' | 'per-round' | 'reads'): number {
+  const text = values[option]
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${option} takes a whole number (it is '${text}')`)
+  return Number(text)
+}
+
+function listOf(option: string, text: string, known: readonly string[]): string[] {
+  const list = text.split(',').filter(Boolean)
+  const strange = list.filter(name => !known.includes(name))
+  if (strange.length > 0)
+    throw new UsageError(`--${option}: there is no ${strange.join(', ')}; there are ${known.join(', ')}`)
+  return list
+}
+
+async function results(options: {
+  parts: readonly Part[]
+  plants: readonly string[]
+  seed: number
+  schedule: Schedule
+  readsMin: number
+  perRound: number
+}): Promise<Run> {
+  const { parts, plants, seed, schedule, readsMin, perRound } = options
   const startedAt = new Date().toISOString().slice(0, 10)
   let rounds: RoundResult[] = []
   let caught: Caught[] = []
@@ -116,7 +136,7 @@ async function results(
     process.once('SIGTERM', stop)
     try {
       if (parts.includes('rounds')) rounds = await runRounds(lab, { schedule, seed, readsMin }, say)
-      if (parts.includes('planted')) caught = await runPlanted(lab, seed, say)
+      if (parts.includes('planted')) caught = await runPlanted(lab, { seed, only: plants }, say)
     } finally {
       await lab.stop()
       process.off('SIGINT', stop)
@@ -135,6 +155,7 @@ async function results(
   if (parts.includes('journeys')) cells.push(...(await measureJourneys()))
   return {
     seed,
+    perRound,
     startedAt,
     minutes: Math.round((performance.now() - began) / 60_000),
     rounds,
@@ -188,4 +209,7 @@ function verdictOf({ rounds, failovers, cells, caught }: Run): number {
   return wrong === 0 && resurrected === 0 ? 0 : 1
 }
 
-process.exitCode = await main()
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(error instanceof UsageError ? error.message : error)
+  return 2
+})

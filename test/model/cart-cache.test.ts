@@ -76,10 +76,11 @@ describe('the model of the cart cache protocol', function () {
     after(() => redis.close())
 
     async function real(key: string, command: Exclude<Command, { do: 'fill_fence' }>): Promise<string> {
-      const value = (v: number) => [command.t, v, 60_000, 'h', 'x']
+      const value = (v: number) => [command.t, v, 60_000, 'c', 1, 'r', 1, 'h', 'x']
       const args = {
         fence: () => [(command as { v: number }).v, command.t, 60_000],
         lease: () => [command.t, 60_000],
+        renew: () => [command.t, 60_000, (command as { v: number }).v, 1, 1],
         publish: () => value((command as { v: number }).v),
         resolve: () => value((command as { v: number }).v),
         fill: () => value((command as { v: number }).v),
@@ -99,7 +100,7 @@ describe('the model of the cart cache protocol', function () {
       const t = fc.constantFrom('a', 'b', 'c')
       const v = fc.integer({ min: 1, max: 4 })
       const command = fc.oneof(
-        fc.record({ do: fc.constantFrom('fence', 'publish', 'fill', 'resolve'), v, t }),
+        fc.record({ do: fc.constantFrom('fence', 'publish', 'fill', 'resolve', 'renew'), v, t }),
         fc.record({ do: fc.constant('lease'), t }),
       ) as fc.Arbitrary<Exclude<Command, { do: 'fill_fence' }>>
       let history = 0

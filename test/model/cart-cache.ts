@@ -40,6 +40,7 @@ export type Command =
   | { readonly do: 'fence'; readonly v: number; readonly t: string }
   | { readonly do: 'publish'; readonly v: number; readonly t: string }
   | { readonly do: 'lease'; readonly t: string }
+  | { readonly do: 'renew'; readonly v: number; readonly t: string }
   | { readonly do: 'fill'; readonly v: number; readonly t: string }
   | { readonly do: 'fill_fence'; readonly v: number; readonly t: string }
   | { readonly do: 'resolve'; readonly v: number; readonly t: string }
@@ -51,7 +52,18 @@ interface Writer {
 }
 
 interface Reader {
-  readonly at: 'idle' | 'look' | 'ask' | 'leased' | 'filling' | 'fenced' | 'resolving' | 'unlock' | 'plain' | 'dead'
+  readonly at:
+    | 'idle'
+    | 'look'
+    | 'old'
+    | 'ask'
+    | 'leased'
+    | 'filling'
+    | 'fenced'
+    | 'resolving'
+    | 'unlock'
+    | 'plain'
+    | 'dead'
   readonly left: number
   /** The newest version that was acknowledged or returned before this read began. */
   readonly floor: number
@@ -110,6 +122,9 @@ export function applyCommand(
       if (s === 'EMPTY') return { cache: { s: 'LEASE', t: command.t }, reply: 'L' }
       if (s === 'FENCE') return { cache, reply: `F ${cache.v} ${cache.t}` }
       return { cache, reply: s === 'LEASE' ? 'B' : 'V' }
+    case 'renew':
+      if (cache.s === 'VALUE' && cache.v === command.v) return { cache: { s: 'LEASE', t: command.t }, reply: 'L' }
+      return { cache, reply: 'B' }
     case 'fill': {
       const isOwn = s === 'LEASE' && (off.has('fillWithToken') || cache.t === command.t)
       return isOwn ? { cache: { s: 'VALUE', v: command.v }, reply: '1' } : { cache, reply: '0' }
@@ -264,9 +279,11 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
           yield { label: `${name} begins`, state: withReader(state, index, { at: 'look', floor: state.known }) }
         return
       case 'look':
-        if (state.cache.s === 'VALUE')
-          yield { label: `${name} hits ${state.cache.v}`, state: returned(state, index, state.cache.v) }
-        else yield { label: `${name} misses`, state: withReader(state, index, { at: 'ask' }) }
+        if (state.cache.s === 'VALUE') {
+          const { v } = state.cache
+          yield { label: `${name} hits ${v}`, state: returned(state, index, v) }
+          yield { label: `${name} finds ${v} with old totals`, state: withReader(state, index, { at: 'old', v }) }
+        } else yield { label: `${name} misses`, state: withReader(state, index, { at: 'ask' }) }
         break
       case 'ask': {
         const { cache, reply } = applyCommand(state.cache, { do: 'lease', t }, off)
@@ -284,6 +301,19 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
           }
         yield* lateOne(state, { do: 'lease', t }, `${name} hears nothing of its lease`, sent =>
           withReader(sent, index, { at: 'plain' }),
+        )
+        break
+      }
+      case 'old': {
+        const command: Command = { do: 'renew', v: reader.v, t }
+        const { cache, reply } = applyCommand(state.cache, command, off)
+        const at = reply === 'L' ? 'leased' : 'plain'
+        yield {
+          label: `${name} renews ${reader.v}: ${reply}`,
+          state: withReader({ ...state, cache }, index, { at, v: 0 }),
+        }
+        yield* lateOne(state, command, `${name} hears nothing of its renewal`, sent =>
+          withReader(sent, index, { at: 'plain', v: 0 }),
         )
         break
       }
