@@ -71,7 +71,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
   try {
     const { limits, currency } = config
     const { onStep = () => undefined, wrap = {} } = options
-    const wrapped = <T>(part: T, by: ((part: T) => T) | undefined): T => (by ? by(part) : part)
     const metrics = createMetrics()
     const version = packageVersion(config.projectDir)
     const drain = createDrain()
@@ -92,7 +91,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       return redis
     }
     const sessionsRedis = redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax)
-    const cacheRedis = wrapped(redisTo('cache', servers.cacheRedis, FIXED.redisCacheMsMax), wrap.cacheRedis)
+    const ownCacheRedis = redisTo('cache', servers.cacheRedis, FIXED.redisCacheMsMax)
+    const cacheRedis = wrap.cacheRedis?.(ownCacheRedis) ?? ownCacheRedis
 
     const databaseAt = (name: string, url: string) => {
       const database = openDatabase({ name, url, limits }, metrics, log)
@@ -103,8 +103,9 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const shards = servers.shards.map((url, index) => databaseAt(shardName(index), url))
     const [firstShard] = shards
     if (!firstShard) throw new Error('no shard is configured')
-    const owned: Router = config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
-    const router = wrapped(owned, wrap.router)
+    const ownRouter: Router =
+      config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
+    const router = wrap.router?.(ownRouter) ?? ownRouter
 
     const pricing = createPricing(
       {
@@ -151,6 +152,10 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const passwords = createPasswords(limits.loginsWaitingMax, metrics)
     const ids = createIds(global, 'user', FIXED.userIdBlock)
     const registrations = createRegistrations({ router, ids, passwords })
+    if (config.sessionsReplicas === 0 && servers.sessionsRedis.startsWith('redis+sentinel:'))
+      log.warn(
+        'sessions are behind Sentinel without CARTLOAD_SESSIONS_REPLICAS: a fail-over may bring back what was ended',
+      )
     const replicasOf = async (count: number) => {
       const lease = await holdMasterLease(sessionsRedis)
       closers.push(lease.stop)
@@ -169,7 +174,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const operators = createOperators(global)
 
     const ownStock = createStock({ router, instance: config.instanceIndex, metrics })
-    const stock = wrapped(ownStock, wrap.stock && (part => wrap.stock?.(part, router) ?? part))
+    const stock = wrap.stock?.(ownStock, router) ?? ownStock
     const inventory = createInventory({ router })
     const settlement = startSettlement({ router, stock, metrics, log })
     closers.push(settlement.stop)
@@ -196,7 +201,14 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       onStep,
     })
     const orders = createOrders({ router, stock, settlement, funnel, onStep })
-    const health = createHealth({ drain, sessions: sessionsRedis, cache: cacheRedis, shards, global })
+    const health = createHealth({
+      drain,
+      checkSessions: sessions.check,
+      sessions: sessionsRedis,
+      cache: cacheRedis,
+      shards,
+      global,
+    })
 
     const server = createServer(
       {

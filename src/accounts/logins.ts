@@ -120,6 +120,9 @@ export function createLogins(deps: LoginsDeps) {
 
     logOut: (session: Session) => sessions.end(session.token),
 
+    /** Makes sure that a session that is gone stays gone. @throws AppError `unavailable` */
+    confirmEnd: (token: SessionToken) => sessions.end(token),
+
     async logOutEverywhere(session: Session): Promise<void> {
       await router.write(session.userId, tx => userRows.endSessions(tx, session.userId))
       await sessions.endAll(session.userId)

@@ -1,7 +1,7 @@
-import type { Logins } from '../accounts/logins.ts'
+import type { Logins, Session } from '../accounts/logins.ts'
 import type { Registrations } from '../accounts/registration.ts'
 import { isAppError } from '../lib/errors.ts'
-import { type Answer, idempotencyOf, json, type Route, route } from './route.ts'
+import { type Answer, type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
 /** Accounts and sessions. */
@@ -71,7 +71,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       answer: { status: 204, description: 'Logged out' },
       problems: [401, 503],
       async handle(_, call) {
-        await logins.logOut(await call.requireSession())
+        await logins.logOut(await sessionToEnd(call, logins))
         return ended
       },
     }),
@@ -86,7 +86,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       answer: { status: 204, description: 'Logged out everywhere' },
       problems: [401, 503],
       async handle(_, call) {
-        await logins.logOutEverywhere(await call.requireSession())
+        await logins.logOutEverywhere(await sessionToEnd(call, logins))
         return ended
       },
     }),
@@ -121,4 +121,17 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       },
     }),
   ]
+}
+
+/**
+ * A session that is gone may have been ended by a request that was told 503, because not every replica knew of it: nobody is told that it
+ * is over before they all do.
+ */
+async function sessionToEnd(call: Call, logins: Logins): Promise<Session> {
+  try {
+    return await call.requireSession()
+  } catch (error) {
+    if (call.token && isAppError(error, 'session_ended')) await logins.confirmEnd(call.token)
+    throw error
+  }
 }

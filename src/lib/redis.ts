@@ -42,9 +42,10 @@ export interface RedisLibrary {
   readonly prefix: string
 }
 
-/** Reads a library whose own names all begin with `cartload_`; callers leave that out. */
-export function readLibrary(file: string): RedisLibrary {
-  const text = readFileSync(file, 'utf8')
+export const readLibrary = (file: string): RedisLibrary => libraryOf(readFileSync(file, 'utf8'))
+
+/** A library whose own names all begin with `cartload_`; callers leave that out. */
+export function libraryOf(text: string): RedisLibrary {
   const prefix = `cartload_${hash('sha256', text).slice(0, 8)}_`
   return { source: text.replaceAll('cartload_', prefix), prefix }
 }

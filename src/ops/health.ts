@@ -26,17 +26,19 @@ export interface DependencyReport {
 
 export interface HealthDeps {
   readonly drain: Drain
+  /** @throws AppError while what the sessions Redis says may not be believed */
+  readonly checkSessions: () => void
   readonly sessions: RedisConnection
   readonly cache: RedisConnection
   readonly shards: readonly Database[]
   readonly global: Database
 }
 
-export function createHealth({ drain, sessions, cache, shards, global }: HealthDeps): Health {
+export function createHealth({ drain, checkSessions, sessions, cache, shards, global }: HealthDeps): Health {
   return {
     async check() {
       const [sessionsReport, cacheReport, globalReport, ...shardReports] = await Promise.all([
-        probe(sessions),
+        probe({ name: sessions.name, ping: () => sessions.ping().then(checkSessions) }),
         probe(cache),
         probe(global),
         ...shards.map(probe),

@@ -60,6 +60,9 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
   }
 
   return {
+    /** @throws AppError `unavailable` while what the Redis says may not be believed */
+    check: () => lease.check(),
+
     /** @throws AppError `unavailable` */
     async create(userId: string, kind: Session['kind'], epoch: number): Promise<Session> {
       const token = newToken(userId)

@@ -33,7 +33,9 @@ export interface FailoverResult {
 }
 
 const MASTER = 'sessions'
-const DOWN_AFTER_MS = 5_000
+const DOWN_AFTER_MS = 6_000
+/** Each way between the master and its replicas, so that what nobody waits for is lost with it. */
+const REPLICATION_MS = 100
 const VISITORS = 6
 
 interface Trio {
@@ -65,18 +67,23 @@ const environmentOf = (url: string, isControl: boolean): Record<string, string> 
 })
 
 async function masterKilled(shop: BareShop, trio: Trio, isControl: boolean): Promise<FailoverResult> {
-  const environment = environmentOf(trio.sentinelUrl, isControl)
-  const instances = await Promise.all([shop.start(environment), shop.start(environment)])
-  const visit = await startVisits(shop, trio, instances)
+  // One of them is as near to the master as its replicas are not, and goes down with it.
+  const near = await shop.start(environmentOf(trio.directUrl, isControl))
+  const other = await shop.start(environmentOf(trio.sentinelUrl, isControl))
+  const visit = await startVisits(shop, trio, [near, other])
   try {
+    await trio.proxies.set('master', { latencyMs: REPLICATION_MS })
     await sleep(3_000)
     const since = performance.now()
+    await trio.proxies.set('master', { isCut: true }) // what was on its way to the replicas is lost with it
     await trio.master.kill()
     await eventually('a session is ended again', () => visit.lastLogoutMs() > since + 500, 40_000)
     const recoveryMs = Math.round(visit.lastLogoutMs() - since)
     await sleep(3_000)
+    await trio.proxies.set('master', {})
     await trio.master.start() // Sentinel makes it a replica
     await sleep(3_000)
+    await visit.tryAllAgain()
     return { row: 'C7', isControl, sessions: await visit.stop(), recoveryMs, refusedAfterMs: undefined }
   } finally {
     await visit.stop()
@@ -97,6 +104,7 @@ async function masterCutOff(shop: BareShop, trio: Trio, isControl: boolean): Pro
     const refusedAfterMs = Math.max(0, Math.round(visit.lastAcceptedMs(isolated) - since))
     await trio.proxies.set('master', {})
     await sleep(4_000)
+    await visit.tryAllAgain()
     return { row: 'C8', isControl, sessions: await visit.stop(), recoveryMs, refusedAfterMs }
   } finally {
     await visit.stop()
@@ -112,6 +120,7 @@ async function startVisits(shop: BareShop, trio: Trio, instances: readonly Insta
   const http: Http = createHttp(64)
   const accepted = new Map<Instance, number>()
   let lastLogoutMs = 0
+  const endedTokens = new Map<string, string>()
   let stopped = false
   let verdict: Promise<SessionVerdict> | undefined
 
@@ -137,11 +146,12 @@ async function startVisits(shop: BareShop, trio: Trio, instances: readonly Insta
         const at = instances[(client + n + attempt) % instances.length] as Instance
         const ended = await recorder.record(client, { kind: 'logout', session }, async () => {
           const { status } = await http.send(at.url, 'DELETE', '/v1/sessions/current', { token })
+          if (status === 200 || status === 204) lastLogoutMs = performance.now()
           // 401: it has ended already, by an attempt of which nobody heard.
           return { result: status === 204 || status === 200 || status === 401 ? 'ok' : 'info' }
         })
         if (ended.result === 'ok') {
-          lastLogoutMs = performance.now()
+          endedTokens.set(session, token)
           break
         }
         await sleep(100)
@@ -165,6 +175,11 @@ async function startVisits(shop: BareShop, trio: Trio, instances: readonly Insta
   const running = [...Array.from({ length: VISITORS }, (_, n) => visitor(n)), stayer()]
   return {
     lastLogoutMs: () => lastLogoutMs,
+    /** Every session that was ended, at every instance. */
+    async tryAllAgain() {
+      for (const [session, token] of endedTokens)
+        for (const instance of instances) await use(VISITORS + 1, session, token, instance)
+    },
     lastAcceptedMs: (instance: Instance) => accepted.get(instance) ?? 0,
     stop: () =>
       (verdict ??= (async () => {
@@ -190,21 +205,27 @@ async function startTrio(secrets: StackSecrets): Promise<Trio> {
   const backends = [master, node('replica-1', firstPort, true), node('replica-2', secondPort, true)]
   for (const [at, port] of sentinelPorts.entries())
     backends.push(sentinel({ redis, dir, name: `sentinel-${at}`, port, secrets, proxied }))
-  for (const backend of backends) await backend.start()
-  const admin = new URL(redisAdminUrl(masterPort, secrets))
-  await eventually('two replicas follow', async () => /connected_slaves:2/.test(await infoOf(admin.href)), 20_000)
-  await sleep(3_000) // Sentinels find each other and the replicas by what the master tells them every two seconds
+  async function stop(): Promise<void> {
+    await Promise.all(backends.map(backend => backend.kill()))
+    await proxies.stop()
+    rmSync(dir, { recursive: true, force: true })
+  }
+  try {
+    for (const backend of backends) await backend.start()
+    const admin = redisAdminUrl(masterPort, secrets)
+    await eventually('two replicas follow', async () => /connected_slaves:2/.test(await infoOf(admin)), 20_000)
+    await sleep(3_000) // Sentinels find each other and the replicas by what the master tells them every two seconds
+  } catch (error) {
+    await stop()
+    throw error
+  }
   const sentinels = sentinelPorts.map(port => `127.0.0.1:${port}`).join(',')
   return {
     master,
     proxies,
     directUrl: `redis://cartload:${secrets.redisApp}@127.0.0.1:${masterPort}/0`,
     sentinelUrl: `redis+sentinel://cartload:${secrets.redisApp}@${sentinels}/${MASTER}`,
-    async stop() {
-      await Promise.all(backends.map(backend => backend.kill()))
-      await proxies.stop()
-      rmSync(dir, { recursive: true, force: true })
-    },
+    stop,
   }
 }
 

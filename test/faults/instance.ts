@@ -23,6 +23,11 @@ export interface Hurt {
   readonly keepAliveMs?: number
 }
 
+export interface HurtReply {
+  /** Pricing threads that there were. */
+  readonly threads: number
+}
+
 let shiftMs = Number(process.env['CLOCK_SHIFT_MS'] ?? 0)
 const Real = Date
 globalThis.Date = class extends Real {
@@ -82,7 +87,7 @@ if (controlPort > 0) {
       text += chunk.toString()
     })
     request.on('end', () => {
-      response.end('{}')
+      response.end(JSON.stringify({ threads: threads.size } satisfies HurtReply))
       hurt(JSON.parse(text) as Hurt)
     })
   }).listen(controlPort, '127.0.0.1')

@@ -9,14 +9,14 @@ import { Redis } from 'ioredis'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
-import { createPm2, type Pm2 } from '../../src/stack/pm2.ts'
+import { createPm2, isRunning, type Pm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { isListening, waitForPort } from '../../src/stack/servers.ts'
 import { isReady } from '../../src/stack/stack.ts'
 import { eventually } from '../support/client.ts'
 import { pidsWith } from '../support/cluster.ts'
-import { freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
-import type { Hurt } from './instance.ts'
+import { endWithUs, freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
+import type { Hurt, HurtReply } from './instance.ts'
 import { type Proxies, startProxies } from './proxies.ts'
 
 /**
@@ -50,7 +50,9 @@ export interface LabInstance {
   readonly opsUrl: string
   /** 0 while it is not running. */
   pid(): number
-  hurt(how: Hurt): Promise<void>
+  hurt(how: Hurt): Promise<HurtReply>
+  /** What it has said that matches, in all its lives. */
+  logged(pattern: RegExp): string[]
 }
 
 export interface LabNginx {
@@ -66,6 +68,7 @@ export interface LabNginx {
 export const DEPENDENCIES = ['sessions', 'cache', 'shard-0', 'shard-1'] as const
 export type Dependency = (typeof DEPENDENCIES)[number]
 export const INSTANCES = [0, 1] as const
+const INSTANCE = join(PROJECT, 'test/faults/instance.ts')
 
 export async function startLab(environment: Readonly<Record<string, string>> = {}): Promise<Lab> {
   const dir = mkdtempSync(join(tmpdir(), 'cl-lab-'))
@@ -102,7 +105,7 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
       const { shards, global, sessionsRedis, cacheRedis } = servers.addresses
       return {
         name: `cartload-${instance}`,
-        script: join(PROJECT, 'test/faults/instance.ts'),
+        script: INSTANCE,
         interpreter: process.execPath,
         exec_mode: 'fork',
         instance_var: 'LAB_NUMBER',
@@ -143,9 +146,15 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
         const files = existsSync(folder) ? readdirSync(folder) : []
         const own = files.filter(file => file === `${name}.pid` || file.startsWith(`${name}-`))
         const pids = own.map(file => Number(readFileSync(join(folder, file), 'utf8')))
-        return pids.find(pid => existsSync(`/proc/${pid}`)) ?? 0
+        return pids.find(pid => isRunning(pid, INSTANCE)) ?? 0
       },
       hurt: how => postTo(controlPort, how),
+      logged: pattern =>
+        ['out', 'error'].flatMap(kind =>
+          readFileSync(join(dir, 'pm2', 'logs', `${name}-${kind}.log`), 'utf8')
+            .split('\n')
+            .filter(line => pattern.test(line)),
+        ),
     }
   })
 
@@ -199,7 +208,7 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
       await lab.healthy()
     },
     async startPm2Again() {
-      for (const { pid } of instances) if (pid() > 0) process.kill(pid(), 'SIGINT')
+      for (const pid of instances.map(each => each.pid())) if (pid > 0) process.kill(pid, 'SIGINT')
       await eventually('the orphans are gone', () => instances.every(({ pid }) => pid() === 0), 20_000)
       rmSync(join(dir, 'pm2', 'pids'), { recursive: true, force: true })
       await startInstances()
@@ -267,7 +276,9 @@ async function createLabNginx(dir: string, port: number, hosts: readonly string[
     async start() {
       if (child) return
       const log = openSync(join(dir, 'nginx.log'), 'a')
-      child = spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] })
+      child = endWithUs(
+        spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] }),
+      )
       await waitForPort(port, 10_000)
     },
     async change(text) {
@@ -285,11 +296,15 @@ function childrenOf(parent: number): number[] {
   return existsSync(file) ? readFileSync(file, 'utf8').trim().split(/\s+/).filter(Boolean).map(Number) : []
 }
 
-function postTo(port: number, body: object): Promise<void> {
+function postTo(port: number, body: object): Promise<HurtReply> {
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, method: 'POST', timeout: 5_000 }, response => {
-      response.resume()
-      response.on('end', () => resolve())
+      let text = ''
+      response.on('data', (chunk: Buffer) => {
+        text += chunk.toString()
+      })
+      response.on('error', reject)
+      response.on('end', () => resolve(JSON.parse(text) as HurtReply))
     })
     sent.on('timeout', () => sent.destroy(new Error('no answer')))
     sent.on('error', reject)

@@ -34,7 +34,7 @@ export interface LoadOptions {
 export interface Failure {
   readonly atUs: number
   readonly what: string
-  /** 0 or 1: where the cart lives. -1: not about one cart. */
+  /** 0 or 1: where the user lives. */
   readonly shard: number
   /** The last attempt of it: the client has given up. */
   readonly isFinal: boolean
@@ -56,8 +56,10 @@ export interface Load {
   view(user: User): Promise<Outcome>
   newUser(): Promise<User>
   stop(): Promise<void>
-  /** Everybody’s cart, read once more through each instance. */
-  readAll(): Promise<void>
+  /** Everybody’s cart, read once more through each instance; how many could not be read. */
+  readAll(): Promise<number>
+  /** Writers wait until it is called again with false. */
+  hold(isHeld: boolean): void
   close(): void
 }
 
@@ -91,6 +93,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
   const stopping = new AbortController()
   const isStopped = () => stopping.signal.aborted
   let attempts = 0
+  let isHeld = false
 
   function judged(reply: Reply, what: string, shard: number, isFinal: boolean): Reply {
     attempts++
@@ -112,7 +115,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
         const reply = await http.send(url, 'GET', PATHS.cart, { token: user.token })
         return outcomeOf(judged(reply, 'read', user.shard, isFinal))
       })
-      if (outcome.result !== 'info' || isFinal || isStopped()) return outcome
+      if (outcome.result !== 'info' || isFinal) return outcome
       await sleep(backOff(attempt))
     }
   }
@@ -121,11 +124,15 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
     const key = randomUUID()
     const [method, path, body] = requestOf(edit)
     await recorder.record(client, { kind: 'write', user: user.id, edit, key }, async () => {
+      let isUnknown = false
       for (let attempt = 1; ; attempt++) {
         const isFinal = attempt === ATTEMPTS_MAX
         const sent = await http.send(lab.url, method, path, { token: user.token, key, ...(body ? { body } : {}) })
         const outcome = outcomeOf(judged(sent, 'write', user.shard, isFinal))
+        // A refusal says nothing of an attempt before it of which nobody heard.
+        if (outcome.result === 'fail' && isUnknown) return { ...outcome, result: 'info' }
         if (outcome.result !== 'info' || isFinal) return outcome
+        isUnknown = true
         await sleep(backOff(attempt))
       }
     })
@@ -140,7 +147,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
 
   async function writer(client: number): Promise<void> {
     while (!isStopped()) {
-      await write(client, pick(users), randomEdit(random))
+      if (!isHeld) await write(client, pick(users), randomEdit(random))
       await think(options.thinkMs * 3)
     }
   }
@@ -156,7 +163,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
       }
       const session = token.slice(-12)
       const request = (method: string, path: string) =>
-        http.send(lab.url, method, path, { token }).then(reply => judged(reply, 'session', -1, false))
+        http.send(lab.url, method, path, { token }).then(reply => judged(reply, 'session', user.shard, false))
       const use = () =>
         recorder.record(client, { kind: 'request', session }, async () => {
           const { status } = await request('GET', '/v1/cart')
@@ -224,7 +231,13 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
       await Promise.all(running)
     },
     async readAll() {
-      for (const user of users) for (const { url } of lab.instances) await read(20_000, user, url)
+      let unread = 0
+      for (const user of users)
+        for (const { url } of lab.instances) if ((await read(20_000, user, url)).result !== 'ok') unread++
+      return unread
+    },
+    hold(is) {
+      isHeld = is
     },
     close() {
       recorder.close()

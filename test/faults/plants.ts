@@ -1,9 +1,8 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { AppOptions } from '../../src/app.ts'
-import { type RedisConnection, type RedisLibrary, readLibrary } from '../../src/lib/redis.ts'
+import { type RedisConnection, type RedisLibrary, libraryOf } from '../../src/lib/redis.ts'
 import type { Transaction } from '../../src/store/database.ts'
 import { createNaiveStock } from '../sale/naive.ts'
 import { PROJECT } from '../support/servers.ts'
@@ -97,9 +96,7 @@ function deletingAfterCommit(redis: RedisConnection): Record<string, Call> {
 function libraryWithout(guard: string, replacement: string): RedisLibrary {
   const source = readFileSync(join(PROJECT, 'src/cache/cart-functions.lua'), 'utf8')
   if (!source.includes(guard)) throw new Error(`the functions have no guard: ${guard}`)
-  const file = join(mkdtempSync(join(tmpdir(), 'cartload-plant-')), 'functions.lua')
-  writeFileSync(file, source.replaceAll(guard, replacement))
-  return readLibrary(file)
+  return libraryOf(source.replaceAll(guard, replacement))
 }
 
 function withoutCompare(tx: Transaction): Transaction {

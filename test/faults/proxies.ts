@@ -16,6 +16,11 @@ export type ProxyReport = { readonly ports: Record<string, number> } | { readonl
 export async function startProxies(targets: Readonly<Record<string, number>>): Promise<Proxies> {
   const child = fork(join(import.meta.dirname, 'proxies-process.ts'), [JSON.stringify(targets)])
   const waiting = new Map<number, () => void>()
+  let isGone = false
+  child.once('exit', () => {
+    isGone = true
+    for (const done of waiting.values()) done() // nothing goes through any more: whoever uses them finds out
+  })
   let last = 0
   const ports = await new Promise<Record<string, number>>((resolve, reject) => {
     child.once('exit', code => reject(new Error(`the proxies ended (${code})`)))
@@ -28,12 +33,14 @@ export async function startProxies(targets: Readonly<Record<string, number>>): P
     ports,
     set(name, toxics) {
       if (!(name in ports)) throw new Error(`there is no proxy '${name}'`)
+      if (isGone) throw new Error('the proxies have ended')
       const id = ++last
       const done = new Promise<void>(resolve => waiting.set(id, resolve))
       child.send({ id, name, toxics } satisfies ProxyOrder)
       return done.finally(() => waiting.delete(id))
     },
     async stop() {
+      if (isGone) return
       const gone = new Promise(resolve => child.once('exit', resolve))
       child.kill('SIGKILL')
       await gone

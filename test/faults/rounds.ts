@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInventory } from '../../src/checkout/inventory.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { type CartVerdict, checkCarts } from '../history/carts.ts'
+import type { Operation } from '../history/recorder.ts'
 import { isCleanOrder } from '../history/orders.ts'
 import { checkSessions, type SessionVerdict } from '../history/sessions.ts'
 import { databasesOf } from '../sale/accounts.ts'
@@ -19,7 +20,8 @@ export interface FaultResult {
   readonly row: string
   readonly params: Params
   /** From the fault until clients saw no more of it. */
-  readonly window: { readonly writes: Counts; readonly reads: number; readonly attempts: number }
+  readonly window: Window
+  readonly attempts: number
   readonly failed: number
   /** Clients who gave up after their last try. */
   readonly givenUp: number
@@ -30,7 +32,9 @@ export interface FaultResult {
   readonly problems: readonly string[]
 }
 
-export interface Counts {
+/** Operations that were under way or sent within a fault. */
+export interface Window {
+  readonly reads: number
   readonly sent: number
   readonly acknowledged: number
   readonly refused: number
@@ -95,19 +99,16 @@ async function runRound(
   say: (text: string) => void,
 ): Promise<RoundResult> {
   const folder = mkdtempSync(join(tmpdir(), 'cartload-history-'))
-  mkdirSync(folder, { recursive: true })
   const historyFile = join(folder, `seed-${seed}.ndjson`)
   const sku = await newItem(lab, `F-${seed}`, UNITS)
-  const auditedBefore = await auditsOf(lab)
+  const auditedBefore = await auditedBy(lab)
   const load = await startLoad(lab, { ...ROUND_LOAD, seed, sku, historyFile })
-  const results: FaultResult[] = []
-  let compared = 0
-  let breaches = 0
+  const seen: FaultSeen[] = []
   try {
     for (const fault of faults) {
       await sleep(fault.afterMs)
       const result = await runFault(lab, load, fault)
-      results.push(result)
+      seen.push(result)
       say(
         `  ${fault.row.padEnd(4)} ${JSON.stringify(fault.params)} ${result.failed} failed, ${result.givenUp} given up, failures for ${(result.outageMs / 1000).toFixed(1)} s${Object.entries(
           result.figures,
@@ -124,15 +125,18 @@ async function runRound(
     await load.stop()
   }
   await lab.healthy()
-  await load.readAll()
+  const unread = await load.readAll()
   load.close()
   const carts = checkCarts(load.recorder.operations)
   const sessions = checkSessions(load.recorder.operations)
   const orders = await judge(lab, { sku, units: UNITS, history: load.orders, buyers: load.buyers, brokenSeen: 0 })
-  const audited = await auditsOf(lab)
-  const planted = faults.some(({ row }) => row === 'C6r')
-  compared += Math.max(0, audited.compared - auditedBefore.compared)
-  if (!planted) breaches += Math.max(0, audited.breaches - auditedBefore.breaches)
+  const results = seen.map(({ sinceUs, endUs, ...result }): FaultResult => {
+    return { ...result, window: windowOf(load.recorder.operations, sinceUs, endUs) }
+  })
+  const isOutside = (us: number) => !seen.some(({ sinceUs, endUs }) => us >= sinceUs && us <= endUs)
+  const elsewhere = load.failures.filter(({ atUs }) => isOutside(atUs))
+  const compared = Math.max(0, (await auditedBy(lab)) - auditedBefore)
+  const breaches = auditBreachesOf(lab, [...load.users.map(({ id }) => id), ...load.buyers.map(({ userId }) => userId)])
   const problems = [
     ...results.flatMap(result => result.problems.map(problem => `${result.row}: ${problem}`)),
     ...carts.breaches,
@@ -141,6 +145,10 @@ async function runRound(
     ...(isCleanOrder(orders) && orders.again === 0 && orders.unclear === 0
       ? []
       : [`orders: ${JSON.stringify(orders)}`]),
+    ...(unread > 0 ? [`${unread} carts could not be read at the end`] : []),
+    ...(elsewhere.length > 0
+      ? [`${elsewhere.length} attempts failed beside the faults, such as ${elsewhere[0]?.what}`]
+      : []),
     ...(breaches > 0 ? [`auditors found ${breaches} carts that are not what the database has`] : []),
   ]
   const isClean = problems.length === 0
@@ -157,10 +165,13 @@ async function runRound(
   }
 }
 
-export async function runFault(lab: Lab, load: Load, { row: id, params }: ScheduledFault): Promise<FaultResult> {
+/** What is known of a fault while the load goes on. */
+type FaultSeen = Omit<FaultResult, 'window'> & { readonly sinceUs: number; readonly endUs: number }
+
+export async function runFault(lab: Lab, load: Load, { row: id, params }: ScheduledFault): Promise<FaultSeen> {
   const row = ROWS.find(one => one.id === id) as Row
   const sinceUs = performance.now() * 1000
-  const [attemptsBefore, operationsBefore] = [load.attempts(), load.recorder.operations.length]
+  const attemptsBefore = load.attempts()
   const problems: string[] = []
   let figures: Figures = {}
   try {
@@ -169,39 +180,35 @@ export async function runFault(lab: Lab, load: Load, { row: id, params }: Schedu
     problems.push(String(error))
   }
   const undoneUs = performance.now() * 1000
-  const endUs = await cleanAfter(lab, load, problems)
+  const endUs = await cleanAfter(lab, load, undoneUs, problems)
   await lab.reconnectShards()
   const failures = load.failures.filter(({ atUs }) => atUs >= sinceUs && atUs <= endUs)
   const first = failures[0]?.atUs ?? 0
   const last = failures.at(-1)?.atUs ?? 0
-  const operations = load.recorder.operations.slice(operationsBefore)
-  const writes = operations.filter(({ kind }) => kind === 'write')
-  const count = (result: string) => writes.filter(({ outcome }) => (outcome?.result ?? 'info') === result).length
+  const afterMs = Math.max(0, Math.round((last - undoneUs) / 1000))
   return {
     row: id,
     params,
-    window: {
-      writes: { sent: writes.length, acknowledged: count('ok'), refused: count('fail'), unknown: count('info') },
-      reads: operations.filter(({ kind, outcome }) => kind === 'read' && outcome?.result === 'ok').length,
-      attempts: load.attempts() - attemptsBefore,
-    },
+    sinceUs,
+    endUs,
+    attempts: load.attempts() - attemptsBefore,
     failed: failures.length,
     givenUp: failures.filter(({ isFinal }) => isFinal).length,
     outageMs: Math.round((last - first) / 1000),
-    afterMs: Math.max(0, Math.round((last - undoneUs) / 1000)),
+    afterMs,
     figures,
-    problems: [...problems, ...(row.expect?.(failures, params) ?? [])],
+    problems: [...problems, ...row.expect({ failures, afterMs }, params)],
   }
 }
 
 /** Waits until everything is up and no client has seen a failure for a while. */
-async function cleanAfter(lab: Lab, load: Load, problems: string[]): Promise<number> {
+async function cleanAfter(lab: Lab, load: Load, undoneUs: number, problems: string[]): Promise<number> {
   const deadline = performance.now() + CLEAN_MS_MAX
   await lab.healthy(CLEAN_MS_MAX).catch((error: unknown) => problems.push(String(error)))
   for (;;) {
     const now = performance.now()
     const lastUs = load.failures.at(-1)?.atUs ?? 0
-    if (now - lastUs / 1000 > QUIET_MS) return now * 1000
+    if (now - lastUs / 1000 > QUIET_MS && now - undoneUs / 1000 > QUIET_MS / 2) return now * 1000
     if (now > deadline) {
       problems.push(`clients still see failures ${CLEAN_MS_MAX / 1000} s later: ${load.failures.at(-1)?.what}`)
       return now * 1000
@@ -222,14 +229,30 @@ export async function newItem(lab: Lab, sku: string, units: number): Promise<str
   }
 }
 
-/** Counters of instances that have died since are gone with them: what is told is a lower bound. */
-async function auditsOf(lab: Lab): Promise<{ compared: number; breaches: number }> {
+/** Carts that auditors have compared. Counters of instances that have died since are gone with them: a lower bound. */
+async function auditedBy(lab: Lab): Promise<number> {
   const texts = await Promise.all(lab.instances.map(({ opsUrl }) => fetch(`${opsUrl}/metrics`).then(r => r.text())))
-  const sum = (results: string) => {
-    const lines = texts.flatMap(text => [
-      ...text.matchAll(new RegExp(`cart_audits_total\\{result="(?:${results})"\\} (\\d+)`, 'g')),
-    ])
-    return lines.reduce((all, [, n]) => all + Number(n), 0)
+  return texts.reduce((sum, text) => sum + Number(/cart_audits_total\{result="same"\} (\d+)/.exec(text)?.[1] ?? 0), 0)
+}
+
+/** What auditors have said of these users' carts, in all lives of the instances; row C6r has a user of its own. */
+function auditBreachesOf(lab: Lab, userIds: readonly string[]): number {
+  const own = new Set(userIds)
+  const lines = lab.instances.flatMap(instance => instance.logged(/is not what the database has/))
+  return lines.filter(line => own.has(String((JSON.parse(line) as { userId?: string }).userId))).length
+}
+
+function windowOf(operations: readonly Operation[], sinceUs: number, endUs: number): Window {
+  const within = operations.filter(
+    ({ invokedUs, completedUs = Number.POSITIVE_INFINITY }) => invokedUs <= endUs && completedUs >= sinceUs,
+  )
+  const writes = within.filter(({ kind }) => kind === 'write')
+  const count = (result: string) => writes.filter(({ outcome }) => (outcome?.result ?? 'info') === result).length
+  return {
+    reads: within.filter(({ kind, outcome }) => kind === 'read' && outcome?.result === 'ok').length,
+    sent: writes.length,
+    acknowledged: count('ok'),
+    refused: count('fail'),
+    unknown: count('info'),
   }
-  return { compared: sum('same'), breaches: sum('behind|ahead|differs') }
 }

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PROJECT } from '../support/servers.ts'
@@ -9,7 +8,7 @@ import { startLab } from './lab.ts'
 import { type Caught, PLANTED, runPlanted } from './planted.ts'
 import { type Run, reportOf, totalsOf } from './report.ts'
 import { type RoundResult, runRounds } from './rounds.ts'
-import { canSlowFlushes, ROWS } from './rows.ts'
+import { canTrace, ROWS } from './rows.ts'
 import { type Schedule, scheduleOf } from './schedule.ts'
 
 const PARTS = ['rounds', 'failover', 'journeys', 'planted'] as const
@@ -29,7 +28,8 @@ nothing was lost, doubled or stale, every row was as expected, and every planted
   --parts …      only these parts
   --plants …     only these of what is planted: ${PLANTED.join(' ')}
   --schedule     prints the schedule and does nothing
-  --report FILE  where to write the report (default docs/reliability.md for a whole run, else nowhere)`
+  --report FILE  where to write the report (default docs/reliability.md for a whole run, else nowhere)
+  --figures FILE where to write all figures, as JSON (default nowhere)`
 
 const { values } = parseArgs({
   options: {
@@ -41,6 +41,7 @@ const { values } = parseArgs({
     parts: { type: 'string', default: PARTS.join(',') },
     plants: { type: 'string', default: '' },
     report: { type: 'string' },
+    figures: { type: 'string' },
     schedule: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -49,16 +50,23 @@ const { values } = parseArgs({
 const began = performance.now()
 const say = (text: string) => console.log(`[${((performance.now() - began) / 1000).toFixed(1).padStart(7)}] ${text}`)
 
+/** PM2 outlives us unless it is stopped; everything else ends with this process. */
+let stopLab: (() => Promise<void>) | undefined
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void Promise.resolve(stopLab?.()).finally(() => process.exit(130)))
+
 /** What the machine lacks for some rows, in words. */
 function notShown(): string[] {
   const always = [
     'power loss of a database (D2): a killed process leaves what it wrote in the page cache; dropping that needs a virtual machine or LazyFS. The control of the asynchronous flush shows what an unflushed log loses',
-    'a database whose disk is full or fails (D10 but for slow flushes), promotion of a replica (D6, D7): not built',
+    'a database whose disk is full or fails (the rest of D10), promotion of a replica of a database (D6, D7), moving slots under load (E2): not built',
     'loss and reordering of single packets: no netem here; the proxies have latency, jitter, slices, resets, half-closes and silence instead',
     'memory and CPU squeezes by cgroups (A9, A10)',
     'threads that throw or hang (the rest of A8): test/integration/pool.test.ts; orders at each step (the rest of A2): test/sale/failpoints.ts',
   ]
-  return canSlowFlushes() ? always : [...always, 'slow flushes (D10): strace is missing, or may not trace here']
+  return canTrace()
+    ? always
+    : [...always, 'slow flushes and a full disk (D10, C10): strace is missing, or may not trace here']
 }
 
 async function main(): Promise<number> {
@@ -87,9 +95,7 @@ async function main(): Promise<number> {
   const run = await results({ parts, plants, seed, schedule, readsMin, perRound })
   const isWhole = PARTS.every(part => parts.includes(part)) && wanted.length + plants.length === 0
   const report = values.report ?? (isWhole ? join(PROJECT, 'docs', 'reliability.md') : undefined)
-  const figures = join(mkdtempSync(join(tmpdir(), 'cartload-faults-')), 'run.json')
-  writeFileSync(figures, JSON.stringify(run))
-  say(`all figures: ${figures}`)
+  if (values.figures !== undefined) writeFileSync(values.figures, JSON.stringify(run))
   if (report !== undefined) {
     writeFileSync(report, reportOf(run))
     say(`written: ${report}`)
@@ -131,16 +137,13 @@ async function results(options: {
   if (parts.includes('rounds') || parts.includes('planted')) {
     say('starting the lab')
     const lab = await startLab()
-    const stop = () => void lab.stop().then(() => process.exit(130))
-    process.once('SIGINT', stop)
-    process.once('SIGTERM', stop)
+    stopLab = () => lab.stop()
     try {
       if (parts.includes('rounds')) rounds = await runRounds(lab, { schedule, seed, readsMin }, say)
       if (parts.includes('planted')) caught = await runPlanted(lab, { seed, only: plants }, say)
     } finally {
+      stopLab = undefined
       await lab.stop()
-      process.off('SIGINT', stop)
-      process.off('SIGTERM', stop)
     }
   }
   if (parts.includes('failover')) {

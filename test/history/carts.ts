@@ -22,6 +22,8 @@ export interface CartVerdict {
   readonly duplicated: number
   /** Operations that were told less than what had been told before they began. */
   readonly stale: number
+  /** Versions that show what the one before did: prices moved, or a cart that could not be priced was. */
+  readonly repriced: number
   /** Versions that no write explains, or that were told before they were written. */
   readonly unexplained: number
   /** The first few of them all, in words. */
@@ -42,11 +44,12 @@ export function checkCarts(operations: readonly Operation[]): CartVerdict {
     if (own) own.push(operation)
     else byUser.set(operation.user, [operation])
   }
-  const sum = { lost: 0, duplicated: 0, stale: 0, unexplained: 0 }
+  const sum = { lost: 0, duplicated: 0, stale: 0, unexplained: 0, repriced: 0 }
   const breaches: string[] = []
   for (const [user, own] of byUser) {
     for (const { kind, text } of breachesOf(own)) {
       sum[kind]++
+      if (kind === 'repriced') continue
       if (breaches.length < BREACHES_KEPT) breaches.push(`cart of ${user}: ${kind}: ${text}`)
     }
   }
@@ -65,7 +68,7 @@ export function checkCarts(operations: readonly Operation[]): CartVerdict {
 }
 
 interface Breach {
-  readonly kind: 'lost' | 'duplicated' | 'stale' | 'unexplained'
+  readonly kind: 'lost' | 'duplicated' | 'stale' | 'unexplained' | 'repriced'
   readonly text: string
 }
 
@@ -150,6 +153,7 @@ function* foldBreaches(operations: readonly Told[], told: readonly Told[]): Iter
     const next = branches.flatMap(branch => [...follow(branch, claimed, unknown, limitUs)])
     const fits = next.filter(({ contents }) => seen.length === 0 || seen.includes(contents))
     if (fits.length > 0) {
+      if (fits.every(fit => branches.includes(fit))) yield { kind: 'repriced', text: '' }
       branches = distinct(fits)
       if (branches.length > BRANCHES_MAX) {
         yield { kind: 'unexplained', text: `too many writes are unknown to tell how version ${version} came about` }

@@ -42,7 +42,7 @@ export interface OrderVerdict {
   readonly lost: number
   /** Orders of a key beyond the first, and different answers to one key. */
   readonly duplicated: number
-  /** Refused, and there all the same; or there at another price than was told. */
+  /** Refused, or never asked for, and there all the same; or there at another price than was told. */
   readonly contradicted: number
   /** Counters that do not add up. */
   readonly broken: number
@@ -73,6 +73,7 @@ export function checkOrders(what: {
   // The last word of a key counts: after a refusal no order of it may be there.
   const last = new Map(tries.map(one => [keyOf(one), one]))
   const refused = orders.filter(order => last.get(keyOf(order))?.result === 'fail')
+  const unasked = orders.filter(order => !last.has(keyOf(order)))
   const own = counters.find(counter => counter.item === item)
   const broken = counters.filter(one => one.units !== one.free + one.held + one.sold).length
   return {
@@ -81,8 +82,8 @@ export function checkOrders(what: {
     undersold: demand >= units ? Math.max(0, units - sold) : 0,
     lost: new Set(acknowledged.map(one => one.orderId).filter(id => !byId.has(id ?? ''))).size,
     duplicated: orders.length - new Set(orders.map(keyOf)).size + differing,
-    contradicted: refused.length + wrongTotal.length,
-    broken: broken + (own && own.sold !== sold ? 1 : 0),
+    contradicted: refused.length + wrongTotal.length + unasked.length,
+    broken: broken + (own?.sold === sold ? 0 : 1),
   }
 }
 

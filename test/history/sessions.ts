@@ -4,7 +4,7 @@ import type { Operation } from './recorder.ts'
 export interface SessionVerdict {
   readonly requests: number
   readonly logouts: number
-  /** Accepted although the end of the session had been acknowledged before. */
+  /** Accepted although the end of the session had been acknowledged, or it had been refused, before. */
   readonly resurrected: number
   /** Refused although nobody had begun to end it. */
   readonly lost: number
@@ -23,6 +23,11 @@ export function checkSessions(operations: readonly Operation[]): SessionVerdict 
     earlier(endedUs, operation.session, operation.completedUs)
     logouts++
   }
+  // Who is refused knows that it is over: from then on it must be, whoever ended it.
+  for (const operation of operations) {
+    if (operation.kind !== 'request' || operation.outcome?.isAccepted !== false) continue
+    if (operation.completedUs !== undefined) earlier(endedUs, operation.session, operation.completedUs)
+  }
   let requests = 0
   let lost = 0
   const breaches: string[] = []
@@ -32,7 +37,7 @@ export function checkSessions(operations: readonly Operation[]): SessionVerdict 
     const { session, invokedUs, completedUs = invokedUs } = operation
     const { isAccepted } = operation.outcome
     if (isAccepted && invokedUs > (endedUs.get(session) ?? Number.POSITIVE_INFINITY))
-      breaches.push(`session ${session} was accepted (${operation.id}) after its end was acknowledged`)
+      breaches.push(`session ${session} was accepted (${operation.id}) after its end was told`)
     if (!isAccepted && completedUs < (endingUs.get(session) ?? Number.POSITIVE_INFINITY)) lost++
   }
   return { requests, logouts, resurrected: breaches.length, lost, breaches: breaches.slice(0, 10) }

@@ -1,4 +1,4 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -8,14 +8,13 @@ import { type Proxy, startProxy, type Toxics } from '../faults/proxy.ts'
 describe('the proxy', () => {
   let echo: Server
   let proxy: Proxy
-  const served = new Set<Socket>()
+  let ended = 0
 
   before(async () => {
     echo = createServer(socket => {
-      served.add(socket)
       socket.on('data', chunk => socket.write(chunk))
       socket.on('error', () => undefined)
-      socket.on('close', () => served.delete(socket))
+      socket.on('end', () => ended++)
     })
     await new Promise<void>(resolve => echo.listen(0, '127.0.0.1', resolve))
     proxy = await startProxy((echo.address() as AddressInfo).port)
@@ -94,8 +93,10 @@ describe('the proxy', () => {
   }
 
   it('closes one side and leaves the other open', async () => {
+    const before = ended
     const { text, isLost, socket } = await exchange('half', { halfCloseChance: 1 }, 150)
     expect([text, isLost], 'the client waits').to.deep.equal(['', false])
+    expect(ended, 'the server has heard the end').to.equal(before + 1)
     socket.destroy()
   })
 })

@@ -6,6 +6,7 @@ export interface Reply {
   readonly status: number
   // oxlint-disable-next-line typescript/no-explicit-any -- JSON as the checks read it
   readonly body: any
+  readonly retryAfter?: string | undefined
 }
 
 export interface Http {
@@ -38,7 +39,11 @@ export function createHttp(socketsMax: number): Http {
           response.on('data', (chunk: Buffer) => chunks.push(chunk))
           response.on('error', () => resolve({ status: 0, body: undefined }))
           response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, body: parsed(Buffer.concat(chunks).toString()) }),
+            resolve({
+              status: response.statusCode ?? 0,
+              body: parsed(Buffer.concat(chunks).toString()),
+              retryAfter: response.headers['retry-after'],
+            }),
           )
         })
         sent.on('timeout', () => sent.destroy(new Error('no answer')))

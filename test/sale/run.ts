@@ -106,7 +106,7 @@ async function main(): Promise<number> {
 /** Two instances that keep stock by read, check, write. */
 async function naiveShop(): Promise<Shop> {
   const shop = await bareShop()
-  await Promise.all([shop.start({ PLANT: 'naive-stock' }), shop.start({ NAIVE: '1' })])
+  await Promise.all([shop.start({ PLANT: 'naive-stock' }), shop.start({ PLANT: 'naive-stock' })])
   return shop
 }
 

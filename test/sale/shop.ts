@@ -4,7 +4,7 @@ import { loadConfig, type ServerAddresses } from '../../src/config/config.ts'
 import { isListening } from '../../src/stack/servers.ts'
 import { eventually } from '../support/client.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
-import { freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
+import { endWithUs, freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
 
 /** A running shop to be bought from, and what of it may be killed. */
 export interface Shop {
@@ -52,7 +52,7 @@ export interface BareShop extends Shop {
   start(environment?: Record<string, string>): Promise<Instance>
 }
 
-/** Real servers, and instances of this folder's own entry that can be told to die at a step, to be naive, or to have a wrong clock. */
+/** Real servers, and instances (test/faults/instance.ts) that can be told to die at a step, to be naive, or to have a wrong clock. */
 export async function bareShop(): Promise<BareShop> {
   const servers = await startServers()
   const { addresses } = servers
@@ -61,22 +61,24 @@ export async function bareShop(): Promise<BareShop> {
 
   async function start(environment: Record<string, string> = {}): Promise<Instance> {
     const [port, opsPort] = (await freePorts(2)) as [number, number]
-    const child = spawn(process.execPath, [join(PROJECT, 'test/faults/instance.ts')], {
-      env: {
-        ...process.env,
-        NODE_ENV: 'test',
-        CARTLOAD_SHARDS: addresses.shards.join(','),
-        CARTLOAD_GLOBAL: addresses.global,
-        CARTLOAD_SESSIONS_REDIS: addresses.sessionsRedis,
-        CARTLOAD_CACHE_REDIS: addresses.cacheRedis,
-        CARTLOAD_INSTANCE_PORT: String(port),
-        CARTLOAD_OPS_PORT: String(opsPort),
-        NODE_APP_INSTANCE: '0',
-        CARTLOAD_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
-        ...environment,
-      },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
+    const child = endWithUs(
+      spawn(process.execPath, [join(PROJECT, 'test/faults/instance.ts')], {
+        env: {
+          ...process.env,
+          NODE_ENV: 'test',
+          CARTLOAD_SHARDS: addresses.shards.join(','),
+          CARTLOAD_GLOBAL: addresses.global,
+          CARTLOAD_SESSIONS_REDIS: addresses.sessionsRedis,
+          CARTLOAD_CACHE_REDIS: addresses.cacheRedis,
+          CARTLOAD_INSTANCE_PORT: String(port),
+          CARTLOAD_OPS_PORT: String(opsPort),
+          NODE_APP_INSTANCE: '0',
+          CARTLOAD_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
+          ...environment,
+        },
+        stdio: ['ignore', 'inherit', 'inherit'],
+      }),
+    )
     const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
     const instance = { url: `http://127.0.0.1:${port}`, opsUrl: `http://127.0.0.1:${opsPort}`, child, gone }
     instances.push(instance)

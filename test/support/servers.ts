@@ -164,6 +164,18 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
+/** Whoever is still running when this process ends, however it ends by itself, ends with it. */
+const children = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
+export function endWithUs(child: ChildProcess): ChildProcess {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+  return child
+}
+
 export function createBackend(spec: ServerSpec, logFile: string): Backend {
   let child: ChildProcess | undefined
   const backend: Backend = {
@@ -182,7 +194,9 @@ export function createBackend(spec: ServerSpec, logFile: string): Backend {
     async start() {
       if (child) return
       const log = openSync(logFile, 'a')
-      child = spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] })
+      child = endWithUs(
+        spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] }),
+      )
       await waitForPort(spec.port, 30_000)
     },
   }

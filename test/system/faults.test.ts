@@ -21,7 +21,7 @@ describe('the shop under faults', function () {
 
   it('loses, doubles and shows nothing old; and a mistake planted in it is seen', async () => {
     const rows = ['--rows', 'A1,A2,C1,C4,D1', '--rounds', '1', '--per-round', '5', '--reads', '5000', '--seed', '11']
-    const planted = ['--plants', 'none,delete-after-commit']
+    const planted = ['--plants', 'sound-slow-cache,delete-after-commit']
     const { code, output } = await faults('--parts', 'rounds,planted', ...rows, ...planted)
     expect(output).to.match(
       /reads=\d{4,} lost=0 duplicated=0 stale=0 unexplained=0 oversold=0 undersold=0 resurrected=0/,

@@ -74,8 +74,10 @@ describe('the checker of cart histories', () => {
     expect(faultsOf([...history.slice(0, 3), read(200, 201, 3, 'A:1,B:2,C:1')]).unexplained).to.equal(1)
   })
 
-  it('lets prices move the version of a cart', () => {
-    expect(faultsOf([write(1, 2, add('A'), 1, 'A:1'), read(3, 4, 2, 'A:1')])).to.deep.equal(CLEAN)
+  it('lets prices move the version of a cart, and counts it', () => {
+    const history = [write(1, 2, add('A'), 1, 'A:1'), read(3, 4, 2, 'A:1')]
+    expect(faultsOf(history)).to.deep.equal(CLEAN)
+    expect(checkCarts(history).repriced).to.equal(1)
   })
 
   it('sees a stale read, also of somebody who is told less than another was', () => {
@@ -153,6 +155,10 @@ describe('the checker of sessions', () => {
     expect(checkSessions([use(0, 1, false), logout(2, 3, 'ok')]).lost).to.equal(1)
   })
 
+  it('sees a session that was refused and comes back, whoever ended it', () => {
+    expect(checkSessions([logout(2, 3, 'info'), use(4, 5, false), use(6, 7, true)]).resurrected).to.equal(1)
+  })
+
   it('takes an unknown end for neither', () => {
     const ends = [logout(2, 3, 'info')]
     expect(checkSessions([...ends, use(4, 5, true)])).to.include({ resurrected: 0, lost: 0 })
@@ -202,6 +208,7 @@ describe('the checker of orders and stock', () => {
     duplicated: verdictOf([ok(1)], [order(1), order(3, { userId: 'u1', key: 'k1' })], 2),
     'duplicated ': verdictOf([ok(1), ok(1, { orderId: 'o2' }), ok(2)], [order(1), order(2)], 2),
     contradicted: verdictOf([ok(1, { total: 90 }), ok(2)], [order(1), order(2)], 2),
+    'contradicted  ': verdictOf([ok(1)], [order(1), order(9)], 2),
     'contradicted ': verdictOf([ok(1), { ...ok(2), result: 'fail' }], [order(1), order(2)], 2),
     broken: checkOrders({
       item: 's:A',
