@@ -63,12 +63,24 @@ const losslessCache = async (lab: Lab) => {
 const CASES: readonly Case[] = [
   { name: 'sound-slow-cache', load: {}, trouble: slowCache, undo: soundCache, seconds: 8 },
   { name: 'sound-lossy-cache', load: BUYING, trouble: lossyCache, undo: losslessCache, seconds: 1 },
-  { name: 'sound-slow-shards', load: BUYING, trouble: slowShards, undo: soundShards, seconds: 1 },
+  {
+    name: 'sound-slow-shards',
+    load: { ...BUYING, buyersMsMax: 90_000 },
+    trouble: slowShards,
+    undo: soundShards,
+    seconds: 1,
+  },
   { name: 'delete-after-commit', load: {}, trouble: slowCache, undo: soundCache, seconds: 5 },
   { name: 'read-modify-write', load: {}, trouble: nothing, undo: nothing, seconds: 5 },
   { name: 'publish-without-token', load: {}, trouble: slowCache, undo: soundCache, seconds: 8 },
   { name: 'decrement-resent', load: BUYING, trouble: lossyCache, undo: losslessCache, seconds: 1 },
-  { name: 'expiry-without-compare', load: BUYING, trouble: slowShards, undo: soundShards, seconds: 1 },
+  {
+    name: 'expiry-without-compare',
+    load: { ...BUYING, buyersMsMax: 90_000 },
+    trouble: slowShards,
+    undo: soundShards,
+    seconds: 1,
+  },
   { name: 'cache-aside', load: {}, trouble: slowCache, undo: soundCache, seconds: 5 },
   { name: 'naive-stock', load: BUYING, trouble: nothing, undo: nothing, seconds: 1 },
 ]
@@ -143,7 +155,7 @@ export const PLANTED: readonly string[] = [...CASES.map(({ name }) => name), ...
 
 async function breachesUnder(lab: Lab, one: Case, seed: number): Promise<string> {
   const sku = await newItem(lab, `X-${one.name.slice(0, 12)}-${seed}`, UNITS)
-  const load = await startLoad(lab, { ...CROWDED, ...one.load, seed, sku, buyersMs: 1_000, buyersMsMax: 20_000 })
+  const load = await startLoad(lab, { ...CROWDED, seed, sku, buyersMs: 1_000, buyersMsMax: 25_000, ...one.load })
   try {
     await one.trouble(lab)
     await sleep(one.seconds * 1_000)
