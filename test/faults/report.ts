@@ -5,7 +5,7 @@ import type { FailoverResult } from './failover.ts'
 import { type CellResult, JOURNEYS, MISSING } from './journeys.ts'
 import type { Caught } from './planted.ts'
 import { type RoundResult } from './rounds.ts'
-import { ROWS } from './rows.ts'
+import { ROWS, STEPS } from './rows.ts'
 
 /** docs/reliability.md, written from the figures of a run. */
 export interface Run {
@@ -57,7 +57,7 @@ What happens to carts, sessions, orders and stock when parts of the shop die, ha
 written by the run itself:
 
 \`\`\`
-npm run faults -- --seed ${seed} --rounds ${rounds.length}${perRound === 12 ? '' : ` --per-round ${perRound}`}
+npm run faults -- --seed ${seed} --rounds ${rounds.length - 1}${perRound === 12 ? '' : ` --per-round ${perRound}`}
 \`\`\`
 
 ${run.startedAt}, ${run.minutes} minutes on ${machine()}; ${versions()}. The machine carried the load as well, so times to recover are those
@@ -67,7 +67,7 @@ of a crowded machine. The same seed gives the same schedule (\`--schedule\` prin
 
 | | |
 |---|---|
-| rounds, faults | ${rounds.length}, ${rounds.reduce((n, round) => n + round.faults.length, 0)} (${perRound} in each round, load going on) |
+| rounds, faults | ${rounds.length}, ${rounds.reduce((n, round) => n + round.faults.length, 0)} (${perRound} in each round, load going on; in the last one an instance dies or is stopped at every step) |
 | cart reads checked | ${count(all.reads)} |
 | stale reads | **${all.stale}** (at most ${ninetyFive} of all reads, at 95 % confidence) |
 | cart writes sent, acknowledged, refused, unknown | ${count(all.writes)}, ${count(all.acknowledged)}, ${count(all.refused)}, ${count(all.unknown)} |
@@ -110,10 +110,11 @@ ${run.failovers.map(failoverRow).join('\n')}
 
 ### By step
 
-Row A2 by the step at which the instance died (the names are those of the model), and the orders in \`node test/sale/failpoints.ts\`.
+Rows A2 and A5 by the step at which the instance died or was stopped (the names are those of the model); every step once in the last round, others
+by chance. The steps of an order: \`node test/sale/failpoints.ts\`.
 
-| step | runs | failed attempts | gave up |
-|---|---|---|---|
+| step | died | failed attempts | gave up | stopped | failed attempts | gave up |
+|---|---|---|---|---|---|---|
 ${byStep(rounds)}
 
 ### Not shown here
@@ -141,7 +142,7 @@ ${run.caught
   .map(caughtRow)
   .join('\n')}
 
-Controls: settings and designs that are known to lose, and the sound build under the very load of the planted ones.
+Controls: the sound build under the load and the trouble of the planted ones, and settings and designs that are known to lose.
 
 | control | what | as it must be | found |
 |---|---|---|---|
@@ -189,14 +190,15 @@ function figuresOf(all: readonly Readonly<Record<string, number>>[]): string {
 }
 
 function byStep(rounds: readonly RoundResult[]): string {
-  const runs = rounds.flatMap(({ faults }) => faults.filter(({ row }) => row === 'A2'))
-  const steps = Object.entries(Object.groupBy(runs, ({ params }) => String(params['step'])))
-  return steps
-    .map(([step, own = []]) => {
+  const runs = rounds.flatMap(({ faults }) => faults)
+  return STEPS.map(step => {
+    const cells = ['A2', 'A5'].map(row => {
+      const own = runs.filter(one => one.row === row && one.params['step'] === step)
       const sum = (name: 'failed' | 'givenUp') => own.reduce((all, one) => all + one[name], 0)
-      return `| ${step} | ${own.length} | ${sum('failed')} | ${sum('givenUp')} |`
+      return own.length === 0 ? '– | – | –' : `${own.length} | ${sum('failed')} | ${sum('givenUp')}`
     })
-    .join('\n')
+    return `| ${step} | ${cells.join(' | ')} |`
+  }).join('\n')
 }
 
 function failoverRow({ row, sessions, recoveryMs, refusedAfterMs }: FailoverResult): string {

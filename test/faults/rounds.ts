@@ -11,7 +11,7 @@ import { checkSessions, type SessionVerdict } from '../history/sessions.ts'
 import { databasesOf } from '../sale/accounts.ts'
 import { judge, type Verdict as OrderVerdict } from '../sale/checks.ts'
 import type { Lab } from './lab.ts'
-import { type Load, type LoadOptions, startLoad } from './load.ts'
+import { type Failure, type Load, type LoadOptions, startLoad } from './load.ts'
 import { type Figures, type Params, type Row, ROWS } from './rows.ts'
 import type { Schedule, ScheduledFault } from './schedule.ts'
 
@@ -197,8 +197,16 @@ export async function runFault(lab: Lab, load: Load, { row: id, params }: Schedu
     outageMs: Math.round((last - first) / 1000),
     afterMs,
     figures,
-    problems: [...problems, ...row.expect({ failures, afterMs }, params)],
+    problems: [...problems, ...strange(failures), ...row.expect({ failures, afterMs }, params)],
   }
+}
+
+/** Whoever is refused for what the shop lacks is told 503, or loses the connection; anything else is a mistake. */
+function strange(failures: readonly Failure[]): string[] {
+  const others = failures.filter(({ what }) => !/: (503 \w+|no answer)$/.test(what))
+  return others.length === 0
+    ? []
+    : [`${others.length} failures were told something else than 503, such as ${others[0]?.what}`]
 }
 
 /** Waits until everything is up and no client has seen a failure for a while. */

@@ -36,7 +36,8 @@ export type Figures = Readonly<Record<string, number>>
 type Random = (below: number) => number
 const oneOf = <T>(list: readonly T[], random: Random): T => list[random(list.length)] as T
 const instance = (random: Random) => random(INSTANCES.length)
-const STEPS = [...CART_WRITE_STEPS, ...CART_READ_STEPS]
+/** Of a cart's write and read. */
+export const STEPS = [...CART_WRITE_STEPS, ...CART_READ_STEPS]
 
 const noneOf = (failures: readonly Failure[]): string[] =>
   failures.length === 0 ? [] : [`${failures.length} attempts failed, such as ${failures[0]?.what}`]

@@ -9,9 +9,9 @@ import { type Caught, PLANTED, runPlanted } from './planted.ts'
 import { type Run, reportOf, totalsOf } from './report.ts'
 import { type RoundResult, runRounds } from './rounds.ts'
 import { canTrace, ROWS } from './rows.ts'
-import { type Schedule, scheduleOf } from './schedule.ts'
+import { everyStep, type Schedule, scheduleOf } from './schedule.ts'
 
-const PARTS = ['rounds', 'failover', 'journeys', 'planted'] as const
+const PARTS = ['rounds', 'steps', 'failover', 'journeys', 'planted'] as const
 type Part = (typeof PARTS)[number]
 
 const HELP = `npm run faults -- [--seed N] [--rounds N] [--per-round N] [--rows A1,C4,…] [--parts ${PARTS.join(',')}] [--schedule]
@@ -130,16 +130,20 @@ async function results(options: {
 }): Promise<Run> {
   const { parts, plants, seed, schedule, readsMin, perRound } = options
   const startedAt = new Date().toISOString().slice(0, 10)
-  let rounds: RoundResult[] = []
+  const rounds: RoundResult[] = []
   let caught: Caught[] = []
   const failovers: FailoverResult[] = []
   const cells: CellResult[] = []
-  if (parts.includes('rounds') || parts.includes('planted')) {
+  if (['rounds', 'steps', 'planted'].some(part => parts.includes(part as Part))) {
     say('starting the lab')
     const lab = await startLab()
     stopLab = () => lab.stop()
     try {
-      if (parts.includes('rounds')) rounds = await runRounds(lab, { schedule, seed, readsMin }, say)
+      if (parts.includes('rounds')) rounds.push(...(await runRounds(lab, { schedule, seed, readsMin }, say)))
+      if (parts.includes('steps')) {
+        say('every step of a write and of a read')
+        rounds.push(...(await runRounds(lab, { schedule: [everyStep()], seed: seed + 1_000_000, readsMin: 0 }, say)))
+      }
       if (parts.includes('planted')) caught = await runPlanted(lab, { seed, only: plants }, say)
     } finally {
       stopLab = undefined

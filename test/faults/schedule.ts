@@ -1,5 +1,6 @@
 import { chance } from '../support/history.ts'
-import type { Params, Row } from './rows.ts'
+import { CART_WRITE_STEPS } from '../../src/cart/steps.ts'
+import { type Params, type Row, STEPS } from './rows.ts'
 
 /** What happens when, all of it from the seed: the same seed gives the same schedule. */
 export interface ScheduledFault {
@@ -24,6 +25,18 @@ export function scheduleOf(rows: readonly Row[], seed: number, rounds: number, p
     }
     return dealt.map(row => ({ row: row.id, params: row.draw(random), afterMs: 200 + random(800) }))
   })
+}
+
+/** An instance dies at each step of a cart's write and read in turn, and is stopped at each step of a write. */
+export function everyStep(): readonly ScheduledFault[] {
+  // nginx trusts an instance that has come back after two seconds: until then the other one must not die.
+  const died = STEPS.map((step, n) => ({ row: 'A2', params: { instance: n % 2, step }, afterMs: 2_500 }))
+  const stopped = CART_WRITE_STEPS.map((step, n) => ({
+    row: 'A5',
+    params: { instance: n % 2, step, ms: 2_500 },
+    afterMs: 300,
+  }))
+  return [...died, ...stopped]
 }
 
 function shuffled<T>(list: readonly T[], random: (below: number) => number): T[] {

@@ -294,6 +294,25 @@ describe('the cluster', function () {
       await cluster.healthy()
     })
 
+    it('and says 503, also to a POST with a key, while no instance is there', async () => {
+      const member = await newMember(cluster.url)
+      const pm2 = createPm2(join(cluster.dataDir, 'pm2'), 'SIGINT')
+      await pm2.run('stop', 'cartload', '--silent')
+      try {
+        for (const answer of [
+          await member.get('/v1/cart'),
+          await member.post('/v1/cart/lines', unit(0), { 'Idempotency-Key': 'nobody-there' }),
+        ]) {
+          expect(answer.status).to.equal(503)
+          expect(answer.headers.get('retry-after')).to.equal('1')
+          expect(answer.body).to.include({ status: 503, code: 'unavailable' })
+        }
+      } finally {
+        await pm2.run('restart', 'cartload', '--silent')
+      }
+      await cluster.healthy()
+    })
+
     it('and comes back with all of them after everything was killed', async () => {
       const load = await startLoad(cluster.url, { retry: false })
       await sleep(1000)
