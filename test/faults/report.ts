@@ -57,7 +57,7 @@ What happens to carts, sessions, orders and stock when parts of the shop die, ha
 written by the run itself:
 
 \`\`\`
-npm run faults -- --seed ${seed} --rounds ${rounds.length - 1}${perRound === 12 ? '' : ` --per-round ${perRound}`}
+npm run faults -- --seed ${seed} --rounds ${rounds.length - 1}${perRound === 9 ? '' : ` --per-round ${perRound}`}
 \`\`\`
 
 ${run.startedAt}, ${run.minutes} minutes on ${machine()}; ${versions()}. The machine carried the load as well, so times to recover are those

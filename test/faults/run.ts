@@ -17,12 +17,12 @@ type Part = (typeof PARTS)[number]
 const HELP = `npm run faults -- [--seed N] [--rounds N] [--per-round N] [--rows A1,C4,…] [--parts ${PARTS.join(',')}] [--schedule]
 
 Hurts a shop of its own (nginx, two instances under PM2, two databases, two Redis; all on loopback, in a folder of its own) under load, and
-checks what everybody was told. A whole run writes docs/reliability.md; it takes about 40 minutes with 20 rounds. The exit status is 0 when
+checks what everybody was told. A whole run writes docs/reliability.md; it takes about 35 minutes with 20 rounds. The exit status is 0 when
 nothing was lost, doubled or stale, every row was as expected, and every planted mistake was caught.
 
   --seed N       decides about faults, their order, their times (default 1); the same seed gives the same schedule
   --rounds N     (default 20)
-  --per-round N  faults in each round (default 12)
+  --per-round N  faults in each round (default 9)
   --reads N      cart reads that a round has at least (default 50000)
   --rows …       only these rows of the matrix: ${ROWS.map(row => row.id).join(' ')}
   --parts …      only these parts
@@ -35,7 +35,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '20' },
-    'per-round': { type: 'string', default: '12' },
+    'per-round': { type: 'string', default: '9' },
     reads: { type: 'string', default: '50000' },
     rows: { type: 'string', default: '' },
     parts: { type: 'string', default: PARTS.join(',') },
