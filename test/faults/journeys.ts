@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../../src/lib/errors.ts'
+import { stockItemOf } from '../../src/model/order.ts'
+import type { Product } from '../../src/model/product.ts'
 import { slotOf } from '../../src/sharding/slots.ts'
+import { catalogRows } from '../../src/store/catalog.ts'
 import { registrationsOf } from '../sale/accounts.ts'
 import { createHttp, type Reply } from '../sale/http.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { eventually, PASSWORD } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
-import { newProduct, type Stocked } from '../support/stock.ts'
 import { type Proxy, startProxy, type Toxics } from './proxy.ts'
 
 /**
@@ -258,9 +260,15 @@ function judge(
   return { missing: name, mode, journey, statuses: all.map(({ status }) => status), firstMs, laterMs, problem }
 }
 
-async function productOnShard1(app: TestApp): Promise<Stocked> {
+/** Last in every list, so that tests of the catalogue beside it do not meet it. */
+async function productOnShard1(app: TestApp): Promise<{ sku: string }> {
   for (;;) {
-    const product = await newProduct(app, { free: 10_000 })
-    if (slotOf(product.item) >= 512) return product
+    const sku = `Z-${randomUUID().slice(0, 12)}`
+    const item = stockItemOf({ sku })
+    if (slotOf(item) < 512) continue
+    await app.inventory.set(item, { free: 10_000 })
+    const product: Product = { sku, name: 'Zero', price: 1_000, category: 'zeta', stock: 'reserve' }
+    await app.catalog.atLeast(await catalogRows.put(app.global, [product]))
+    return { sku }
   }
 }

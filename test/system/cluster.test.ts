@@ -311,6 +311,7 @@ describe('the cluster', function () {
         await pm2.run('restart', 'cartload', '--silent')
       }
       await cluster.healthy()
+      await eventually('nginx believes it', async () => (await member.get('/v1/cart')).status === 200)
     })
 
     it('and comes back with all of them after everything was killed', async () => {
