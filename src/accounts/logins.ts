@@ -118,10 +118,8 @@ export function createLogins(deps: LoginsDeps) {
       return { session, expiresAtMs: sessions.expiresAtMs(session), merged }
     },
 
-    logOut: (session: Session) => sessions.end(session.token),
-
-    /** Makes sure that a session that is gone stays gone. @throws AppError `unavailable` */
-    confirmEnd: (token: SessionToken) => sessions.end(token),
+    /** Ends a session; one that is gone already stays gone then. @throws AppError `unavailable` */
+    logOut: (token: SessionToken) => sessions.end(token),
 
     async logOutEverywhere(session: Session): Promise<void> {
       await router.write(session.userId, tx => userRows.endSessions(tx, session.userId))

@@ -71,7 +71,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       answer: { status: 204, description: 'Logged out' },
       problems: [401, 503],
       async handle(_, call) {
-        await logins.logOut(await sessionToEnd(call, logins))
+        await logins.logOut((await sessionToEnd(call, logins)).token)
         return ended
       },
     }),
@@ -131,7 +131,7 @@ async function sessionToEnd(call: Call, logins: Logins): Promise<Session> {
   try {
     return await call.requireSession()
   } catch (error) {
-    if (call.token && isAppError(error, 'session_ended')) await logins.confirmEnd(call.token)
+    if (call.token && isAppError(error, 'session_ended')) await logins.logOut(call.token)
     throw error
   }
 }

@@ -3,6 +3,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { findOrInstall, type Program } from '../../src/stack/programs.ts'
 import type { StackSecrets } from '../../src/stack/secrets.ts'
 import { redisAdminUrl, redisServer } from '../../src/stack/servers.ts'
@@ -13,6 +14,7 @@ import { createHttp, type Http } from '../sale/http.ts'
 import { type BareShop, bareShop, type Instance } from '../sale/shop.ts'
 import { eventually } from '../support/client.ts'
 import { type Backend, createBackend, freePorts, PROJECT } from '../support/servers.ts'
+import { useOutcome } from './load.ts'
 import { type Proxies, startProxies } from './proxies.ts'
 
 /**
@@ -72,15 +74,15 @@ async function masterKilled(shop: BareShop, trio: Trio, isControl: boolean): Pro
   const other = await shop.start(environmentOf(trio.sentinelUrl, isControl))
   const visit = await startVisits(shop, trio, [near, other])
   try {
-    await trio.proxies.set('master', { latencyMs: REPLICATION_MS })
+    await trio.proxies.set(['master'], { latencyMs: REPLICATION_MS })
     await sleep(3_000)
     const since = performance.now()
-    await trio.proxies.set('master', { isCut: true }) // what was on its way to the replicas is lost with it
+    await trio.proxies.set(['master'], { isCut: true }) // what was on its way to the replicas is lost with it
     await trio.master.kill()
     await eventually('a session is ended again', () => visit.lastLogoutMs() > since + 500, 40_000)
     const recoveryMs = Math.round(visit.lastLogoutMs() - since)
     await sleep(3_000)
-    await trio.proxies.set('master', {})
+    await trio.proxies.set(['master'], {})
     await trio.master.start() // Sentinel makes it a replica
     await sleep(3_000)
     await visit.tryAllAgain()
@@ -97,12 +99,12 @@ async function masterCutOff(shop: BareShop, trio: Trio, isControl: boolean): Pro
   try {
     await sleep(3_000)
     const since = performance.now()
-    await trio.proxies.set('master', { blackHole: 'both' })
+    await trio.proxies.set(['master'], { blackHole: 'both' })
     await eventually('a session is ended again', () => visit.lastLogoutMs() > since + 2_000, 40_000)
     const recoveryMs = Math.round(visit.lastLogoutMs() - since)
     await sleep(5_000)
     const refusedAfterMs = Math.max(0, Math.round(visit.lastAcceptedMs(isolated) - since))
-    await trio.proxies.set('master', {})
+    await trio.proxies.set(['master'], {})
     await sleep(4_000)
     await visit.tryAllAgain()
     return { row: 'C8', isControl, sessions: await visit.stop(), recoveryMs, refusedAfterMs }
@@ -126,10 +128,9 @@ async function startVisits(shop: BareShop, trio: Trio, instances: readonly Insta
 
   async function use(client: number, session: string, token: string, instance: Instance): Promise<void> {
     await recorder.record(client, { kind: 'request', session }, async () => {
-      const { status } = await http.send(instance.url, 'GET', '/v1/cart', { token })
-      if (status !== 200 && status !== 401) return { result: 'info' }
-      if (status === 200) accepted.set(instance, performance.now())
-      return { result: 'ok', isAccepted: status === 200 }
+      const used = useOutcome(await http.send(instance.url, 'GET', '/v1/cart', { token }))
+      if (used.isAccepted) accepted.set(instance, performance.now())
+      return used
     })
   }
 
@@ -230,7 +231,6 @@ async function startTrio(secrets: StackSecrets): Promise<Trio> {
 }
 
 async function infoOf(url: string): Promise<string> {
-  const { Redis } = await import('ioredis')
   const client = new Redis(url)
   try {
     return await client.info('replication')

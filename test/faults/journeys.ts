@@ -3,13 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../../src/lib/errors.ts'
 import { stockItemOf } from '../../src/model/order.ts'
 import type { Product } from '../../src/model/product.ts'
-import { slotOf } from '../../src/sharding/slots.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { registrationsOf } from '../sale/accounts.ts'
 import { createHttp, type Reply } from '../sale/http.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { eventually, PASSWORD } from '../support/client.ts'
-import { testServers } from '../support/servers.ts'
+import { shardOf, testServers } from '../support/servers.ts'
 import { type Proxy, startProxy, type Toxics } from './proxy.ts'
 
 /**
@@ -143,9 +142,9 @@ export async function startJourneyLab() {
   async function buyerOnShard0(): Promise<{ token: string; email: string }> {
     for (;;) {
       const email = `${randomUUID()}@journeys.example`
-      if (slotOf(email) >= 512) continue
+      if (shardOf(email) !== 0) continue
       const id = await accounts.addMember(email)
-      if (slotOf(id) < 512) return { token: await accounts.session(id), email }
+      if (shardOf(id) === 0) return { token: await accounts.session(id), email }
     }
   }
 
@@ -265,7 +264,7 @@ async function productOnShard1(app: TestApp): Promise<{ sku: string }> {
   for (;;) {
     const sku = `Z-${randomUUID().slice(0, 12)}`
     const item = stockItemOf({ sku })
-    if (slotOf(item) < 512) continue
+    if (shardOf(item) !== 1) continue
     await app.inventory.set(item, { free: 10_000 })
     const product: Product = { sku, name: 'Zero', price: 1_000, category: 'zeta', stock: 'reserve' }
     await app.catalog.atLeast(await catalogRows.put(app.global, [product]))

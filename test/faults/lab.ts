@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, createConnection } from 'mysql2/promise'
 import { Redis } from 'ioredis'
+import type { Finding } from '../../src/cart/auditor.ts'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
@@ -39,6 +40,8 @@ export interface Lab {
   restart(environment: Readonly<Record<string, string>>): Promise<void>
   /** What systemd or an operator does when PM2 itself is gone. */
   startPm2Again(): Promise<void>
+  /** What the auditors of the instances have counted; what instances counted that have died since is gone with them. */
+  audited(finding: Finding): Promise<number>
   healthy(msMax?: number): Promise<void>
   reconnectShards(): Promise<void>
   stop(): Promise<void>
@@ -56,7 +59,6 @@ export interface LabInstance {
 }
 
 export interface LabNginx {
-  readonly pid: () => number
   workers(): number[]
   reload(): void
   kill(): Promise<void>
@@ -65,7 +67,7 @@ export interface LabNginx {
   change(text: { readonly from: string; readonly to: string } | undefined): Promise<void>
 }
 
-export const DEPENDENCIES = ['sessions', 'cache', 'shard-0', 'shard-1'] as const
+const DEPENDENCIES = ['sessions', 'cache', 'shard-0', 'shard-1'] as const
 export type Dependency = (typeof DEPENDENCIES)[number]
 export const INSTANCES = [0, 1] as const
 const INSTANCE = join(PROJECT, 'test/faults/instance.ts')
@@ -213,6 +215,11 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
       rmSync(join(dir, 'pm2', 'pids'), { recursive: true, force: true })
       await startInstances()
     },
+    async audited(finding) {
+      const texts = await Promise.all(instances.map(({ opsUrl }) => fetch(`${opsUrl}/metrics`).then(r => r.text())))
+      const counter = new RegExp(`cart_audits_total\\{result="${finding}"\\} (\\d+)`)
+      return texts.reduce((sum, text) => sum + Number(counter.exec(text)?.[1] ?? 0), 0)
+    },
     async healthy(msMax = 60_000) {
       await eventually('everything is up', isUp, msMax)
     },
@@ -260,7 +267,6 @@ async function createLabNginx(dir: string, port: number, hosts: readonly string[
   const file = join(options.confDir, 'upstream.conf')
   const original = readFileSync(file, 'utf8')
   const nginx: LabNginx = {
-    pid: () => child?.pid ?? 0,
     workers: () => childrenOf(child?.pid ?? 0),
     reload: () => void child?.kill('SIGHUP'),
     async kill() {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { slotOf } from '../../src/sharding/slots.ts'
 import { contentsText, createRecorder, type CartEdit, type Outcome, type Recorder } from '../history/recorder.ts'
 import { registrationsOf } from '../sale/accounts.ts'
 import { buy, type Buyer, type History, makeBuyers } from '../sale/buyers.ts'
 import { createHttp, type Reply } from '../sale/http.ts'
 import { chance } from '../support/history.ts'
+import { shardOf } from '../support/servers.ts'
 import type { Lab } from './lab.ts'
 
 /**
@@ -73,8 +73,6 @@ const ATTEMPTS_MAX = 3
 /** Few products, so that edits meet; a cart fits one page. */
 const PRODUCTS = Array.from({ length: 8 }, (_, n) => `T-00${n + 1}`)
 const PATHS = { cart: '/v1/cart?limit=100', lines: '/v1/cart/lines' }
-
-export const shardOf = (userId: string): number => (slotOf(userId) < 512 ? 0 : 1)
 
 export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
   const random = chance(options.seed)
@@ -165,11 +163,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
       const request = (method: string, path: string) =>
         http.send(lab.url, method, path, { token }).then(reply => judged(reply, 'session', user.shard, false))
       const use = () =>
-        recorder.record(client, { kind: 'request', session }, async () => {
-          const { status } = await request('GET', '/v1/cart')
-          if (status !== 200 && status !== 401) return { result: 'info' }
-          return { result: 'ok', isAccepted: status === 200 }
-        })
+        recorder.record(client, { kind: 'request', session }, async () => useOutcome(await request('GET', '/v1/cart')))
       for (let n = 0; n < 3; n++) await use()
       await recorder.record(client, { kind: 'logout', session }, async () => {
         const { status } = await request('DELETE', '/v1/sessions/current')
@@ -270,6 +264,11 @@ function requestOf(edit: CartEdit): [method: string, path: string, body?: object
     case 'clear':
       return ['DELETE', '/v1/cart']
   }
+}
+
+/** Of a request that needs a session. */
+export function useOutcome({ status }: Reply): Outcome {
+  return status === 200 || status === 401 ? { result: 'ok', isAccepted: status === 200 } : { result: 'info' }
 }
 
 function outcomeOf({ status, body }: Reply): Outcome {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { randomUUID } from 'node:crypto'
+import { FIXED } from '../../src/model/limits.ts'
 import { checkCarts } from '../history/carts.ts'
-import { registrationsOf } from '../sale/accounts.ts'
 import { judge } from '../sale/checks.ts'
 import { runFailover } from './failover.ts'
 import type { Lab } from './lab.ts'
-import { type Load, type LoadOptions, shardOf, startLoad } from './load.ts'
+import { type LoadOptions, startLoad } from './load.ts'
 import { type Plant, PLANTS } from './plants.ts'
+import type { Toxics } from './proxy.ts'
 import { keepAliveRace } from './rows.ts'
 import { newItem } from './rounds.ts'
 
@@ -23,11 +23,16 @@ export interface Caught {
 interface Case {
   /** `sound…`: nothing is planted, under the load and the trouble of others. */
   readonly name: Plant | `sound${string}`
+  readonly kind: 'sound' | 'planted' | 'control'
   readonly load: Partial<LoadOptions>
-  /** What makes it show. */
-  trouble(lab: Lab): Promise<void>
-  undo(lab: Lab): Promise<void>
+  /** What the network does meanwhile, so that it shows. */
+  readonly trouble?: Trouble
   readonly seconds: number
+}
+
+interface Trouble {
+  readonly proxies: readonly string[]
+  readonly toxics: Toxics
 }
 
 const TRIES = 3
@@ -42,50 +47,55 @@ const CROWDED: Omit<LoadOptions, 'seed' | 'sku'> = {
   thinkMs: 2,
 }
 const BUYING: Partial<LoadOptions> = { users: 1, readers: 1, writers: 0, buyers: UNITS * 2, thinkMs: 50 }
-const nothing = async () => undefined
+const BUYING_SLOWLY = { ...BUYING, buyersMsMax: 90_000 }
 
-const slowCache = (lab: Lab) => lab.proxies.set('0/cache', { latencyMs: 60, jitterMs: 55 })
-const soundCache = (lab: Lab) => lab.proxies.set('0/cache', {})
-const slowShards = async (lab: Lab) => {
-  for (const name of ['0/shard-0', '0/shard-1', '1/shard-0', '1/shard-1'])
-    await lab.proxies.set(name, { latencyMs: 60, jitterMs: 30 })
-}
-const soundShards = async (lab: Lab) => {
-  for (const name of ['0/shard-0', '0/shard-1', '1/shard-0', '1/shard-1']) await lab.proxies.set(name, {})
-}
-const lossyCache = async (lab: Lab) => {
-  for (const name of ['0/cache', '1/cache']) await lab.proxies.set(name, { resetChance: 0.1 })
-}
-const losslessCache = async (lab: Lab) => {
-  for (const name of ['0/cache', '1/cache']) await lab.proxies.set(name, {})
+const SLOW_CACHE: Trouble = { proxies: ['0/cache'], toxics: { latencyMs: 60, jitterMs: 55 } }
+const LOSSY_CACHE: Trouble = { proxies: ['0/cache', '1/cache'], toxics: { resetChance: 0.1 } }
+const SLOW_SHARDS: Trouble = {
+  proxies: ['0/shard-0', '0/shard-1', '1/shard-0', '1/shard-1'],
+  toxics: { latencyMs: 60, jitterMs: 30 },
 }
 
 const CASES: readonly Case[] = [
-  { name: 'sound-slow-cache', load: {}, trouble: slowCache, undo: soundCache, seconds: 8 },
-  { name: 'sound-lossy-cache', load: BUYING, trouble: lossyCache, undo: losslessCache, seconds: 1 },
-  {
-    name: 'sound-slow-shards',
-    load: { ...BUYING, buyersMsMax: 90_000 },
-    trouble: slowShards,
-    undo: soundShards,
-    seconds: 1,
-  },
-  { name: 'delete-after-commit', load: {}, trouble: slowCache, undo: soundCache, seconds: 5 },
-  { name: 'read-modify-write', load: {}, trouble: nothing, undo: nothing, seconds: 5 },
-  { name: 'publish-without-token', load: {}, trouble: slowCache, undo: soundCache, seconds: 8 },
-  { name: 'decrement-resent', load: BUYING, trouble: lossyCache, undo: losslessCache, seconds: 1 },
-  {
-    name: 'expiry-without-compare',
-    load: { ...BUYING, buyersMsMax: 90_000 },
-    trouble: slowShards,
-    undo: soundShards,
-    seconds: 1,
-  },
-  { name: 'cache-aside', load: {}, trouble: slowCache, undo: soundCache, seconds: 5 },
-  { name: 'naive-stock', load: BUYING, trouble: nothing, undo: nothing, seconds: 1 },
+  { name: 'sound-slow-cache', kind: 'sound', load: {}, trouble: SLOW_CACHE, seconds: 8 },
+  { name: 'sound-lossy-cache', kind: 'sound', load: BUYING, trouble: LOSSY_CACHE, seconds: 1 },
+  { name: 'sound-slow-shards', kind: 'sound', load: BUYING_SLOWLY, trouble: SLOW_SHARDS, seconds: 1 },
+  { name: 'delete-after-commit', kind: 'planted', load: {}, trouble: SLOW_CACHE, seconds: 5 },
+  { name: 'read-modify-write', kind: 'planted', load: {}, seconds: 5 },
+  { name: 'publish-without-token', kind: 'planted', load: {}, trouble: SLOW_CACHE, seconds: 8 },
+  { name: 'decrement-resent', kind: 'planted', load: BUYING, trouble: LOSSY_CACHE, seconds: 1 },
+  { name: 'expiry-without-compare', kind: 'planted', load: BUYING_SLOWLY, trouble: SLOW_SHARDS, seconds: 1 },
+  { name: 'cache-aside', kind: 'control', load: {}, trouble: SLOW_CACHE, seconds: 5 },
+  { name: 'naive-stock', kind: 'control', load: BUYING, seconds: 1 },
 ]
-const CONTROLS: readonly string[] = ['cache-aside', 'naive-stock']
-const isSoundCase = (name: string): name is `sound${string}` => name.startsWith('sound')
+
+/** Settings that are known to lose. What `run` finds, or nothing. */
+interface Setting {
+  readonly what: string
+  run(lab: Lab, seed: number): Promise<string>
+}
+
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  'asynchronous-flush': {
+    what: 'innodb_flush_log_at_trx_commit = 0, and the shards are killed',
+    run: asynchronousFlush,
+  },
+  'instance-closes-first': {
+    what: 'the instances close idle connections when nginx is about to use them',
+    run: instanceClosesFirst,
+  },
+  'logout-not-waited-for': {
+    what: 'the master of the sessions is killed, and logouts did not wait for its replicas',
+    run: () => resurrectedIn('C7'),
+  },
+  'isolated-master-believed': {
+    what: 'the master of the sessions is cut off, and an instance goes on believing it',
+    run: () => resurrectedIn('C8'),
+  },
+}
+
+/** Everything that can be planted or set wrong, by name. */
+export const PLANTED: readonly string[] = [...CASES.map(({ name }) => name), ...Object.keys(SETTINGS)]
 
 /** The sound build under the same load first: it must be found clean, or the rest says nothing. */
 export async function runPlanted(
@@ -95,74 +105,50 @@ export async function runPlanted(
 ): Promise<Caught[]> {
   const isWanted = (name: string) => only.length === 0 || only.includes(name)
   const results: Caught[] = []
-  const add = (result: Caught) => {
-    results.push(result)
-    say(`${result.isCaught ? 'as it must be' : 'NOT AS IT MUST BE'}: ${result.name} (${result.what}): ${result.found}`)
+  const add = (name: string, what: string, kind: Case['kind'], found: string) => {
+    const isCaught = (found === '') === (kind === 'sound')
+    results.push({ name, what, isControl: kind !== 'planted', isCaught, found: found || 'nothing' })
+    say(`${isCaught ? 'as it must be' : 'NOT AS IT MUST BE'}: ${name} (${what}): ${found || 'nothing'}`)
   }
   for (const one of CASES.filter(({ name }) => isWanted(name))) {
-    const isSound = isSoundCase(one.name)
-    await lab.restart(isSound ? {} : { PLANT: one.name })
+    const { name, kind } = one
+    await lab.restart(kind === 'sound' ? {} : { PLANT: name })
     await lab.cacheAdmin.flushall()
     let found = ''
-    for (let attempt = 1; attempt <= (isSound ? 1 : TRIES) && found === ''; attempt++)
+    for (let attempt = 1; attempt <= (kind === 'sound' ? 1 : TRIES) && found === ''; attempt++)
       found = await breachesUnder(lab, one, seed * 100 + attempt)
-    const what = isSoundCase(one.name)
-      ? 'nothing is planted, under the load and the trouble of those that follow'
-      : PLANTS[one.name]
-    const isCaught = isSound ? found === '' : found !== ''
-    add({
-      name: one.name,
-      what,
-      isControl: isSound || CONTROLS.includes(one.name),
-      isCaught,
-      found: found || 'nothing',
-    })
+    add(
+      name,
+      isPlant(name) ? PLANTS[name] : 'nothing is planted, under the load and the trouble of those that follow',
+      kind,
+      found,
+    )
   }
   await lab.restart({})
   await lab.cacheAdmin.flushall()
-  for (const [name, control] of Object.entries(SETTINGS)) if (isWanted(name)) add(await control(lab, seed))
+  for (const [name, { what, run }] of Object.entries(SETTINGS))
+    if (isWanted(name)) add(name, what, 'control', await run(lab, seed))
   return results
 }
 
-const logoutWithoutReplicas = (row: 'C7' | 'C8', name: string, what: string) => async (): Promise<Caught> => {
+const isPlant = (name: Case['name']): name is Plant => name in PLANTS
+
+async function resurrectedIn(row: 'C7' | 'C8'): Promise<string> {
   const { sessions } = await runFailover(row, { isControl: true })
-  return {
-    name,
-    what,
-    isControl: true,
-    isCaught: sessions.resurrected > 0,
-    found: `resurrected ${sessions.resurrected} of ${sessions.requests} requests`,
-  }
+  return sessions.resurrected > 0 ? `resurrected ${sessions.resurrected} of ${sessions.requests} requests` : ''
 }
-
-const SETTINGS: Readonly<Record<string, (lab: Lab, seed: number) => Promise<Caught>>> = {
-  'asynchronous-flush': asynchronousFlush,
-  'instance-closes-first': instanceClosesFirst,
-  'logout-not-waited-for': logoutWithoutReplicas(
-    'C7',
-    'logout-not-waited-for',
-    'the master of the sessions is killed, and logouts did not wait for its replicas',
-  ),
-  'isolated-master-believed': logoutWithoutReplicas(
-    'C8',
-    'isolated-master-believed',
-    'the master of the sessions is cut off, and an instance goes on believing it',
-  ),
-}
-
-/** Everything that can be planted or set wrong, by name. */
-export const PLANTED: readonly string[] = [...CASES.map(({ name }) => name), ...Object.keys(SETTINGS)]
 
 async function breachesUnder(lab: Lab, one: Case, seed: number): Promise<string> {
   const sku = await newItem(lab, `X-${one.name.slice(0, 12)}-${seed}`, UNITS)
   const load = await startLoad(lab, { ...CROWDED, seed, sku, buyersMs: 1_000, buyersMsMax: 25_000, ...one.load })
+  const { proxies, toxics } = one.trouble ?? { proxies: [], toxics: {} }
   try {
-    await one.trouble(lab)
+    await lab.proxies.set(proxies, toxics)
     await sleep(one.seconds * 1_000)
-    if (one.name === 'publish-without-token') await soundCache(lab) // what was late has landed; does it stay?
+    if (one.name === 'publish-without-token') await lab.proxies.set(proxies, {}) // what was late has landed; does it stay?
     await load.stop()
   } finally {
-    await one.undo(lab)
+    await lab.proxies.set(proxies, {})
   }
   await lab.healthy()
   await load.readAll()
@@ -185,7 +171,7 @@ async function breachesUnder(lab: Lab, one: Case, seed: number): Promise<string>
 }
 
 /** A database that flushes its log once a second loses what it has acknowledged when it is killed. */
-async function asynchronousFlush(lab: Lab, seed: number): Promise<Caught> {
+async function asynchronousFlush(lab: Lab, seed: number): Promise<string> {
   let found = ''
   for (let attempt = 1; attempt <= TRIES && found === ''; attempt++) {
     for (const shard of lab.shards) await shard.query('SET GLOBAL innodb_flush_log_at_trx_commit = 0')
@@ -202,34 +188,16 @@ async function asynchronousFlush(lab: Lab, seed: number): Promise<Caught> {
     const { lost, stale, acknowledged } = checkCarts(load.recorder.operations)
     if (lost + stale > 0) found = `lost ${lost} of ${acknowledged} acknowledged writes, ${stale} told less than before`
   }
-  return {
-    name: 'asynchronous-flush',
-    what: 'innodb_flush_log_at_trx_commit = 0, and the shards are killed',
-    isControl: true,
-    isCaught: found !== '',
-    found: found || 'nothing',
-  }
+  return found
 }
 
 /** Row B3 the other way round: the instance closes idle connections before nginx does. */
-async function instanceClosesFirst(lab: Lab): Promise<Caught> {
-  const accounts = await registrationsOf(lab)
-  const newUser = async () => {
-    const id = await accounts.addMember(`${randomUUID()}@race.example`)
-    return { id, token: await accounts.session(id), shard: shardOf(id) }
-  }
+async function instanceClosesFirst(lab: Lab): Promise<string> {
   try {
     for (const instance of lab.instances) await instance.hurt({ keepAliveMs: 1 }) // Node adds a second of its own
-    const race = await keepAliveRace(lab, { newUser } satisfies Pick<Load, 'newUser'>, { idleMs: 1_000, rounds: 20 })
-    return {
-      name: 'instance-closes-first',
-      what: 'the instances close idle connections when nginx is about to use them',
-      isControl: true,
-      isCaught: Number(race['resets']) > 0,
-      found: `${race['resets']} of ${race['posts']} keyless POSTs were reset`,
-    }
+    const { posts, resets } = await keepAliveRace(lab, { idleMs: 1_000, rounds: 20 })
+    return resets > 0 ? `${resets} of ${posts} keyless POSTs were reset` : ''
   } finally {
-    for (const instance of lab.instances) await instance.hurt({ keepAliveMs: 75_000 })
-    await accounts.close()
+    for (const instance of lab.instances) await instance.hurt({ keepAliveMs: FIXED.keepAliveMs })
   }
 }

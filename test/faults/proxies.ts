@@ -6,7 +6,7 @@ import type { Toxics } from './proxy.ts'
 export interface Proxies {
   readonly ports: Readonly<Record<string, number>>
   /** @throws Error for a name that is not there */
-  set(name: string, toxics: Toxics): Promise<void>
+  set(names: readonly string[], toxics: Toxics): Promise<void>
   stop(): Promise<void>
 }
 
@@ -31,13 +31,15 @@ export async function startProxies(targets: Readonly<Record<string, number>>): P
   })
   return {
     ports,
-    set(name, toxics) {
-      if (!(name in ports)) throw new Error(`there is no proxy '${name}'`)
-      if (isGone) throw new Error('the proxies have ended')
-      const id = ++last
-      const done = new Promise<void>(resolve => waiting.set(id, resolve))
-      child.send({ id, name, toxics } satisfies ProxyOrder)
-      return done.finally(() => waiting.delete(id))
+    async set(names, toxics) {
+      for (const name of names) {
+        if (!(name in ports)) throw new Error(`there is no proxy '${name}'`)
+        if (isGone) throw new Error('the proxies have ended')
+        const id = ++last
+        const done = new Promise<void>(resolve => waiting.set(id, resolve))
+        child.send({ id, name, toxics } satisfies ProxyOrder)
+        await done.finally(() => waiting.delete(id))
+      }
     },
     async stop() {
       if (isGone) return

@@ -50,7 +50,9 @@ export function reportOf(run: Run): string {
   const { seed, rounds, perRound } = run
   const all = totalsOf(rounds)
   const ninetyFive = all.reads === 0 ? '–' : (3 / all.reads).toExponential(1)
-  const shown = run.caught.filter(({ isControl }) => !isControl)
+  const planted = run.caught.filter(({ isControl }) => !isControl)
+  const controls = run.caught.filter(({ isControl }) => isControl)
+  const caught = planted.filter(({ isCaught }) => isCaught).length
   return `# Reliability
 
 What happens to carts, sessions, orders and stock when parts of the shop die, hang, lose their network or their clock. Every figure here was
@@ -78,7 +80,7 @@ of a crowded machine. The same seed gives the same schedule (\`--schedule\` prin
 | uses of sessions, ends, accepted after their end | ${count(all.requests)}, ${count(all.logouts)}, **${all.resurrected}** |
 | sessions refused that nobody had ended | ${all.sessionsLost} |
 | carts compared by the product’s own auditor, breaches | ${count(all.audited)} or more, **${all.auditBreaches}** |
-| mistakes planted, caught | ${shown.length}, **${shown.filter(({ isCaught }) => isCaught).length}** |
+| mistakes planted, caught | ${planted.length}, **${caught}** |
 
 How it is judged: clients write down every operation before they send it, and what they hear (\`test/history/recorder.ts\`). A cart is a register
 whose writes carry versions that go up by one, so linearizability is checked for all of it, not for samples: real-time order, and the
@@ -133,23 +135,17 @@ ${MISSING.map(missing => journeyRow(missing.name, run.cells)).join('\n')}
 
 ## Whether the checks see anything
 
-Mistakes that many shops have made, each put in the place of one part of the product, under the same load and the same checks. Caught: ${shown.filter(({ isCaught }) => isCaught).length} of ${shown.length}.
+Mistakes that many shops have made, each put in the place of one part of the product, under the same load and the same checks. Caught: ${caught} of ${planted.length}.
 
 | planted | what | caught | found |
 |---|---|---|---|
-${run.caught
-  .filter(({ isControl }) => !isControl)
-  .map(caughtRow)
-  .join('\n')}
+${planted.map(caughtRow).join('\n')}
 
 Controls: the sound build under the load and the trouble of the planted ones, and settings and designs that are known to lose.
 
 | control | what | as it must be | found |
 |---|---|---|---|
-${run.caught
-  .filter(({ isControl }) => isControl)
-  .map(caughtRow)
-  .join('\n')}
+${controls.map(caughtRow).join('\n')}
 
 ## The models
 

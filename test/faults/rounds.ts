@@ -48,7 +48,7 @@ export interface RoundResult {
   readonly sessions: SessionVerdict
   readonly orders: OrderVerdict
   /** What auditors of the product found, but for what was put there for them. */
-  readonly audits: { readonly compared: number; readonly breaches: number }
+  readonly audits: { /** At least. */ readonly compared: number; readonly breaches: number }
   readonly historyFile: string | undefined
   readonly problems: readonly string[]
 }
@@ -90,18 +90,14 @@ export async function runRounds(
 
 async function runRound(
   lab: Lab,
-  {
-    faults,
-    seed,
-    round,
-    readsMin,
-  }: { faults: readonly ScheduledFault[]; seed: number; round: number; readsMin: number },
+  options: { faults: readonly ScheduledFault[]; seed: number; round: number; readsMin: number },
   say: (text: string) => void,
 ): Promise<RoundResult> {
+  const { faults, seed, round, readsMin } = options
   const folder = mkdtempSync(join(tmpdir(), 'cartload-history-'))
   const historyFile = join(folder, `seed-${seed}.ndjson`)
   const sku = await newItem(lab, `F-${seed}`, UNITS)
-  const auditedBefore = await auditedBy(lab)
+  const auditedBefore = await lab.audited('same')
   const load = await startLoad(lab, { ...ROUND_LOAD, seed, sku, historyFile })
   const seen: FaultSeen[] = []
   try {
@@ -109,12 +105,11 @@ async function runRound(
       await sleep(fault.afterMs)
       const result = await runFault(lab, load, fault)
       seen.push(result)
+      const figures = Object.entries(result.figures)
+        .map(([name, n]) => `, ${name} ${n}`)
+        .join('')
       say(
-        `  ${fault.row.padEnd(4)} ${JSON.stringify(fault.params)} ${result.failed} failed, ${result.givenUp} given up, failures for ${(result.outageMs / 1000).toFixed(1)} s${Object.entries(
-          result.figures,
-        )
-          .map(([name, n]) => `, ${name} ${n}`)
-          .join('')}`,
+        `  ${fault.row.padEnd(4)} ${JSON.stringify(fault.params)} ${result.failed} failed, ${result.givenUp} given up, failures for ${(result.outageMs / 1000).toFixed(1)} s${figures}`,
       )
     }
     const reads = () =>
@@ -135,7 +130,7 @@ async function runRound(
   })
   const isOutside = (us: number) => !seen.some(({ sinceUs, endUs }) => us >= sinceUs && us <= endUs)
   const elsewhere = load.failures.filter(({ atUs }) => isOutside(atUs))
-  const compared = Math.max(0, (await auditedBy(lab)) - auditedBefore)
+  const compared = Math.max(0, (await lab.audited('same')) - auditedBefore)
   const breaches = auditBreachesOf(lab, [...load.users.map(({ id }) => id), ...load.buyers.map(({ userId }) => userId)])
   const problems = [
     ...results.flatMap(result => result.problems.map(problem => `${result.row}: ${problem}`)),
@@ -235,12 +230,6 @@ export async function newItem(lab: Lab, sku: string, units: number): Promise<str
   } finally {
     await databases.close()
   }
-}
-
-/** Carts that auditors have compared. Counters of instances that have died since are gone with them: a lower bound. */
-async function auditedBy(lab: Lab): Promise<number> {
-  const texts = await Promise.all(lab.instances.map(({ opsUrl }) => fetch(`${opsUrl}/metrics`).then(r => r.text())))
-  return texts.reduce((sum, text) => sum + Number(/cart_audits_total\{result="same"\} (\d+)/.exec(text)?.[1] ?? 0), 0)
 }
 
 /** What auditors have said of these users' carts, in all lives of the instances; row C6r has a user of its own. */

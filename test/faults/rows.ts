@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { CART_READ_STEPS, CART_WRITE_STEPS } from '../../src/cart/steps.ts'
+import { makeBuyers } from '../sale/buyers.ts'
 import { createHttp } from '../sale/http.ts'
 import { eventually } from '../support/client.ts'
 import type { Backend } from '../support/servers.ts'
@@ -81,15 +82,15 @@ async function toxic(lab: Lab, who: string, dependency: Dependency, toxics: Toxi
     index => `${index}/${dependency}`,
   )
   try {
-    for (const name of names) await lab.proxies.set(name, toxics)
+    await lab.proxies.set(names, toxics)
     await sleep(ms)
   } finally {
-    for (const name of names) await lab.proxies.set(name, {})
+    await lab.proxies.set(names, {})
   }
   return undefined
 }
 
-const backendOf = (lab: Lab, shard: string | number) => lab.servers.backends[shard === 0 ? 'shard-0' : 'shard-1']
+const backendOf = (lab: Lab, { shard }: Params) => lab.servers.backends[shard === 0 ? 'shard-0' : 'shard-1']
 
 /** Killed, and started again after `downMs`. */
 async function restarted(backend: Backend, { downMs }: Params): Promise<undefined> {
@@ -279,14 +280,14 @@ export const ROWS: readonly Row[] = [
     title: 'keyless POSTs over connections that are idle for as long as nginx keeps them open',
     expected: 'no reset is seen: nginx is the one who closes, and it knows',
     draw: () => ({ idleMs: 1_000, rounds: 4 }),
-    async run(lab, load, params) {
+    async run(lab, _, params) {
       await lab.nginx.change({ from: 'keepalive_timeout 30s;', to: 'keepalive_timeout 1s;' })
       try {
-        const figures = await keepAliveRace(lab, load, {
+        const figures = await keepAliveRace(lab, {
           idleMs: Number(params['idleMs']),
           rounds: Number(params['rounds']),
         })
-        if (figures['resets'] !== 0) throw new Error(`${figures['resets']} of ${figures['posts']} POSTs were reset`)
+        if (figures.resets !== 0) throw new Error(`${figures.resets} of ${figures.posts} POSTs were reset`)
         return figures
       } finally {
         await lab.nginx.change(undefined)
@@ -424,7 +425,7 @@ export const ROWS: readonly Row[] = [
     title: 'a shard is killed and recovers',
     expected: 'nothing lost; its users are told 503 at once, the other shard’s notice nothing',
     draw: random => ({ shard: random(2), downMs: oneOf([0, 1_000, 3_000], random) }),
-    run: (lab, _, params) => restarted(backendOf(lab, params['shard'] ?? 0), params),
+    run: (lab, _, params) => restarted(backendOf(lab, params), params),
     expect: onlyShard,
   },
   {
@@ -432,7 +433,7 @@ export const ROWS: readonly Row[] = [
     title: 'a shard is stopped (SIGSTOP)',
     expected: 'its users are told 503; the other shard’s notice nothing',
     draw: random => ({ shard: random(2), ms: 2_000 + random(2_000) }),
-    run: (lab, _, params) => stopped(backendOf(lab, params['shard'] ?? 0), params),
+    run: (lab, _, params) => stopped(backendOf(lab, params), params),
     expect: onlyShard,
   },
   {
@@ -528,13 +529,11 @@ export const ROWS: readonly Row[] = [
 /** Keyless POSTs over connections that were idle for just as long as one side keeps them open. */
 export async function keepAliveRace(
   lab: Lab,
-  load: Pick<Load, 'newUser'>,
   { idleMs, rounds }: { idleMs: number; rounds: number },
-): Promise<Figures> {
-  const users = []
-  for (let n = 0; n < RACERS; n++) users.push(await load.newUser())
+): Promise<{ posts: number; resets: number }> {
+  const users = await makeBuyers(lab, RACERS)
   const http = createHttp(RACERS)
-  let failed = 0
+  let resets = 0
   let posts = 0
   await Promise.all(
     users.map(async ({ token }) => {
@@ -544,13 +543,13 @@ export async function keepAliveRace(
           body: { sku: 'T-001', quantity: 1 },
         })
         posts++
-        if (status !== 200) failed++
+        if (status !== 200) resets++
         await sleep(idleMs - 50 + Math.random() * 100)
       }
     }),
   )
   http.close()
-  return { posts, resets: failed }
+  return { posts, resets }
 }
 
 const RACERS = 100
@@ -603,13 +602,7 @@ async function restored(lab: Lab, load: Load): Promise<Figures> {
   const set = (quantity: number) =>
     eventually('it is set', async () => (await load.set(user, 'T-001', quantity)).result === 'ok')
   await set(1)
-  const found = async () => {
-    const texts = await Promise.all(lab.instances.map(each => fetch(`${each.opsUrl}/metrics`).then(r => r.text())))
-    return texts.reduce(
-      (sum, text) => sum + Number(/cart_audits_total\{result="behind"\} (\d+)/.exec(text)?.[1] ?? 0),
-      0,
-    )
-  }
+  const found = () => lab.audited('behind')
   let key = ''
   await eventually('it is cached', async () => {
     await load.view(user)
@@ -661,7 +654,7 @@ export const canTrace = (): boolean =>
 
 async function slowFlush(lab: Lab, _: Load, params: Params): Promise<Figures | undefined> {
   const calls = ['-e', 'trace=fsync,fdatasync', '-e', 'inject=fsync,fdatasync:delay_enter=30000']
-  return traced(backendOf(lab, params['shard'] ?? 0), Number(params['ms']), calls)
+  return traced(backendOf(lab, params), Number(params['ms']), calls)
 }
 
 async function diskFull(lab: Lab, _: Load, params: Params): Promise<Figures | undefined> {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { PROJECT } from '../support/servers.ts'
+import { PROJECT, startServers, testServers } from '../support/servers.ts'
 import { type FailoverResult, runFailover } from './failover.ts'
 import { type CellResult, JOURNEYS, MISSING, modesOf, startJourneyLab } from './journeys.ts'
 import { startLab } from './lab.ts'
@@ -175,7 +175,6 @@ async function results(options: {
 
 /** Every journey meets every failure fresh. */
 async function measureJourneys(): Promise<CellResult[]> {
-  const { startServers, testServers } = await import('../support/servers.ts')
   await startServers()
   const lab = await startJourneyLab()
   const cells: CellResult[] = []

@@ -1,4 +1,12 @@
-import { applyEdit, contentsOfText, contentsText, type Operation, type OperationOf } from './recorder.ts'
+import {
+  applyEdit,
+  type CartOperation,
+  contentsOfText,
+  contentsText,
+  isOnCart,
+  type Operation,
+  type OperationOf,
+} from './recorder.ts'
 
 /**
  * Whether a history of carts is linearizable. Each cart is a register whose writes carry versions that go up by one, so that, unlike in
@@ -31,19 +39,13 @@ export interface CartVerdict {
 }
 
 type Write = OperationOf<'write'>
-type Told = OperationOf<'write' | 'read'>
 
 const BREACHES_KEPT = 10
 const BRANCHES_MAX = 50_000
 
 export function checkCarts(operations: readonly Operation[]): CartVerdict {
-  const byUser = new Map<string, Told[]>()
-  for (const operation of operations) {
-    if (operation.kind !== 'write' && operation.kind !== 'read') continue
-    const own = byUser.get(operation.user)
-    if (own) own.push(operation)
-    else byUser.set(operation.user, [operation])
-  }
+  const all = operations.filter(isOnCart)
+  const byUser = Map.groupBy(all, ({ user }) => user)
   const sum = { lost: 0, duplicated: 0, stale: 0, unexplained: 0, repriced: 0 }
   const breaches: string[] = []
   for (const [user, own] of byUser) {
@@ -53,7 +55,6 @@ export function checkCarts(operations: readonly Operation[]): CartVerdict {
       if (breaches.length < BREACHES_KEPT) breaches.push(`cart of ${user}: ${kind}: ${text}`)
     }
   }
-  const all = [...byUser.values()].flat()
   const writes = all.filter(operation => operation.kind === 'write')
   const resultIs = (result: string) => writes.filter(({ outcome }) => (outcome?.result ?? 'info') === result).length
   return {
@@ -72,7 +73,7 @@ interface Breach {
   readonly text: string
 }
 
-function* breachesOf(operations: readonly Told[]): Iterable<Breach> {
+function* breachesOf(operations: readonly CartOperation[]): Iterable<Breach> {
   const told = operations
     .filter(({ outcome }) => outcome?.result === 'ok')
     .sort((a, b) => (a.completedUs ?? 0) - (b.completedUs ?? 0))
@@ -82,8 +83,8 @@ function* breachesOf(operations: readonly Told[]): Iterable<Breach> {
 }
 
 /** The last who looked is told less than was acknowledged before. */
-function* lostAtTheEnd(told: readonly Told[]): Iterable<Breach> {
-  const last = told.reduce<Told | undefined>((a, b) => (a && a.invokedUs > b.invokedUs ? a : b), undefined)
+function* lostAtTheEnd(told: readonly CartOperation[]): Iterable<Breach> {
+  const last = told.reduce<CartOperation | undefined>((a, b) => (a && a.invokedUs > b.invokedUs ? a : b), undefined)
   if (!last) return
   for (const write of told) {
     if (write.kind !== 'write' || versionOf(write) <= versionOf(last)) continue
@@ -95,15 +96,15 @@ function* lostAtTheEnd(told: readonly Told[]): Iterable<Breach> {
   }
 }
 
-const versionOf = ({ outcome }: Told): number => outcome?.version ?? 0
+const versionOf = ({ outcome }: CartOperation): number => outcome?.version ?? 0
 
-function* staleIn(told: readonly Told[]): Iterable<Breach> {
+function* staleIn(told: readonly CartOperation[]): Iterable<Breach> {
   const byStart = [...told].sort((a, b) => a.invokedUs - b.invokedUs)
   let floor = 0
   let at = 0
   for (const operation of byStart) {
     for (; at < told.length && (told[at]?.completedUs ?? 0) < operation.invokedUs; at++)
-      floor = Math.max(floor, versionOf(told[at] as Told))
+      floor = Math.max(floor, versionOf(told[at] as CartOperation))
     if (versionOf(operation) < floor) {
       const text = `${operation.kind} ${operation.id} was told version ${versionOf(operation)}, though ${floor} was told before it began`
       yield { kind: 'stale', text }
@@ -121,7 +122,7 @@ interface Branch {
 /** Unknown writes that do the same, the earliest first. */
 type Unknown = ReadonlyMap<string, readonly Write[]>
 
-function* foldBreaches(operations: readonly Told[], told: readonly Told[]): Iterable<Breach> {
+function* foldBreaches(operations: readonly CartOperation[], told: readonly CartOperation[]): Iterable<Breach> {
   const writes = operations.filter((operation): operation is Write => operation.kind === 'write')
   const acknowledged = Map.groupBy(
     writes.filter(({ outcome }) => outcome?.result === 'ok'),
@@ -170,7 +171,7 @@ function* foldBreaches(operations: readonly Told[], told: readonly Told[]): Iter
 }
 
 /** When each version, or a later one, was first told. */
-function firstTold(told: readonly Told[], newest: number): number[] {
+function firstTold(told: readonly CartOperation[], newest: number): number[] {
   const first = Array.from({ length: newest + 1 }, () => Number.POSITIVE_INFINITY)
   for (const operation of told) {
     const version = versionOf(operation)
@@ -227,7 +228,7 @@ function explain(at: {
   const { version, seen, branches, claimed, writes } = at
   const before = branches[0]?.contents ?? ''
   const text = `version ${version} is {${seen.join('} or {')}} after {${before}}, by ${claimed.map(write => `${JSON.stringify(write.edit)} (${write.id})`).join(' and ') || 'nobody known'}`
-  // Told at an earlier version, or unknown and taken to have happened already.
+  // CartOperation at an earlier version, or unknown and taken to have happened already.
   const isUsed = (write: Write) =>
     write.outcome?.result === 'ok' ? versionOf(write) < version : branches[0]?.used.has(JSON.stringify(write.edit))
   const again = writes.find(write => isUsed(write) && seen.includes(edited(before, write)) && !seen.includes(before))

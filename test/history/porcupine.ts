@@ -7,7 +7,7 @@ import { startLab } from '../faults/lab.ts'
 import { startLoad } from '../faults/load.ts'
 import { runFault } from '../faults/rounds.ts'
 import { checkCarts } from './carts.ts'
-import { type Operation, readHistory } from './recorder.ts'
+import { type CartOperation, isOnCart, readHistory } from './recorder.ts'
 
 /** Our checker of carts against porcupine, which knows nothing of it. */
 const HELP = `node test/history/porcupine.ts [history.ndjson]
@@ -33,7 +33,7 @@ async function compare(): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'cartload-porcupine-'))
   try {
     const file = positionals[0] ?? (await recordSample(join(dir, 'sample.ndjson')))
-    const sound = readHistory(file).filter(({ kind }) => kind === 'read' || kind === 'write')
+    const sound = readHistory(file).filter(isOnCart)
     const cases = [
       { name: 'as recorded', operations: sound, isSound: true },
       { name: 'with one stale read', operations: withStaleRead(sound), isSound: false },
@@ -81,7 +81,7 @@ async function recordSample(file: string): Promise<string> {
   }
 }
 
-function porcupine(operations: readonly Operation[], file: string): { accepts: boolean; text: string } {
+function porcupine(operations: readonly CartOperation[], file: string): { accepts: boolean; text: string } {
   writeFileSync(file, operations.map(operation => JSON.stringify(operation)).join('\n'))
   const { status, stdout, stderr, error } = spawnSync('go', ['run', '.', file], {
     cwd: join(import.meta.dirname, 'porcupine'),
@@ -94,30 +94,25 @@ function porcupine(operations: readonly Operation[], file: string): { accepts: b
 }
 
 /** A read in the middle is told the version before, as it was. */
-function withStaleRead(operations: readonly Operation[]): Operation[] {
-  const told = new Map(
-    operations.flatMap(({ kind, outcome, ...rest }) =>
-      kind === 'write' && outcome?.result === 'ok' && 'user' in rest
-        ? [[`${rest.user}/${outcome.version}`, outcome.contents] as const]
-        : [],
-    ),
+function withStaleRead(operations: readonly CartOperation[]): CartOperation[] {
+  const acknowledged = operations.filter(({ kind, outcome }) => kind === 'write' && outcome?.result === 'ok')
+  const told = new Map(acknowledged.map(({ user, outcome }) => [`${user}/${outcome?.version}`, outcome?.contents]))
+  const before = ({ user, outcome }: CartOperation) => `${user}/${(outcome?.version ?? 0) - 1}`
+  const early = operations.slice(0, Math.floor(operations.length * 0.8))
+  const victim = early.findLast(
+    one => one.kind === 'read' && one.outcome?.result === 'ok' && told.has(before(one)) && isAlone(operations, one),
   )
-  const victim = operations.findLast(({ kind, outcome, ...rest }, at) => {
-    if (kind !== 'read' || outcome?.result !== 'ok' || at > operations.length * 0.8 || !('user' in rest)) return false
-    return told.has(`${rest.user}/${(outcome.version ?? 0) - 1}`) && isAlone(operations, operations[at] as Operation)
-  })
-  if (!victim?.outcome || !('user' in victim)) throw new Error('the history has no read that could be falsified')
+  if (!victim?.outcome) throw new Error('the history has no read that could be falsified')
   const version = (victim.outcome.version ?? 0) - 1
-  const contents = told.get(`${victim.user}/${version}`) ?? ''
+  const contents = told.get(before(victim)) ?? ''
   return operations.map(each => (each === victim ? { ...each, outcome: { result: 'ok', version, contents } } : each))
 }
 
 /** Nothing else was under way on that cart: what the read must be told is certain. */
-function isAlone(operations: readonly Operation[], read: Operation): boolean {
+function isAlone(operations: readonly CartOperation[], read: CartOperation): boolean {
   return !operations.some(
     other =>
       other.kind === 'write' &&
-      'user' in read &&
       other.user === read.user &&
       other.invokedUs < (read.completedUs ?? 0) &&
       (other.completedUs ?? Number.POSITIVE_INFINITY) > read.invokedUs,
@@ -125,7 +120,7 @@ function isAlone(operations: readonly Operation[], read: Operation): boolean {
 }
 
 /** An acknowledged add is told to have been of another product. */
-function withLostWrite(operations: readonly Operation[]): Operation[] {
+function withLostWrite(operations: readonly CartOperation[]): CartOperation[] {
   const victim = operations.find(
     operation => operation.kind === 'write' && operation.edit.do === 'add' && operation.outcome?.result === 'ok',
   )

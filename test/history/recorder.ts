@@ -44,6 +44,13 @@ export type Operation = Invocation & {
 
 export type OperationOf<Kind extends Invocation['kind']> = Operation & { readonly kind: Kind }
 
+/** What is done with a cart. */
+export type CartOperation = OperationOf<'write' | 'read'>
+
+export function isOnCart(operation: Operation): operation is CartOperation {
+  return operation.kind === 'write' || operation.kind === 'read'
+}
+
 export interface Recorder {
   readonly operations: readonly Operation[]
   /** Writes down the operation, sends it, writes down what came of it. */

@@ -1,24 +1,20 @@
 import { expect } from 'chai'
 import { startAuditor } from '../../src/cart/auditor.ts'
 import { createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
-import { connectRedis } from '../../src/lib/redis.ts'
+import type { RedisConnection } from '../../src/lib/redis.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { withApp } from '../support/app.ts'
 import { eventually, newMember } from '../support/client.ts'
+import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'
 
 /** What the auditor says of carts that somebody has tampered with. */
 describe('the auditor', () => {
   const app = withApp({ auditPerSecond: 200 })
-  const redis = () => {
-    const options = { commandMsMax: 2_000, connectMsMax: 2_000, failuresToOpen: 5, openMs: 100 }
-    return connectRedis({ name: 'audit', url: testServers().addresses.cacheRedis, ...options }, () => undefined)
-  }
-  let connection: ReturnType<typeof redis>
+  let connection: RedisConnection
 
   before(async () => {
-    connection = redis()
-    await eventually('Redis is connected', () => connection.client.status === 'ready')
+    connection = await connectTo(testServers().addresses.cacheRedis)
   })
   after(() => connection.close())
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { type CachedCart, type CartCache, type CartKey, createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
-import { connectRedis, type RedisConnection } from '../../src/lib/redis.ts'
+import type { RedisConnection } from '../../src/lib/redis.ts'
+import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'
 
 /** The four states and the functions that move between them, on a real Redis; the races are those named in cart-cache.ts. */
@@ -11,16 +12,7 @@ describe('the cart cache protocol', () => {
   let key: CartKey
 
   before(async () => {
-    const options = {
-      name: 'cache',
-      url: testServers().adminUrls.cache,
-      commandMsMax: 2000,
-      connectMsMax: 2000,
-      failuresToOpen: 5,
-      openMs: 100,
-    }
-    redis = connectRedis(options, () => undefined)
-    await new Promise(resolve => redis.client.once('ready', resolve))
+    redis = await connectTo(testServers().adminUrls.cache)
     cache = createCartCache(redis)
   })
   after(() => redis.close())

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { connectRedis, type RedisConnection, readLibrary } from '../../src/lib/redis.ts'
-import { eventually } from '../support/client.ts'
+import { type RedisConnection, readLibrary } from '../../src/lib/redis.ts'
+import { connectTo } from '../support/redis.ts'
 import { PROJECT, testServers } from '../support/servers.ts'
 import { explore } from './checker.ts'
 import {
@@ -60,18 +60,7 @@ describe('the model of the cart cache protocol', function () {
     let redis: RedisConnection
 
     before(async () => {
-      redis = connectRedis(
-        {
-          name: 'model',
-          url: testServers().addresses.cacheRedis,
-          commandMsMax: 2_000,
-          connectMsMax: 2_000,
-          failuresToOpen: 5,
-          openMs: 100,
-        },
-        () => undefined,
-      )
-      await eventually('Redis is connected', () => redis.client.status === 'ready')
+      redis = await connectTo(testServers().addresses.cacheRedis)
     })
     after(() => redis.close())
 

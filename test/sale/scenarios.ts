@@ -6,8 +6,8 @@ import { stockItemOf } from '../../src/model/order.ts'
 import type { Product } from '../../src/model/product.ts'
 import { createOperators } from '../../src/accounts/operators.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
-import { slotOf } from '../../src/sharding/slots.ts'
 import { eventually } from '../support/client.ts'
+import { shardOf } from '../support/servers.ts'
 import { databasesOf, registrationsOf } from './accounts.ts'
 import { createHttp, type Reply } from './http.ts'
 import type { BareShop, Instance } from './shop.ts'
@@ -141,7 +141,7 @@ function itemsOnBothShards(): [string, string] {
   const shared = randomUUID().slice(0, 8)
   for (;;) {
     const other = randomUUID().slice(0, 8)
-    if (slotOf(`s:${shared}`) < 512 !== slotOf(`s:${other}`) < 512) return [shared, other]
+    if (shardOf(`s:${shared}`) !== shardOf(`s:${other}`)) return [shared, other]
   }
 }
 
@@ -290,7 +290,7 @@ async function isPending(databases: Round['databases'], orderId: string): Promis
 }
 
 async function killDatabaseOf({ shop }: Round, item: string): Promise<void> {
-  const backend = shop.servers.backends[slotOf(item) < 512 ? 'shard-0' : 'shard-1']
+  const backend = shop.servers.backends[`shard-${shardOf(item)}`]
   await backend.kill()
   await backend.start()
 }

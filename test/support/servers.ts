@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import type { Product } from '../../src/model/product.ts'
+import { SLOTS, slotOf } from '../../src/sharding/slots.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { loadSecrets, type StackSecrets } from '../../src/stack/secrets.ts'
 import {
@@ -48,6 +49,9 @@ export interface Backend {
   signal(name: NodeJS.Signals): void
   start(): Promise<void>
 }
+
+/** The index of the one of the two test shards on which a key lives. */
+export const shardOf = (key: string): 0 | 1 => (slotOf(key) < SLOTS / 2 ? 0 : 1)
 
 export const PROJECT = join(import.meta.dirname, '..', '..')
 
