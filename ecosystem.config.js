@@ -27,6 +27,7 @@ export const apps = [
     kill_timeout: 12_000,
     exp_backoff_restart_delay: 100,
     max_memory_restart: '1G',
+    pmx: false, // PM2's own measuring of each request: metrics.ts has its own
     treekill: false,
     merge_logs: false,
     time: false,

@@ -210,33 +210,25 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       global,
     })
 
+    const routed = {
+      carts,
+      products,
+      logins,
+      registrations,
+      quotes,
+      promotions,
+      operators,
+      placing,
+      orders,
+      stock,
+      sales,
+      productOf: pricing.product,
+      rulesVersion: pricing.rulesVersion,
+    }
+    const { publicUrl, secureCookies, trustedProxies } = config
     const server = createServer(
-      {
-        carts,
-        products,
-        logins,
-        registrations,
-        quotes,
-        promotions,
-        operators,
-        placing,
-        orders,
-        stock,
-        sales,
-        productOf: pricing.product,
-        rulesVersion: pricing.rulesVersion,
-        drain,
-        metrics,
-        log,
-      },
-      {
-        limits,
-        version,
-        currency,
-        publicUrl: config.publicUrl,
-        secureCookies: config.secureCookies,
-        trustedProxies: config.trustedProxies,
-      },
+      { ...routed, drain, metrics, log },
+      { limits, version, currency, publicUrl, secureCookies, trustedProxies },
     )
     const opsServer = createOpsServer({ health, inventory, metrics, version, startedAt: new Date() })
 
@@ -251,6 +243,9 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       catalog: watch,
       stock,
       inventory,
+      /** What the routes call, for whoever mounts them elsewhere (load-tests/compare). */
+      routed,
+      sessions,
       reconciler: createReconciler({ router, inventory }),
       stockKeeping: createStockKeeping({ global, inventory, stock }),
       allowances,

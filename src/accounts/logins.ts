@@ -71,9 +71,7 @@ export function createLogins(deps: LoginsDeps) {
 
   return {
     /** The session of a token as it came in a cookie or header, or undefined. */
-    async find(token: SessionToken): Promise<Session | undefined> {
-      return sessions.find(token)
-    },
+    find: (token: SessionToken): Promise<Session | undefined> => sessions.find(token),
 
     /**
      * Logs in; a guest's cart goes over into the user's, the guest's session ends, and the new session has a new token.

@@ -2,7 +2,7 @@
 
 -- The atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
 -- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
--- at: when a fence was set, in ms; c: catalogue version; r: stamp of the rules; p: when totals were calculated; n: number of lines; h: head; 0..: chunks of lines.
+-- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines.
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -58,12 +58,11 @@ local function lease(keys, args)
   return { 'V' }
 end
 
--- RENEW key | token ttl version catalogVersion rulesStamp -> {'L'} ours, {'B'} somebody else was first. Takes over a VALUE whose
+-- RENEW key | token ttl m -> {'L'} ours, {'B'} somebody else was first. Takes over a VALUE whose
 -- totals are old, so that one reader calculates it anew.
 local function renew(keys, args)
   local key = keys[1]
-  local s, v, c, r = unpack(redis.call('HMGET', key, 's', 'v', 'c', 'r'))
-  if s ~= 'V' or v ~= args[3] or c ~= args[4] or r ~= args[5] then return { 'B' } end
+  if redis.call('HGET', key, 'm') ~= args[3] then return { 'B' } end
   return put_lease(key, args)
 end
 

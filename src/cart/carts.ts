@@ -72,6 +72,7 @@ interface ReadCart extends RenderedCart {
 export function createCarts(deps: CartsDeps) {
   const { router, cache, modes, pricing, prices, funnel, handover, limits, currency, metrics, onStep } = deps
   const fills = createKeyedQueue()
+  const hits = metrics.cartReads.labels({ result: 'hit' })
 
   /** Asks the cache for a page. Safe to do before the session is known to be good: nothing is shown or changed by it. */
   async function peek(userId: string, page: PageOfCart): Promise<Peeked> {
@@ -99,7 +100,7 @@ export function createCarts(deps: CartsDeps) {
   }
 
   const show = (hit: NonNullable<Peeked>, page: PageOfCart) => {
-    metrics.cartReads.inc({ result: 'hit' })
+    hits.inc()
     return pageOf(hit, page, hit.isStale ? Date.now() : undefined)
   }
 

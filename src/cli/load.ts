@@ -54,7 +54,7 @@ export function loadCommand(projectDir: string): Command {
 }
 
 /** k6 on PATH, or our own; built with Go where there is neither. */
-async function findK6(dataDir: string): Promise<string> {
+export async function findK6(dataDir: string): Promise<string> {
   const bin = join(dataDir, 'bin')
   const dirs = [...(process.env['PATH'] ?? '').split(delimiter).filter(dir => dir !== ''), bin, '/usr/local/go/bin']
   const find = (program: string) => dirs.map(dir => join(dir, program)).find(isExecutable)

@@ -61,9 +61,14 @@ function credentials(text: string, fromCookie: boolean): Credentials {
 }
 
 function findCookie(header: string, name: string): string | undefined {
-  for (const pair of header.split(';')) {
-    const at = pair.indexOf('=')
-    if (at > 0 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim() || undefined
+  for (let start = 0; start < header.length; ) {
+    const semicolon = header.indexOf(';', start)
+    const end = semicolon < 0 ? header.length : semicolon
+    const at = header.indexOf('=', start)
+    if (at > start && at < end && header.slice(start, at).trim() === name) {
+      return header.slice(at + 1, end).trim() || undefined
+    }
+    start = end + 1
   }
   return undefined
 }

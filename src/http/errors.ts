@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler } from 'express'
 import { AppError, type ErrorCode, isAppError } from '../lib/errors.ts'
 import type { Log } from '../telemetry/log.ts'
+import { contextOf } from './request-context.ts'
 
 /** The only place that turns errors into answers: RFC 9457 problem documents. It does not compile until every code has a status. */
 export const STATUS: Record<ErrorCode, number> = {
@@ -103,7 +104,7 @@ export function problemOf(error: AppError, traceId: string): Problem {
 export function errorHandler(log: Log): ErrorRequestHandler {
   return (error: unknown, _request, response, _next) => {
     const known = translate(error)
-    const traceId = String(response.getHeader('X-Trace-Id') ?? '')
+    const { traceId } = contextOf(response)
     if (known.code === 'internal') log.error({ err: error, traceId }, 'unexpected error')
     else if (STATUS[known.code] >= 500) log.warn({ err: error, traceId, cause: known.cause }, known.message)
     if (response.headersSent) {
@@ -112,6 +113,7 @@ export function errorHandler(log: Log): ErrorRequestHandler {
     }
     const problem = problemOf(known, traceId)
     response.statusCode = problem.status
+    response.setHeader('X-Trace-Id', traceId)
     response.setHeader('Content-Type', 'application/problem+json')
     response.setHeader('Cache-Control', 'no-store')
     if (known.retryAfterS !== undefined) response.setHeader('Retry-After', String(known.retryAfterS))

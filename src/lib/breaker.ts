@@ -1,9 +1,16 @@
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
 import { unavailable } from './errors.ts'
 
-/** A circuit breaker for one dependency: after a run of failures it answers at once instead of making everybody wait. */
+/**
+ * A circuit breaker for one dependency: after a run of failures it answers at once instead of making everybody wait. When its time is
+ * over, one caller tries; whoever comes meanwhile is answered as before. Ours, because every command to Redis passes it: without a
+ * promise of its own (docs/performance.md).
+ */
 export interface Breaker {
-  /** @throws AppError `unavailable` naming the dependency while the circuit is open; else whatever `work` throws */
+  /** To be called before work; then exactly one of the others. @throws AppError `unavailable` naming the dependency while it is open */
+  enter(): void
+  succeeded(): void
+  failed(error: unknown): void
+  /** All three around `work`. @throws AppError `unavailable` while the circuit is open; else whatever `work` throws */
   run<T>(work: () => Promise<T>): Promise<T>
   isOpen(): boolean
 }
@@ -16,20 +23,45 @@ export interface BreakerOptions {
   readonly isFailure: (error: unknown) => boolean
 }
 
-export function createBreaker(options: BreakerOptions): Breaker {
-  const circuit = circuitBreaker(handleWhen(options.isFailure), {
-    halfOpenAfter: options.openMs,
-    breaker: new ConsecutiveBreaker(options.failuresToOpen),
-  })
+export function createBreaker({ name, failuresToOpen, openMs, isFailure }: BreakerOptions): Breaker {
+  let failures = 0
+  let openUntil = 0
+  let isProbing = false
+
+  function enter(): void {
+    if (failures < failuresToOpen) return
+    if (isProbing || performance.now() < openUntil) throw unavailable(name, new Error('its circuit is open'))
+    isProbing = true
+  }
+
+  function succeeded(): void {
+    failures = 0
+    isProbing = false
+  }
+
+  function failed(error: unknown): void {
+    if (isFailure(error)) {
+      failures++
+      if (failures >= failuresToOpen) openUntil = performance.now() + openMs
+    }
+    isProbing = false
+  }
+
   return {
+    enter,
+    succeeded,
+    failed,
     async run(work) {
+      enter()
       try {
-        return await circuit.execute(work)
+        const result = await work()
+        succeeded()
+        return result
       } catch (error) {
-        if (error instanceof BrokenCircuitError) throw unavailable(options.name, error)
+        failed(error)
         throw error
       }
     },
-    isOpen: () => circuit.state === CircuitState.Open,
+    isOpen: () => failures >= failuresToOpen && (isProbing || performance.now() < openUntil),
   }
 }

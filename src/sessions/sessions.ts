@@ -84,7 +84,7 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     /** The session of a token, or undefined when there is none (any more). @throws AppError `unavailable` */
     async find(token: SessionToken): Promise<Session | undefined> {
       const key = sessionKey(token)
-      const value = await redis.run(client => client.get(key))
+      const value = await redis.get(key)
       lease.check()
       if (value === null) return undefined
       const at = now()

@@ -8,6 +8,20 @@ export const SLOTS = 1024
  * which is XXH64 written little-endian. So slots 0-255 are Vitess shard `-40`, 256-511 are `40-80`, and so on.
  */
 export function slotOf(key: string): number {
+  let slot = known.get(key)
+  if (slot === undefined) {
+    slot = calculate(key)
+    if (known.size >= KNOWN_MAX) known.clear() // cheaper than to remember who came last
+    known.set(key, slot)
+  }
+  return slot
+}
+
+/** The hash takes some microseconds, and every request asks for it. */
+const known = new Map<string, number>()
+const KNOWN_MAX = 20_000
+
+function calculate(key: string): number {
   const hash = xxhash64(key)
   return Number((hash & 0xffn) << 2n) | Number((hash >> 14n) & 0x3n)
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  * Finds the server programs, and gets the missing ones: with apt, as root into the system (their daemons kept from
  * starting), as an ordinary user downloaded and unpacked into the data folder. Elsewhere it says what to install.
  */
-export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium'
+export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium' | 'wrk'
 
 export interface Program {
   readonly name: ProgramName
@@ -48,6 +48,7 @@ const RECIPES: Record<ProgramName, Recipe> = {
     dnf: 'chromium',
     apk: 'chromium',
   },
+  wrk: { binaries: ['wrk'], debian: ['wrk'], brew: 'wrk', dnf: 'wrk', apk: 'wrk' },
 }
 
 export class MissingPrograms extends Error {

@@ -16,6 +16,8 @@ export function createMetrics() {
   const loop = monitorEventLoopDelay({ resolution: 10 })
   loop.enable()
 
+  const requestsBy = new Map<string, { observe(seconds: number): void }>()
+
   const metrics = {
     registry,
     requests: new Histogram({
@@ -109,6 +111,14 @@ export function createMetrics() {
       labelNames: ['result'] as const,
       registers,
     }),
+    /** Looking up labels costs more than counting: each combination is looked up once. */
+    observeRequest(method: string, route: string, status: number, seconds: number): void {
+      const kind = Math.floor(status / 100)
+      const key = `${method} ${kind} ${route}`
+      let child = requestsBy.get(key)
+      if (!child) requestsBy.set(key, (child = metrics.requests.labels({ method, route, status: `${kind}xx` })))
+      child.observe(seconds)
+    },
     /** Shows a number that somebody else keeps, read when scraped. */
     watch(name: string, help: string, read: () => number): void {
       new Gauge({

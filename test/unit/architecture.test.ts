@@ -39,7 +39,6 @@ const OWNERS: Readonly<Record<string, RegExp>> = {
   pino: /^telemetry\//,
   '@prometheus-io/client': /^telemetry\//,
   '@node-rs/argon2': /^accounts\/passwords\.ts$/,
-  cockatiel: /^lib\/breaker\.ts$/,
   zod: /^(config|http)\/|^model\/(promotion|rule-set-check)\.ts$|^cli\/basket\.ts$/,
 }
 

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createBreaker } from '../../src/lib/breaker.ts'
 import { createClosers } from '../../src/lib/closers.ts'
+import { createDeadlines } from '../../src/lib/deadlines.ts'
 import { isAppError } from '../../src/lib/errors.ts'
 import { createGate } from '../../src/lib/gate.ts'
 import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
 import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
-import { within } from '../../src/lib/within.ts'
 
 /** A promise that the test settles. */
 function gateway(): { promise: Promise<void>; open: () => void } {
@@ -26,6 +26,8 @@ describe('lib', () => {
     const block = (ms: number) => {
       for (const until = performance.now() + ms; performance.now() < until; );
     }
+
+    const within = <T>(work: Promise<T>, msMax: number) => createDeadlines(msMax).limit(work)
 
     it('gives up on what does not answer, and hands on what does', async () => {
       expect(
@@ -48,6 +50,21 @@ describe('lib', () => {
       const never = within(new Promise(() => undefined), 20)
       block(120)
       expect(await codeOf(never)).to.equal('Error: no answer after 20 ms')
+    })
+
+    it('is kept for each of many answers', async () => {
+      const { limit } = createDeadlines(60)
+      const first = codeOf(limit(new Promise(() => undefined)))
+      const second = limit(sleep(40).then(() => 'second'))
+      await sleep(30)
+      const asked = performance.now()
+      const third = codeOf(limit(new Promise(() => undefined)))
+      const fourth = limit(sleep(45).then(() => 'fourth'))
+      expect(await first).to.equal('Error: no answer after 60 ms')
+      expect(await second).to.equal('second')
+      expect(await third).to.equal('Error: no answer after 60 ms')
+      expect(performance.now() - asked).to.be.at.least(59)
+      expect(await fourth).to.equal('fourth')
     })
   })
 
@@ -196,6 +213,18 @@ describe('lib', () => {
       await sleep(40)
       expect(await call()).to.equal('up')
       expect(breaker.isOpen()).to.equal(false)
+    })
+
+    it('lets one try while it is open, and the others wait for what becomes of it', async () => {
+      const breaker = createBreaker({ name: 'thing', failuresToOpen: 1, openMs: 10, isFailure: () => true })
+      await codeOf(breaker.run(() => Promise.reject(new Error('down'))))
+      await sleep(15)
+      const trial = gateway()
+      const probe = breaker.run(() => trial.promise)
+      expect(await codeOf(breaker.run(async () => 'up'))).to.equal('unavailable')
+      trial.open()
+      await probe
+      expect(await codeOf(breaker.run(async () => 'up'))).to.equal('none')
     })
 
     it('does not count errors that say nothing of health', async () => {

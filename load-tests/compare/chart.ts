@@ -1,0 +1,84 @@
+/** Charts as SVG text: legible on white and on dark, without a script. */
+const FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+const COLOURS = ['#2a78d6', '#e07b39', '#3f9e5b', '#b04fb5', '#8a8f98']
+
+const escape = (text: string) => text.replace(/[&<>"]/g, each => `&#${each.charCodeAt(0)};`)
+
+function svg(width: number, height: number, parts: readonly string[]): string {
+  const style = '<style>text{fill:#333}@media(prefers-color-scheme:dark){text{fill:#ddd}}</style>'
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${FONT}>${style}\n${parts.join('\n')}\n</svg>\n`
+}
+
+export interface Bar {
+  readonly label: string
+  readonly value: number
+  readonly low: number
+  readonly high: number
+  readonly colour: 0 | 1 | 2 | 3 | 4
+  readonly text: string
+}
+
+/** Horizontal bars with their intervals; the line stands at `mark`. */
+export function bars(title: string, all: readonly Bar[], mark?: { at: number; text: string }): string {
+  const [left, right, row, top] = [420, 150, 24, 46]
+  const width = 1000
+  const most = Math.max(...all.map(bar => bar.high), mark?.at ?? 0) * 1.05
+  const x = (value: number) => left + (Math.min(value, most) / most) * (width - left - right)
+  const parts = [`<text x="8" y="20" font-size="15" font-weight="600">${escape(title)}</text>`]
+  for (const [index, bar] of all.entries()) {
+    const y = top + index * row
+    const middle = y + row / 2 - 3
+    parts.push(
+      `<text x="${left - 8}" y="${middle + 4}" text-anchor="end">${escape(bar.label)}</text>`,
+      `<rect x="${left}" y="${y}" width="${(x(bar.value) - left).toFixed(1)}" height="${row - 7}" rx="2" fill="${COLOURS[bar.colour]}"/>`,
+      `<path d="M${x(bar.low).toFixed(1)} ${middle}H${x(bar.high).toFixed(1)}" stroke="#888" stroke-width="2"/>`,
+      `<text x="${x(bar.high) + 8}" y="${middle + 4}">${escape(bar.text)}</text>`,
+    )
+  }
+  const bottom = top + all.length * row
+  if (mark) {
+    parts.push(
+      `<path d="M${x(mark.at).toFixed(1)} ${top - 6}V${bottom}" stroke="#c33" stroke-dasharray="4 3"/>`,
+      `<text x="${x(mark.at).toFixed(1)}" y="${top - 10}" text-anchor="middle">${escape(mark.text)}</text>`,
+    )
+  }
+  return svg(width, bottom + 10, parts)
+}
+
+export interface Curve {
+  readonly name: string
+  readonly points: readonly { readonly x: number; readonly y: number }[]
+}
+
+/** Curves over an axis of given steps, which need not be even. */
+export function curves(title: string, axis: { readonly x: string; readonly y: string }, all: readonly Curve[]): string {
+  const [left, right, top, bottom, width, height] = [64, 150, 46, 42, 720, 320]
+  const steps = [...new Set(all.flatMap(curve => curve.points.map(point => point.x)))].sort((a, b) => a - b)
+  const most = Math.max(...all.flatMap(curve => curve.points.map(point => point.y))) * 1.1
+  const x = (value: number) => left + (steps.indexOf(value) / Math.max(1, steps.length - 1)) * (width - left - right)
+  const y = (value: number) => height - bottom - (value / most) * (height - top - bottom)
+  const parts = [
+    `<text x="8" y="20" font-size="15" font-weight="600">${escape(title)}</text>`,
+    `<text x="${(left + width - right) / 2}" y="${height - 6}" text-anchor="middle">${escape(axis.x)}</text>`,
+    `<text x="8" y="38">${escape(axis.y)}</text>`,
+  ]
+  for (let share = 0; share <= 4; share++) {
+    const value = (most * share) / 4
+    parts.push(
+      `<path d="M${left} ${y(value).toFixed(1)}H${width - right}" stroke="#8884"/>`,
+      `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${value >= 10 ? Math.round(value) : value.toFixed(2)}</text>`,
+    )
+  }
+  for (const step of steps)
+    parts.push(`<text x="${x(step)}" y="${height - bottom + 18}" text-anchor="middle">${step}</text>`)
+  for (const [index, curve] of all.entries()) {
+    const colour = COLOURS[index % COLOURS.length]
+    const line = curve.points.map(point => `${x(point.x).toFixed(1)},${y(point.y).toFixed(1)}`).join(' ')
+    parts.push(`<polyline points="${line}" fill="none" stroke="${colour}" stroke-width="2"/>`)
+    for (const point of curve.points)
+      parts.push(`<circle cx="${x(point.x).toFixed(1)}" cy="${y(point.y).toFixed(1)}" r="3" fill="${colour}"/>`)
+    const last = curve.points.at(-1)
+    if (last) parts.push(`<text x="${x(last.x) + 10}" y="${y(last.y) + 4}">${escape(curve.name)}</text>`)
+  }
+  return svg(width, height, parts)
+}

@@ -1,0 +1,75 @@
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+
+/**
+ * The floor: what a view of a cart costs when nothing is done that is not physically needed. `node:http` without a framework, one
+ * socket to each of the two Redis servers, their protocol by hand, the cart passed through as bytes. It knows no errors, no limits, no
+ * metrics and no security, and is no way to build a service.
+ */
+const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => process.env[name] ?? '') as [
+  string,
+  string,
+  string,
+]
+
+/** A client that can GET. Commands of one turn of the event loop go out in one write; replies come in the order of the commands. */
+function redisAt(address: string): (key: string) => Promise<Buffer | undefined> {
+  const { hostname, port: redisPort, username, password } = new URL(address)
+  const socket = connect({ host: hostname, port: Number(redisPort), noDelay: true })
+  const waiting: ((value: Buffer | undefined) => void)[] = [() => undefined]
+  let first = 0
+  let rest: Buffer | undefined
+  socket.write(`AUTH ${username} ${password}\r\n`)
+  socket.on('data', chunk => {
+    let data = rest ? Buffer.concat([rest, chunk]) : chunk
+    rest = undefined
+    for (;;) {
+      const end = data.indexOf('\r\n')
+      if (end < 0) break
+      let after = end + 2
+      let value: Buffer | undefined
+      if (data[0] === 0x24 && data[1] !== 0x2d) {
+        const length = Number(data.toString('latin1', 1, end))
+        after += length + 2
+        if (data.length < after) break
+        value = data.subarray(end + 2, end + 2 + length)
+      }
+      waiting[first++]?.(value)
+      if (first === waiting.length) {
+        waiting.length = 0
+        first = 0
+      }
+      data = data.subarray(after)
+    }
+    if (data.length > 0) rest = data
+  })
+  let corked = false
+  return key =>
+    new Promise(resolve => {
+      waiting.push(resolve)
+      if (!corked) {
+        corked = true
+        socket.cork()
+        setImmediate(() => {
+          corked = false
+          socket.uncork()
+        })
+      }
+      socket.write(`*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\n`, 'latin1')
+    })
+}
+
+const [session, cart] = [redisAt(sessions), redisAt(cache)]
+
+createServer((request, response) => {
+  const token = request.headers.cookie?.slice(4) ?? '' // `sid=…`
+  const user = token.slice(0, token.indexOf('.'))
+  void Promise.all([session(token), cart(user)]).then(([known, body]) => {
+    if (!known || !body) {
+      response.writeHead(401).end()
+      return
+    }
+    response.writeHead(200, ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(body.length)])
+    response.end(body)
+  })
+}).listen(Number(port) + Number(process.env['NODE_APP_INSTANCE'] ?? 0), '127.0.0.1', () => process.send?.('ready'))

@@ -1,0 +1,124 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { endWithUs } from '../../test/support/servers.ts'
+
+/** A request as it is sent, to whichever contender. */
+export interface Request {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+/** Requests of one scenario for one contender, written out once for both generators. */
+export interface Requests {
+  readonly first: readonly Request[]
+  readonly count: number
+  readonly forWrk: string
+  readonly forK6: string
+}
+
+export interface Closed {
+  readonly requests: number
+  readonly seconds: number
+}
+
+export interface Open {
+  readonly medianMs: number
+  readonly p95Ms: number
+  readonly p99Ms: number
+}
+
+const FIRST = 3
+/** Process numbers of generators that run or ran: their CPU is nobody else's. */
+const generators = new Set<number>()
+export const generatorPids = (): number[] => [...generators]
+
+export function writeRequests(dir: string, name: string, requests: readonly Request[]): Requests {
+  const [forWrk, forK6] = [join(dir, `${name}.requests`), join(dir, `${name}.json`)]
+  writeFileSync(forWrk, requests.map(request => `${textOf(request)}\0`).join(''))
+  writeFileSync(forK6, JSON.stringify(requests.map(({ body, ...rest }) => ({ ...rest, body: body ?? null }))))
+  return { first: requests.slice(0, FIRST), count: requests.length, forWrk, forK6 }
+}
+
+function textOf({ method, path, headers, body = '' }: Request): string {
+  const all = { Host: '127.0.0.1', ...headers, ...(body === '' ? {} : { 'Content-Length': Buffer.byteLength(body) }) }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`
+}
+
+/**
+ * Closed loop: so many connections, each with a request under way at any time. Over several urls the connections are divided.
+ * @throws Error when a single request failed
+ */
+export async function closedLoop(
+  urls: readonly string[],
+  requests: Requests,
+  options: { readonly connections: number; readonly seconds: number },
+): Promise<Closed> {
+  const { connections, seconds } = options
+  const runs = await Promise.all(
+    urls.map(async url => {
+      const start = Math.floor(Math.random() * requests.count)
+      const own = [`-t1`, `-c${Math.ceil(connections / urls.length)}`, `-d${seconds}s`, '--timeout', '5s']
+      const script = join(import.meta.dirname, 'wrk.lua')
+      const output = await outputOf('wrk', [...own, '-s', script, url, '--', requests.forWrk, String(start)])
+      return JSON.parse(output.trim().split('\n').at(-1) ?? '') as { requests: number; us: number; errors: number }
+    }),
+  )
+  const errors = runs.reduce((sum, run) => sum + run.errors, 0)
+  if (errors > 0) throw new Error(`${errors} requests failed at ${urls.join(', ')}`)
+  return {
+    requests: runs.reduce((sum, run) => sum + run.requests, 0),
+    seconds: Math.max(...runs.map(run => run.us)) / 1e6,
+  }
+}
+
+/** Open model: so many requests a second, however long the answers take. @throws Error when some failed or the rate was not kept */
+export async function openModel(
+  k6: string,
+  url: string,
+  requests: Requests,
+  options: { readonly rate: number; readonly seconds: number },
+): Promise<Open> {
+  const environment = {
+    BASE_URL: url,
+    REQUESTS: requests.forK6,
+    RATE: String(Math.round(options.rate)),
+    DURATION: `${options.seconds}s`,
+    K6_NO_USAGE_REPORT: 'true',
+  }
+  const script = join(import.meta.dirname, '..', 'lib', 'fixed-rate.ts')
+  const output = await outputOf(k6, ['run', '--quiet', script], environment)
+  const result = JSON.parse(output.trim().split('\n').at(-1) ?? '') as Open & { good: number; dropped: number }
+  if (result.good < 1 || result.dropped > 0)
+    throw new Error(`at ${url} ${options.rate} requests a second were not kept up: ${JSON.stringify(result)}`)
+  return result
+}
+
+async function outputOf(program: string, args: string[], environment: Record<string, string> = {}): Promise<string> {
+  const child: ChildProcess = spawn(program, args, {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  endWithUs(child)
+  if (child.pid) generators.add(child.pid)
+  let [out, err] = ['', '']
+  child.stdout?.on('data', chunk => (out += String(chunk)))
+  child.stderr?.on('data', chunk => (err += String(chunk)))
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  if (code !== 0) throw new Error(`${program} ended with ${code}: ${err || out}`)
+  return out
+}
+
+export const versionOf = async (program: string, ...args: string[]): Promise<string> =>
+  (
+    await promisify(execFile)(program, args).catch((error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }))
+  ).stdout
+    .split('\n')[0]
+    ?.trim() ?? ''

@@ -1,0 +1,206 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { closedLoop, generatorPids, openModel, type Request, type Requests, writeRequests } from './generators.ts'
+import type { Window } from './goals.ts'
+import { measure } from './meter.ts'
+import { type Scenario, type ScenarioName, SCENARIOS } from './scenarios.ts'
+import { type Cookies, fillCartload, fillFloor, fillTypical, makeShop } from './shop.ts'
+import { type Servers, type Stack, startServers, startStack } from './stacks.ts'
+
+/**
+ * The contenders, each started when it is first asked for, and windows of load over them. A window is one contender under one scenario:
+ * its CPU per request over every process, and its rate.
+ */
+export type StackName = 'cartload' | 'floor' | 'typical' | 'fastify' | `cartload-${number}` | `shards-${number}`
+
+/** `stack/scenario`, and whether instances are asked past nginx. */
+export interface Unit {
+  readonly stack: StackName
+  readonly scenario: ScenarioName
+  readonly direct?: boolean
+}
+
+export const nameOf = ({ stack, scenario, direct }: Unit): string => `${stack}/${scenario}${direct ? ' direct' : ''}`
+
+export class TooNoisy extends Error {
+  override readonly name = 'TooNoisy'
+}
+
+interface Running {
+  readonly stack: Stack
+  readonly cookies: Cookies
+  readonly cacheAdmin: string
+}
+
+const CONNECTIONS = 64
+/** More than this share of the machine for others, and a window says nothing. */
+const OTHERS_MAX = 0.1
+const WINDOW_TRIES_MAX = 3
+const INSTANCES = 2
+const SECRET = 'only for this comparison'
+
+export type Lab = ReturnType<typeof createLab>
+
+export function createLab(say: (text: string) => void) {
+  const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
+  const shop = makeShop()
+  const running = new Map<StackName, Promise<Running>>()
+  const requests = new Map<string, Promise<Requests>>()
+  const stops: (() => Promise<void>)[] = []
+  const servers = new Map<string, Promise<{ servers: Servers; cookies: Cookies }>>()
+
+  async function keep<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+    const one = await starting
+    stops.push(() => one.stop())
+    return one
+  }
+
+  /** Servers with cartload's data, of which several stacks may be served. */
+  function cartloadData(shards: number, owner: string) {
+    const key = `${owner}/${shards}`
+    const known = servers.get(key)
+    if (known) return known
+    const making = (async () => {
+      const own = await keep(startServers({ shards }))
+      say(`filling a shop with ${shop.users.length} carts (${key})`)
+      if (!own.addresses) throw new Error('no addresses')
+      return { servers: own, cookies: await fillCartload(shop, own.addresses) }
+    })()
+    servers.set(key, making)
+    return making
+  }
+
+  async function start(name: StackName): Promise<Running> {
+    say(`starting ${name}`)
+    const common = { name, instances: INSTANCES }
+    switch (name) {
+      case 'floor': {
+        const { stack, cookies } = await get('cartload')
+        const answers = await Promise.all(
+          cookies.map(async cookie => (await fetch(`${stack.url}/v1/cart`, { headers: { cookie } })).text()),
+        )
+        const own = await keep(startServers('no database'))
+        await fillFloor(own, cookies, answers)
+        const script = 'load-tests/compare/contenders/floor.ts'
+        return {
+          stack: await keep(startStack({ ...common, servers: own, script, nginx: 'plain' })),
+          cookies,
+          cacheAdmin: own.cacheAdmin,
+        }
+      }
+      case 'typical': {
+        const own = await keep(startServers('plain'))
+        const cookies = await fillTypical(shop, own, SECRET)
+        const script = 'load-tests/compare/contenders/typical.ts'
+        const environment = { SECRET }
+        const options = { ...common, servers: own, script, nginx: 'plain', cluster: true, environment } as const
+        return { stack: await keep(startStack(options)), cookies, cacheAdmin: own.cacheAdmin }
+      }
+      case 'fastify': {
+        const data = await cartloadData(2, 'fastify')
+        const script = 'load-tests/compare/contenders/fastify.ts'
+        const options = { ...common, servers: data.servers, script, nginx: 'cartload' } as const
+        return { stack: await keep(startStack(options)), cookies: data.cookies, cacheAdmin: data.servers.cacheAdmin }
+      }
+      default: {
+        const [kind, number] = name.split('-')
+        const data = await cartloadData(kind === 'shards' ? Number(number) : 2, 'cartload')
+        const instances = kind === 'cartload' && number ? Number(number) : INSTANCES
+        const options = { name, instances, servers: data.servers, script: 'src/main.ts', nginx: 'cartload' } as const
+        return { stack: await keep(startStack(options)), cookies: data.cookies, cacheAdmin: data.servers.cacheAdmin }
+      }
+    }
+  }
+
+  function get(name: StackName): Promise<Running> {
+    const known = running.get(name)
+    if (known) return known
+    const starting = start(name)
+    running.set(name, starting)
+    return starting
+  }
+
+  /** Makes the requests, looks at what the first ones answer, and warms the contender up with them. */
+  async function prepare(unit: Unit, warmSeconds: number): Promise<void> {
+    const { stack } = await get(unit.stack)
+    const found = await requestsOf(unit)
+    await closedLoop(urlsOf(stack, unit), found, { connections: CONNECTIONS, seconds: warmSeconds })
+  }
+
+  function requestsOf({ stack: name, scenario }: Unit): Promise<Requests> {
+    const key = `${name}-${scenario}`
+    const known = requests.get(key)
+    if (known) return known
+    const making = (async () => {
+      const { stack, cookies } = await get(name)
+      const definition: Scenario = SCENARIOS[scenario]
+      const all = await definition.requests({ name, url: stack.url, shop, cookies })
+      const written = writeRequests(dir, key, all)
+      for (const { method, path, headers, body } of written.first) {
+        const answer = await fetch(stack.url + path, { method, headers, ...(body === undefined ? {} : { body }) })
+        const text = await answer.text()
+        const isRight =
+          (scenario === 'mixed' || answer.status === definition.status) &&
+          (definition.check?.(JSON.parse(text)) ?? true)
+        if (!isRight) throw new Error(`${key} does not answer as it should: ${answer.status} ${text.slice(0, 300)}`)
+      }
+      return written
+    })()
+    requests.set(key, making)
+    return making
+  }
+
+  async function window(unit: Unit, seconds: number): Promise<Window> {
+    const { stack } = await get(unit.stack)
+    const found = await requestsOf(unit)
+    for (let attempt = 1; ; attempt++) {
+      const { result, used } = await measure(stack.pids(), generatorPids, () =>
+        closedLoop(urlsOf(stack, unit), found, { connections: CONNECTIONS, seconds }),
+      )
+      if (used.others <= OTHERS_MAX) {
+        const perRequest = (cpuSeconds: number) => (cpuSeconds / result.requests) * 1e6
+        const parts = Object.fromEntries(Object.entries(used.parts).map(([part, sum]) => [part, perRequest(sum)]))
+        const rate = result.requests / result.seconds
+        return {
+          unit: nameOf(unit),
+          cpuUs: perRequest(used.sum),
+          rate,
+          parts,
+          others: used.others,
+          stolen: used.stolen,
+        }
+      }
+      const share = `${(used.others * 100).toFixed(0)} % of the machine went to other processes`
+      if (attempt >= WINDOW_TRIES_MAX) throw new TooNoisy(`${share} during ${nameOf(unit)}, ${attempt} times in a row`)
+      say(`${share} during ${nameOf(unit)}: once more`)
+    }
+  }
+
+  return {
+    shop,
+    get,
+    prepare,
+    window,
+    requestsOf,
+    write: (name: string, all: readonly Request[]) => writeRequests(dir, name, all),
+    async latency(k6: string, unit: Unit, rate: number, seconds: number) {
+      const { stack } = await get(unit.stack)
+      return openModel(k6, stack.url, await requestsOf(unit), { rate, seconds })
+    },
+    async stopStack(name: StackName) {
+      const known = running.get(name)
+      running.delete(name)
+      if (known) await (await known).stack.stop()
+    },
+    /** Everything that was started, the last first. */
+    async close() {
+      for (const stop of stops.toReversed()) await stop().catch((error: unknown) => say(String(error)))
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+function urlsOf(stack: Stack, { direct }: Unit): readonly string[] {
+  return direct ? stack.direct : [stack.url]
+}

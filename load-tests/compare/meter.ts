@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+
+/** CPU time of processes, all threads, user and system, in seconds; from the scheduler's own count in nanoseconds. */
+export type Part = 'nginx' | 'node' | 'redis' | 'database'
+
+export interface Used {
+  readonly seconds: number
+  /** What the measured processes used, by what they are. */
+  readonly parts: Readonly<Record<Part, number>>
+  readonly sum: number
+  /** What other processes used (`except` left out), as a share of the whole machine. */
+  readonly others: number
+  /** What the hypervisor gave to other machines, the same way. */
+  readonly stolen: number
+}
+
+interface Reading {
+  readonly at: number
+  readonly byPid: ReadonlyMap<number, number>
+  /** Taken by the hypervisor. */
+  readonly stolen: number
+}
+
+/** Measures `pids` while `work` runs. Processes that `except` names are the generator's: nobody else's. */
+export async function measure<T>(
+  pids: readonly number[],
+  except: () => readonly number[],
+  work: () => Promise<T>,
+): Promise<{ result: T; used: Used }> {
+  const before = read()
+  const result = await work()
+  const after = read()
+  const used = (pid: number) => (after.byPid.get(pid) ?? 0) - (before.byPid.get(pid) ?? 0)
+  const parts: Record<Part, number> = { nginx: 0, node: 0, redis: 0, database: 0 }
+  for (const pid of pids) parts[partOf(pid)] += used(pid)
+  const known = new Set([...pids, process.pid, ...except()])
+  let others = 0
+  for (const pid of after.byPid.keys()) if (!known.has(pid)) others += Math.max(0, used(pid))
+  const seconds = after.at - before.at
+  const sum = Object.values(parts).reduce((a, b) => a + b, 0)
+  const share = (cpuSeconds: number) => cpuSeconds / seconds / availableParallelism()
+  return { result, used: { seconds, parts, sum, others: share(others), stolen: share(after.stolen - before.stolen) } }
+}
+
+function read(): Reading {
+  const byPid = new Map<number, number>()
+  for (const name of readdirSync('/proc')) {
+    if (/^\d+$/.test(name)) byPid.set(Number(name), cpuOf(Number(name)))
+  }
+  const ticks = readFileSync('/proc/stat', 'utf8').split('\n')[0]?.split(/\s+/)[8] ?? '0'
+  return { at: performance.now() / 1000, byPid, stolen: Number(ticks) / 100 }
+}
+
+/** Seconds on a CPU, all threads; 0 for a process that is gone. */
+function cpuOf(pid: number): number {
+  try {
+    let nanoseconds = 0
+    for (const task of readdirSync(`/proc/${pid}/task`)) {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+    }
+    return nanoseconds / 1e9
+  } catch {
+    return 0
+  }
+}
+
+function partOf(pid: number): Part {
+  try {
+    const name = readFileSync(`/proc/${pid}/comm`, 'utf8')
+    if (name.startsWith('nginx')) return 'nginx'
+    if (name.startsWith('redis') || name.startsWith('valkey')) return 'redis'
+    return /^(mariadb|mysql)/.test(name) ? 'database' : 'node'
+  } catch {
+    return 'node'
+  }
+}
+
+/** Processes and all that they started: nginx's workers carry neither arguments nor environment that would name them. */
+export function withChildren(pids: readonly number[]): number[] {
+  const family = new Set(pids)
+  for (let grown = true; grown; ) {
+    grown = false
+    for (const name of readdirSync('/proc')) {
+      const pid = Number(name)
+      if (!Number.isInteger(pid) || family.has(pid) || !family.has(parentOf(pid))) continue
+      family.add(pid)
+      grown = true
+    }
+  }
+  return [...family]
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1])
+  } catch {
+    return 0
+  }
+}
+
+/** Resident memory in MB. */
+export function residentMb(pid: number): number {
+  const kb = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kb) / 1024
+}

@@ -1,0 +1,206 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { arch, availableParallelism, cpus, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findK6 } from '../../src/cli/load.ts'
+import { findOrInstall } from '../../src/stack/programs.ts'
+import { PROJECT } from '../../test/support/servers.ts'
+import { versionOf } from './generators.ts'
+import { GOALS, judge, type Verdict, type Window } from './goals.ts'
+import { expiries, memory } from './claims.ts'
+import { createLab, nameOf, TooNoisy, type Unit } from './lab.ts'
+import { chartOf, type Latency, type Report, tableOf } from './report.ts'
+import { median } from './statistics.ts'
+
+const HELP = `npm run compare -- [BLOCK…] [options]
+
+Measures cartload beside other ways to do the same work, on this machine, over loopback, each with its own servers:
+  floor     nginx and bare node:http, the Redis protocol by hand: what is physically needed
+  typical   express, express-session, knex, one database: what a team writes in a week
+  fastify   the product's own code behind fastify
+Units of a block are run in turn, there and back (ABBA); a figure is the median of the ratios of the rounds, with its 95 % interval.
+
+Blocks (default: all)
+  view      warm views: 10 lines, the first page of 500, If-None-Match, past nginx
+  add       adding a line to a cart of 10 and of 500, durable
+  products  product pages, and deep ones
+  instances the same view with 1, 2 and 4 instances
+  login     logins
+  mixed     TPC-W's shopping shares
+  expiry    loads from the database when a hot key expires
+  memory    memory of an instance under load for a long time
+
+Options
+  --pairs N            rounds of each block (default 10)
+  --seconds N          of one window (default 15)
+  --memory-minutes N   (default 10)
+  --no-latency         leave out latencies at a fixed rate (k6)
+  --out DIR            where compare.json, compare.md and compare.svg go (default .cartload/reports)
+  --help
+
+All by default takes about two hours. Needs nginx, Redis, MariaDB and wrk (installed with apt where missing) and k6.
+Ends with status 1 when a goal is not met, 2 when the machine was too busy with something else.`
+
+const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
+  view: [
+    { stack: 'cartload', scenario: 'view-10' },
+    { stack: 'floor', scenario: 'view-10' },
+    { stack: 'fastify', scenario: 'view-10' },
+    { stack: 'typical', scenario: 'view-10' },
+    { stack: 'cartload', scenario: 'view-10', direct: true },
+    { stack: 'cartload', scenario: 'view-500' },
+    { stack: 'cartload', scenario: 'view-304' },
+  ],
+  add: [
+    { stack: 'cartload', scenario: 'add-10' },
+    { stack: 'typical', scenario: 'add-10' },
+    { stack: 'cartload', scenario: 'add-500' },
+    { stack: 'typical', scenario: 'add-500' },
+  ],
+  products: [
+    { stack: 'cartload', scenario: 'products' },
+    { stack: 'typical', scenario: 'products' },
+    { stack: 'cartload', scenario: 'products-deep' },
+    { stack: 'typical', scenario: 'products-deep' },
+  ],
+  instances: [
+    { stack: 'cartload-1', scenario: 'view-10' },
+    { stack: 'cartload-2', scenario: 'view-10' },
+    { stack: 'cartload-4', scenario: 'view-10' },
+  ],
+  login: [
+    { stack: 'cartload', scenario: 'login' },
+    { stack: 'typical', scenario: 'login' },
+  ],
+  mixed: [
+    { stack: 'cartload', scenario: 'mixed' },
+    { stack: 'typical', scenario: 'mixed' },
+    { stack: 'fastify', scenario: 'mixed' },
+  ],
+}
+const LATENCY_BLOCKS = ['view', 'add', 'products', 'mixed']
+const CLAIMS = ['expiry', 'memory']
+const WARM_SECONDS = 6
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    pairs: { type: 'string', default: '10' },
+    seconds: { type: 'string', default: '15' },
+    'memory-minutes': { type: 'string', default: '10' },
+    'no-latency': { type: 'boolean', default: false },
+    out: { type: 'string', default: join(PROJECT, '.cartload', 'reports') },
+    help: { type: 'boolean', default: false },
+  },
+})
+const known = [...Object.keys(BLOCKS), ...CLAIMS]
+const wanted = positionals.length > 0 ? positionals : known
+const unknown = wanted.find(block => !known.includes(block))
+const number = (name: 'pairs' | 'seconds' | 'memory-minutes', max: number) => {
+  const value = Number(values[name])
+  if (Number.isFinite(value) && value > 0 && value <= max) return value
+  console.error(`--${name} takes a number up to ${max}, not '${values[name]}'`)
+  process.exit(64)
+}
+if (values.help) {
+  console.log(HELP)
+  process.exit(0)
+}
+if (unknown) {
+  console.error(`there is no block '${unknown}'; there are ${known.join(', ')}`)
+  process.exit(64)
+}
+const [pairs, seconds, minutes] = [number('pairs', 100), number('seconds', 120), number('memory-minutes', 120)]
+const say = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
+
+await findOrInstall(['wrk'], join(PROJECT, '.cartload'), say)
+const k6 = values['no-latency'] ? undefined : await findK6(join(PROJECT, '.cartload'))
+const lab = createLab(say)
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void lab.close().then(() => process.exit(130)))
+}
+
+const windows: (Window & { readonly round: number })[] = []
+const latencies: Latency[] = []
+const verdicts: Verdict[] = []
+try {
+  for (const block of wanted) {
+    const units = BLOCKS[block]
+    if (units) await runBlock(block, units)
+  }
+  for (const goal of GOALS) {
+    const verdict = judge(goal, windows)
+    if (verdict) verdicts.push(verdict)
+  }
+  if (wanted.includes('expiry')) verdicts.push(...(await expiries(lab, say)))
+  if (wanted.includes('memory')) verdicts.push(...(await memory(lab, minutes, say)))
+} catch (error) {
+  if (!(error instanceof TooNoisy)) throw error
+  console.error(`\n${error.message}: nothing can be said on such a machine. Stop what runs beside, and begin again.`)
+  process.exitCode = 2
+} finally {
+  await lab.close()
+}
+if (process.exitCode === undefined) await report()
+
+async function runBlock(block: string, units: readonly Unit[]): Promise<void> {
+  for (const unit of units) {
+    say(`${block}: warming ${nameOf(unit)}`)
+    await lab.prepare(unit, WARM_SECONDS)
+  }
+  for (let round = 1; round <= pairs; round++) {
+    const order = round % 2 === 1 ? units : units.toReversed()
+    for (const unit of order) {
+      const window = await lab.window(unit, seconds)
+      windows.push({ ...window, round })
+      say(`${block} ${round}/${pairs}: ${window.unit} ${window.cpuUs.toFixed(0)} µs, ${window.rate.toFixed(0)}/s`)
+    }
+  }
+  if (k6 && LATENCY_BLOCKS.includes(block)) await runLatencies(block, units, k6)
+  for (const { stack } of units) if (/^cartload-/.test(stack)) await lab.stopStack(stack)
+}
+
+/** At half of what the slowest of the same scenario can do. */
+async function runLatencies(block: string, units: readonly Unit[], program: string): Promise<void> {
+  const first = units.filter(unit => !unit.direct && unit.scenario === units[0]?.scenario)
+  const ratesOf = (unit: Unit) => windows.filter(({ unit: name }) => name === nameOf(unit)).map(({ rate }) => rate)
+  const rate = Math.max(1, Math.floor(Math.min(...first.map(unit => median(ratesOf(unit)))) / 2))
+  for (let round = 1; round <= pairs; round++) {
+    for (const unit of round % 2 === 1 ? first : first.toReversed()) {
+      const times = await lab.latency(program, unit, rate, seconds)
+      latencies.push({ unit: nameOf(unit), rate, round, ...times })
+      say(`${block} latency ${round}/${pairs}: ${nameOf(unit)} at ${rate}/s p99 ${times.p99Ms.toFixed(1)} ms`)
+    }
+  }
+}
+
+async function report(): Promise<void> {
+  const redis = await versionOf('redis-server', '--version')
+  const result: Report = {
+    at: new Date().toISOString(),
+    command: `npm run compare -- ${process.argv
+      .slice(2)
+      .filter((word, index, all) => word !== '--out' && all[index - 1] !== '--out')
+      .join(' ')}`.trim(),
+    machine: {
+      cores: availableParallelism(),
+      cpu: cpus()[0]?.model.trim() ?? '',
+      memoryGb: Math.round(totalmem() / 2 ** 30),
+      kernel: `${release()} ${arch()}`,
+      versions: [`Node ${process.version}`, redis.replace(/ sha=.*/, ''), await versionOf('mariadbd', '--version')],
+    },
+    pairs,
+    seconds,
+    verdicts,
+    windows,
+    latencies,
+  }
+  const out = values.out
+  mkdirSync(out, { recursive: true })
+  writeFileSync(join(out, 'compare.json'), `${JSON.stringify(result, undefined, 1)}\n`)
+  writeFileSync(join(out, 'compare.md'), tableOf(result))
+  writeFileSync(join(out, 'compare.svg'), chartOf(result))
+  console.log(tableOf(result))
+  console.log(`\n${join(out, 'compare.json')}, compare.md, compare.svg`)
+  if (verdicts.some(verdict => !verdict.isMet)) process.exitCode = 1
+}

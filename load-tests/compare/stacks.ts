@@ -1,0 +1,214 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import type { ServerAddresses } from '../../src/config/config.ts'
+import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
+import { createPm2 } from '../../src/stack/pm2.ts'
+import { findOrInstall, type ProgramName } from '../../src/stack/programs.ts'
+import { loadSecrets } from '../../src/stack/secrets.ts'
+import {
+  createDataFolder,
+  mysqlServer,
+  mysqlUrl,
+  redisAdminUrl,
+  redisServer,
+  redisUrl,
+  type ServerSpec,
+  waitForPort,
+} from '../../src/stack/servers.ts'
+import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
+import { pidsWith } from '../../test/support/cluster.ts'
+import { withChildren } from './meter.ts'
+import { createBackend, freePorts, PROJECT } from '../../test/support/servers.ts'
+
+/** A contender, running: nginx, instances under PM2, and servers of its own, all on loopback, everything in a folder of its own. */
+export interface Stack {
+  readonly name: string
+  readonly url: string
+  /** The instances, past nginx. */
+  readonly direct: readonly string[]
+  /** Every process of it. */
+  pids(): number[]
+  /** Of its instances. */
+  instancePids(): Promise<number[]>
+  readonly opsUrls: readonly string[]
+  stop(): Promise<void>
+}
+
+/** Servers that a contender keeps its data in; the same programs with the same settings for all. */
+export interface Servers {
+  readonly dir: string
+  readonly sessions: string
+  readonly cache: string
+  readonly cacheAdmin: string
+  /** Of cartload's kind. */
+  readonly addresses: ServerAddresses | undefined
+  /** One database, for the typical one. */
+  readonly database: string
+  stop(): Promise<void>
+}
+
+/** Servers for cartload, with so many shards, or the two Redis and one database `shop`, or no database. */
+export async function startServers(kind: { readonly shards: number } | 'plain' | 'no database'): Promise<Servers> {
+  const dir = mkdtempSync(join(tmpdir(), 'cl-data-'))
+  const shards = typeof kind === 'object' ? kind.shards : kind === 'plain' ? 1 : 0
+  const names: ProgramName[] = shards > 0 ? ['redis', 'mariadb'] : ['redis']
+  const programs = await findOrInstall(names, join(PROJECT, '.cartload'), console.error)
+  const secrets = loadSecrets(dir)
+  const [sessions = 0, cache = 0, ...ports] = await freePorts(2 + shards)
+  const [redis, mariadb] = [programs.get('redis'), programs.get('mariadb')]
+  const specs: ServerSpec[] = []
+  for (const [role, port] of [['sessions', sessions] as const, ['cache', cache] as const]) {
+    if (redis) specs.push(redisServer({ program: redis, role, dir: join(dir, role), port, memoryMb: 128, secrets }))
+  }
+  for (const [index, port] of ports.entries()) {
+    if (!mariadb) break
+    const own = { name: `shard-${index}`, dir: join(dir, `shard-${index}`), port, databases: [...DATABASES] }
+    await createDataFolder(mariadb, own.dir)
+    specs.push(mysqlServer({ program: mariadb, memoryMb: MEMORY_MB / shards, secrets, ...own }))
+  }
+  const backends = specs.map(spec => createBackend(spec, join(dir, `${spec.name}.log`)))
+  await Promise.all(backends.map(backend => backend.start()))
+  const url = (index: number, database: (typeof DATABASES)[number], role: 'app' | 'migrations') =>
+    mysqlUrl(ports[index] ?? 0, database, secrets, role)
+  const redisUrls = {
+    sessions: redisUrl(sessions, secrets),
+    cache: redisUrl(cache, secrets),
+    cacheAdmin: redisAdminUrl(cache, secrets),
+  }
+  if (typeof kind === 'object') {
+    await migrateGlobal(url(0, 'cartload_global', 'migrations'))
+    await migrateShards(ports.map((_, index) => url(index, 'cartload', 'migrations')))
+  }
+  return {
+    dir,
+    ...redisUrls,
+    database: shards > 0 ? url(0, 'shop', 'migrations') : '',
+    addresses:
+      typeof kind === 'object'
+        ? {
+            shards: ports.map((_, index) => url(index, 'cartload', 'app')),
+            global: url(0, 'cartload_global', 'app'),
+            sessionsRedis: redisUrls.sessions,
+            cacheRedis: redisUrls.cache,
+          }
+        : undefined,
+    async stop() {
+      await Promise.all(backends.map(backend => backend.kill()))
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+const DATABASES = ['cartload', 'cartload_global', 'shop'] as const
+/** Of all databases of a contender together. */
+const MEMORY_MB = 256
+
+export interface StackOptions {
+  readonly name: string
+  readonly servers: Servers
+  readonly instances: number
+  readonly script: string
+  /** `cartload`: the configuration that the product ships. `plain`: the shortest that keeps connections open. */
+  readonly nginx: 'cartload' | 'plain'
+  /** PM2's cluster mode balances connections on one port; else each instance has its own, and nginx balances requests. */
+  readonly cluster?: boolean
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { name, servers, instances, script, cluster = false } = options
+  const dir = mkdtempSync(join(tmpdir(), `cl-${name.slice(0, 12)}-`))
+  const count = cluster ? 1 : instances
+  const ports = await freePorts(1 + count * 2)
+  const [port = 0] = ports
+  const [instancePorts, opsPorts] = [ports.slice(1, 1 + count), ports.slice(1 + count)]
+  const pm2 = createPm2(join(dir, 'pm2'), 'SIGINT')
+  const { apps } = (await import(join(PROJECT, 'ecosystem.config.js'))) as { apps: { node_args: string[] }[] }
+  const nodeArgs = apps[0]?.node_args ?? []
+  const environmentOf = (index: number) => ({
+    NODE_ENV: 'production',
+    PORT: String(instancePorts[index]),
+    SESSIONS: servers.sessions,
+    CACHE: servers.cache,
+    DATABASE: servers.database,
+    STACK_DIR: dir,
+    ...(servers.addresses ? cartloadEnvironment(servers.addresses, instancePorts[index], opsPorts[index]) : {}),
+    ...options.environment,
+  })
+  const file = join(dir, 'apps.json')
+  writeFileSync(
+    file,
+    JSON.stringify({
+      apps: instancePorts.map((_, index) => ({
+        name: `${name}-${index}`,
+        script: join(PROJECT, script),
+        ...(cluster ? { exec_mode: 'cluster', instances } : { exec_mode: 'fork', interpreter: process.execPath }),
+        node_args: nodeArgs,
+        instance_var: cluster ? 'NODE_APP_INSTANCE' : 'STACK_INSTANCE',
+        wait_ready: true,
+        listen_timeout: 30_000,
+        kill_timeout: 12_000,
+        pmx: false,
+        treekill: false,
+        env: environmentOf(index),
+      })),
+    }),
+  )
+  const nginx: NginxOptions = {
+    templates: options.nginx === 'cartload' ? join(PROJECT, 'nginx') : join(import.meta.dirname, 'contenders/nginx'),
+    confDir: join(dir, 'conf'),
+    runDir: join(dir, 'run'),
+    logDir: join(dir, 'logs'),
+    listen: `127.0.0.1:${port}`,
+    instances: instancePorts.map(each => `127.0.0.1:${each}`),
+    bodyBytesMax: 65_536,
+    requestsPerAddress: 1_000_000,
+  }
+  mkdirSync(join(dir, 'logs'))
+  const program = (await findOrInstall(['nginx'], join(PROJECT, '.cartload'), console.error)).get('nginx')
+  if (!program) throw new Error('no nginx')
+  renderNginx(nginx)
+  await checkNginx(program, nginx)
+  const balancer = createBackend(nginxServer(program, nginx, port), join(dir, 'nginx.log'))
+  const stack: Stack = {
+    name,
+    url: `http://127.0.0.1:${port}`,
+    direct: instancePorts.map(each => `http://127.0.0.1:${each}`),
+    opsUrls: servers.addresses ? opsPorts.map(each => `http://127.0.0.1:${each}`) : [],
+    pids: () => withChildren([...pidsWith(dir), ...pidsWith(servers.dir)]),
+    instancePids: async () => (await pm2.list()).map(each => each.pid),
+    async stop() {
+      const own = withChildren(pidsWith(dir))
+      await pm2.kill()
+      await balancer.kill()
+      for (const pid of own) if (isAlive(pid)) process.kill(pid, 'SIGKILL') // nginx's workers outlive its master
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+  try {
+    // PM2 asks the `node` on PATH what it can do.
+    await pm2.start(file, { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` })
+    await Promise.all(instancePorts.map(each => waitForPort(each, 30_000)))
+    await balancer.start()
+    return stack
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
+}
+
+const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`)
+
+function cartloadEnvironment(servers: ServerAddresses, port: number | undefined, opsPort: number | undefined) {
+  return {
+    CARTLOAD_SHARDS: servers.shards.join(','),
+    CARTLOAD_GLOBAL: servers.global,
+    CARTLOAD_SESSIONS_REDIS: servers.sessionsRedis,
+    CARTLOAD_CACHE_REDIS: servers.cacheRedis,
+    CARTLOAD_INSTANCE_PORT: String(port),
+    CARTLOAD_OPS_PORT: String(opsPort),
+    CARTLOAD_LOG_LEVEL: 'warn',
+    NODE_APP_INSTANCE: '0', // each has its port by itself
+  }
+}

@@ -1,0 +1,23 @@
+-- Sends ready-made requests from a file (each ends with a zero byte), in turn, beginning at the given one.
+local requests, count, at = {}, 0, 0
+
+function init(args)
+  local file = assert(io.open(args[1], "rb"))
+  for one in file:read("*a"):gmatch("([^%z]+)%z") do
+    count = count + 1
+    requests[count] = one
+  end
+  file:close()
+  at = tonumber(args[2]) % count
+end
+
+function request()
+  at = at % count + 1
+  return requests[at]
+end
+
+function done(summary)
+  local e = summary.errors
+  io.write(string.format('\n{"requests":%d,"us":%d,"bytes":%d,"errors":%d}\n', summary.requests, summary.duration,
+    summary.bytes, e.connect + e.read + e.write + e.status + e.timeout))
+end

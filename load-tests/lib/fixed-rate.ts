@@ -1,0 +1,57 @@
+import { check } from 'k6'
+import http from 'k6/http'
+import { SharedArray } from 'k6/data'
+import type { Options } from 'k6/options'
+
+/** Ready-made requests at a fixed rate, whatever the answers take; prints the percentiles as JSON. For load-tests/compare. */
+interface Request {
+  readonly method: string
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | null
+}
+
+const requests = new SharedArray('requests', () => JSON.parse(open(__ENV['REQUESTS'] ?? '')) as Request[])
+const rate = Number(__ENV['RATE'])
+
+export const options: Options = {
+  scenarios: {
+    fixed: {
+      executor: 'constant-arrival-rate',
+      rate,
+      timeUnit: '1s',
+      duration: __ENV['DURATION'] ?? '10s',
+      preAllocatedVUs: Math.min(200, Math.max(10, Math.ceil(rate / 10))),
+      maxVUs: 1000,
+    },
+  },
+  discardResponseBodies: true,
+  summaryTrendStats: ['med', 'p(95)', 'p(99)'],
+}
+
+let turn = __VU * 7
+
+export default function fixedRate(): void {
+  const request = requests[turn++ % requests.length]
+  if (!request) return
+  const { method, path, headers, body } = request
+  const response = http.request(method, `${__ENV['BASE_URL']}${path}`, body, { headers, redirects: 0 })
+  check(response, { answered: r => r.status < 400 && r.status > 0 })
+}
+
+interface Summary {
+  readonly metrics: Readonly<Record<string, { readonly values: Readonly<Record<string, number>> } | undefined>>
+}
+
+export function handleSummary({ metrics }: Summary): Record<string, string> {
+  const of = (name: string) => metrics[name]?.values ?? {}
+  const times = of('http_req_duration')
+  const result = {
+    medianMs: times['med'],
+    p95Ms: times['p(95)'],
+    p99Ms: times['p(99)'],
+    good: of('checks')['rate'],
+    dropped: of('dropped_iterations')['count'] ?? 0,
+  }
+  return { stdout: `${JSON.stringify(result)}\n` }
+}

@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** What is known of a request from its first middleware on, by its response. */
+export interface RequestContext {
+  readonly traceId: string
+  /** On the monotonic clock, in ms. */
+  readonly since: number
+  /** The pattern of its route, for metrics. */
+  route: string
+}
+
+/** On the response itself: a WeakMap of responses made the garbage collector follow each of them. */
+const CONTEXT = Symbol('context')
+interface WithContext {
+  [CONTEXT]?: RequestContext
+}
+
+export function beginContext(request: IncomingMessage, response: ServerResponse & WithContext): RequestContext {
+  const context = { traceId: traceIdOf(request), since: performance.now(), route: 'none' }
+  response[CONTEXT] = context
+  return context
+}
+
+export function contextOf(response: ServerResponse & WithContext): RequestContext {
+  const context = response[CONTEXT]
+  if (!context) throw new Error('the request has no context: its first middleware was not run')
+  return context
+}
+
+/** The trace id of a W3C traceparent, or nginx's request id, or a new one. */
+function traceIdOf({ headers }: IncomingMessage): string {
+  const parent = headers['traceparent']
+  const parents =
+    typeof parent === 'string' ? /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(parent)?.[1] : undefined
+  if (parents !== undefined) return parents
+  const nginx = headers['x-request-id']
+  return typeof nginx === 'string' && /^[0-9a-f]{32}$/.test(nginx) ? nginx : randomBytes(16).toString('hex')
+}
