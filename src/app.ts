@@ -130,7 +130,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const cache = createCartCache(cacheRedis)
     const fencedWrite = createFencedWrite({ router, cache, modes })
-    const funnel = createFunnel({ router, cache, fencedWrite, prices, limits, currency, metrics, onStep })
+    const funnel = createFunnel({ router, cache, modes, fencedWrite, prices, limits, currency, metrics, onStep })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
     const carts = createCarts({
       router,

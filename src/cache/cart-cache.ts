@@ -57,6 +57,11 @@ export interface CachedCart {
   readonly chunks: readonly (Buffer | string)[]
 }
 
+/** A cart to be cached: with what edits start from (cart/contents.ts), so that a write need not load it from the database. */
+export interface PublishedCart extends CachedCart {
+  readonly contents: string
+}
+
 /** A hit holds only the chunks that were asked for. */
 export type CartHit = CachedCart & { readonly firstChunk: number }
 
@@ -91,6 +96,11 @@ export function createCartCache(redis: RedisConnection) {
       return { version, catalogVersion, rulesStamp, pricedAtMs, lines, head, firstChunk, chunks: present }
     },
 
+    /** What the cart holds, of the version that a hit would show: undefined unless the state is VALUE. */
+    async contents(key: CartKey): Promise<string | undefined> {
+      return (await redis.run(client => client.hget(keyOf(key), 'd'))) ?? undefined
+    },
+
     /** One of the cached carts, by chance; undefined when chance finds something else. */
     async sample(): Promise<CartKey | undefined> {
       const [, userId, epoch] = CART_KEY.exec((await redis.run(client => client.randomkey())) ?? '') ?? []
@@ -102,7 +112,7 @@ export function createCartCache(redis: RedisConnection) {
       await call('fence', key, [minVersion, token, FIXED.fenceMs])
     },
 
-    async publish(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+    async publish(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
       return (await call('publish', key, body(token, cart))) === 1
     },
 
@@ -126,11 +136,11 @@ export function createCartCache(redis: RedisConnection) {
       return state === 'L' ? { kind: 'leased', token } : { kind: 'busy' }
     },
 
-    async fill(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+    async fill(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
       return (await call('fill', key, body(token, cart))) === 1
     },
 
-    async resolve(key: CartKey, token: string, cart: CachedCart): Promise<boolean> {
+    async resolve(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
       return (await call('resolve', key, body(token, cart))) === 1
     },
   }
@@ -161,8 +171,18 @@ function numbersOf(meta: Buffer): number[] {
   return numbers
 }
 
-function body(token: string, cart: CachedCart): (string | number)[] {
-  const args = [token, cart.version, FIXED.cartValueMs, 'm', metaOf(cart), 'h', cart.head.toString()]
+function body(token: string, cart: PublishedCart): (string | number)[] {
+  const args = [
+    token,
+    cart.version,
+    FIXED.cartValueMs,
+    'm',
+    metaOf(cart),
+    'h',
+    cart.head.toString(),
+    'd',
+    cart.contents,
+  ]
   for (const [index, chunk] of cart.chunks.entries()) args.push(index, chunk.toString())
   return args
 }

@@ -2,7 +2,8 @@
 
 -- The atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
 -- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
--- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines.
+-- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
+-- d: what edits start from.
 
 local function now_ms()
   local t = redis.call('TIME')

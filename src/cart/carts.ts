@@ -21,6 +21,7 @@ import { LockWaitError } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
+import { contentsOf } from './contents.ts'
 import {
   type CartContents,
   type CartView,
@@ -65,6 +66,7 @@ const READ_ATTEMPTS_MAX = 3
 const NOTHING = { lines: [], codes: [], buyerGroup: 'guest' }
 
 interface ReadCart extends RenderedCart {
+  readonly contents: string
   /** False when only list prices and the last totals could be told. */
   readonly isPriced: boolean
 }
@@ -188,11 +190,12 @@ export function createCarts(deps: CartsDeps) {
     const { cart: priced, isPriced } = await prices.of(stored, stored)
     if (!isPriced) {
       return {
-        cart: { ...renderUnpriced(stored.version, currency, stored, priced, stored), isPriced },
+        cart: { ...renderUnpriced(stored.version, currency, stored, priced, stored), contents: '', isPriced },
         outdated: false,
       }
     }
-    const cart = { ...renderCart(stored.version, currency, stored.lines, priced, Date.now()), isPriced }
+    const rendered = renderCart(stored.version, currency, stored.lines, priced, Date.now())
+    const cart = { ...rendered, contents: contentsOf(stored), isPriced }
     return { cart, outdated: stored.digest !== '' && stored.mergedInto === undefined && stored.digest !== cart.digest }
   }
 

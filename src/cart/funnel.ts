@@ -1,5 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
-import { AppError, idempotencyMismatch } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -10,6 +10,8 @@ import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/dat
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { CacheModes } from './cache-mode.ts'
+import { contentsOf, readContents } from './contents.ts'
 import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
 import type { FencedWrite, SetFence } from './fenced-write.ts'
 import type { Prices } from './prices.ts'
@@ -70,6 +72,7 @@ export class HandedOver extends Error {
 export interface FunnelDeps {
   readonly router: Router
   readonly cache: CartCache
+  readonly modes: Pick<CacheModes, 'lease'>
   readonly fencedWrite: FencedWrite
   readonly prices: Prices
   readonly limits: Limits
@@ -80,6 +83,7 @@ export interface FunnelDeps {
 
 /** What one attempt wants to write on top of one stored version. */
 interface Prepared {
+  readonly current: StoredCart
   readonly rendered: RenderedCart
   readonly contents: CartContents
   readonly isPriced: boolean
@@ -96,7 +100,7 @@ const OPTIMISTIC_ATTEMPTS = 3
 export type Funnel = ReturnType<typeof createFunnel>
 
 export function createFunnel(deps: FunnelDeps) {
-  const { router, cache, fencedWrite, prices, limits, currency, metrics, onStep } = deps
+  const { router, cache, modes, fencedWrite, prices, limits, currency, metrics, onStep } = deps
   const queue = createKeyedQueue()
 
   /**
@@ -109,7 +113,7 @@ export function createFunnel(deps: FunnelDeps) {
       if (stored) return stored
       for (let attempt = 1; attempt <= FIXED.writeAttemptsMax; attempt++) {
         try {
-          return await attemptChange(request, plan, attempt > OPTIMISTIC_ATTEMPTS)
+          return await attemptChange(request, plan, attempt)
         } catch (error) {
           if (error instanceof LostRace) metrics.cartWrites.inc({ result: 'conflict' })
           else if (error instanceof DuplicateKeyError && request.idempotency) {
@@ -123,11 +127,12 @@ export function createFunnel(deps: FunnelDeps) {
     })
   }
 
-  async function attemptChange(request: ChangeRequest, plan: Planner, lockFirst: boolean): Promise<Changed> {
+  async function attemptChange(request: ChangeRequest, plan: Planner, attempt: number): Promise<Changed> {
     const { userId } = request
     let seen: { current: StoredCart; prepared: Prepared } | undefined
-    if (!lockFirst) {
-      const current = requireCart(await cartRows.load(router.of(userId), userId))
+    if (attempt <= OPTIMISTIC_ATTEMPTS) {
+      const cached = attempt === 1 ? await fromCache(userId) : undefined
+      const current = cached ?? requireCart(await cartRows.load(router.of(userId), userId))
       const prepared = await prepare(request, current, plan)
       if (!prepared.changed && !prepared.record && !request.idempotency) return answered(prepared, 'unchanged')
       seen = { current, prepared }
@@ -144,11 +149,26 @@ export function createFunnel(deps: FunnelDeps) {
     // What could not be priced is not cached: the fence keeps readers on the database until it is.
     if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
-      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.rendered)
+      const { rendered } = prepared
+      const contents = contentsOf({ ...prepared.current, ...prepared.contents, ...rowOf(rendered) })
+      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, { ...rendered, contents })
       published.then(() => onStep('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
     return answered(prepared, prepared.changed ? result : 'unchanged')
+  }
+
+  /** The cart as the cache has it: as good as the database's, and without its rows. */
+  async function fromCache(userId: string): Promise<StoredCart | undefined> {
+    const epoch = modes.lease(router.of(userId))
+    if (epoch === undefined) return undefined
+    try {
+      const contents = await cache.contents({ userId, epoch })
+      return contents === undefined ? undefined : readContents(contents)
+    } catch (error) {
+      if (isAppError(error, 'unavailable')) return undefined
+      throw error
+    }
   }
 
   async function prepare(request: ChangeRequest, current: StoredCart, plan: Planner): Promise<Prepared> {
@@ -171,14 +191,15 @@ export function createFunnel(deps: FunnelDeps) {
       priced.isPriced
         ? renderCart(version, currency, contents.lines, priced.cart, Date.now())
         : renderUnpriced(version, currency, contents, priced.cart, current)
-    const shown = render(current.version)
+    let rendered = render(edited ? current.version + 1 : current.version)
     // A price that moved changes what the cart shows, and what it shows must change with the version.
-    const moved = priced.isPriced && current.digest !== '' && shown.digest !== current.digest
+    const moved = !edited && priced.isPriced && current.digest !== '' && rendered.digest !== current.digest
+    if (moved) rendered = render(current.version + 1)
     const changed = edited || moved
-    const rendered = changed ? render(current.version + 1) : shown
     const staleAtMs = priced.isPriced ? undefined : Date.now()
     const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
     return {
+      current,
       rendered,
       contents,
       isPriced: priced.isPriced,
@@ -247,6 +268,11 @@ export function createFunnel(deps: FunnelDeps) {
   }
 
   return { change }
+}
+
+/** What a rendered cart leaves in its row. */
+function rowOf({ version, catalogVersion, digest, rulesStamp, totals, pricedAtMs }: RenderedCart) {
+  return { version, catalogVersion, digest, rulesStamp, totals, pricedAtMs }
 }
 
 function requireCart(cart: StoredCart | undefined): StoredCart {

@@ -1,6 +1,8 @@
-import type { Connection } from 'mysql2'
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import { promisify } from 'node:util'
+// The interface with callbacks: the one with promises records a stack for every statement (docs/performance.md).
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2'
 import { createBreaker } from '../lib/breaker.ts'
+import { createDeadlines } from '../lib/deadlines.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
 import { createGate } from '../lib/gate.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -19,7 +21,7 @@ export interface Database {
   /** Like `rows`, but not behind the gate: for the few background statements that must go on under load. */
   background<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
   /**
-   * Runs `work` between START TRANSACTION and COMMIT; it may run several times.
+   * Runs `work` in a transaction and commits; it may run several times.
    * @throws AppError `unavailable`, `overloaded`, `outcome_unknown` (the connection died during COMMIT), or what work throws
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
@@ -67,7 +69,9 @@ export interface DatabaseOptions {
 
 export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Log): Database {
   const { name, limits } = options
-  const pool = createMysqlPool(options, log)
+  const pool = createMysqlPool(options, log, [])
+  // Here a transaction begins with its first statement: one way to the server less for each.
+  const transactions = createMysqlPool(options, log, ['SET SESSION autocommit = 0'])
   const breaker = createBreaker({
     name,
     failuresToOpen: FIXED.breakerFailures,
@@ -86,39 +90,33 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   )
   const timer = metrics.statements.labels({ shard: name })
 
+  const deadlines = createDeadlines(limits.statementMsMax)
+
   /**
    * Every statement has the same limit, whatever it waits for (preparing, a lock, a server that has stopped answering): a
    * connection that missed it is thrown away, since nobody knows what it will still say.
    */
-  async function limited<T>(connection: PoolConnection, statement: Promise<T>): Promise<T> {
-    const since = performance.now()
-    let timeout: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timeout = setTimeout(() => {
-        connection.destroy()
-        reject(new StatementTimeout(`no answer after ${limits.statementMsMax} ms`))
-      }, limits.statementMsMax)
-    })
-    try {
-      return await Promise.race([statement, late])
-    } finally {
-      clearTimeout(timeout)
-      timer.observe((performance.now() - since) / 1000)
-    }
-  }
-
-  async function send<R extends RowDataPacket[] | ResultSetHeader>(
+  function send<R extends RowDataPacket[] | ResultSetHeader>(
     connection: PoolConnection,
     sql: string,
     values: readonly unknown[],
   ): Promise<R> {
-    // A list among the values is spread into the text by the driver, which prepared statements cannot do.
-    const spread = values.some(Array.isArray)
-    const [result] = await limited(
-      connection,
-      spread ? connection.query<R>(sql, [...values]) : connection.execute<R>(sql, [...values] as string[]),
-    )
-    return result
+    return new Promise((resolve, reject) => {
+      const since = performance.now()
+      const waiting = deadlines.begin(error => {
+        connection.destroy()
+        reject(new StatementTimeout(error.message))
+      })
+      const done = (error: Error | null, result: R) => {
+        if (!waiting.end()) return
+        timer.observe((performance.now() - since) / 1000)
+        if (error) reject(error)
+        else resolve(result)
+      }
+      // A list among the values is spread into the text by the driver, which prepared statements cannot do.
+      if (CONTROL.has(sql) || values.some(Array.isArray)) connection.query<R>(sql, values as unknown[], done)
+      else connection.execute<R>(sql, values as string[], done)
+    })
   }
 
   /** One statement on a connection of its own. */
@@ -126,7 +124,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     sql: string,
     values: readonly unknown[],
   ): Promise<R> {
-    const connection = await pool.getConnection()
+    const connection = await connectionOf(pool)
     try {
       const result = await send<R>(connection, sql, values)
       connection.release()
@@ -152,7 +150,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   }
 
   async function once<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    const connection = await pool.getConnection()
+    const connection = await connectionOf(transactions)
     let usable = true
     let committing = false
     const tx: Transaction = {
@@ -161,10 +159,9 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       run: async (sql, values = []) => (await named(send<ResultSetHeader>(connection, sql, values))).affectedRows,
     }
     try {
-      await limited(connection, connection.query('START TRANSACTION'))
       const result = await work(tx)
       committing = true
-      await limited(connection, connection.query('COMMIT'))
+      await send(connection, 'COMMIT', [])
       return result
     } catch (error) {
       usable = !isIll(error)
@@ -173,7 +170,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         throw new AppError('outcome_unknown', text, { retryAfterS: 1, cause: error })
       }
       if (usable) {
-        await limited(connection, connection.query('ROLLBACK')).catch(() => {
+        await send(connection, 'ROLLBACK', []).catch(() => {
           usable = false
         })
       }
@@ -210,9 +207,21 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       }
     },
     ping: async () => void (await guarded(() => single('SELECT 1 FROM DUAL', []))),
-    close: () => pool.end(),
+    close: async () => void (await Promise.all([pool, transactions].map(each => promisify(each.end.bind(each))()))),
   }
 }
+
+function connectionOf(pool: Pool): Promise<PoolConnection> {
+  return new Promise((resolve, reject) => {
+    pool.getConnection((error, connection) => {
+      if (error) reject(error)
+      else resolve(connection)
+    })
+  })
+}
+
+/** Not to be prepared. */
+const CONTROL = new Set(['COMMIT', 'ROLLBACK'])
 
 class StatementTimeout extends Error {
   readonly fatal = true
@@ -227,7 +236,7 @@ class RunAgain extends Error {
   }
 }
 
-function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log): Pool {
+function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log, more: readonly string[]): Pool {
   const address = new URL(url)
   const pool = createPool({
     host: address.hostname.replace(/^\[|\]$/g, ''),
@@ -248,10 +257,10 @@ function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log): Pool
     timezone: 'Z',
     charset: 'utf8mb4',
   })
-  pool.pool.on('connection', (connection: unknown) => {
+  pool.on('connection', connection => {
     // Queued before whatever the borrower sends. A server that lacks a variable says so with 1193; that is all right.
-    for (const set of SESSION) {
-      ;(connection as Connection).query(set, error => {
+    for (const set of [...SESSION, ...more]) {
+      connection.query(set, error => {
         if (error && error.errno !== ERRNO.unknownVariable)
           log.warn({ database: name, err: error }, 'a session setting was refused')
       })

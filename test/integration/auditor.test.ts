@@ -20,8 +20,9 @@ describe('the auditor', () => {
 
   async function audited() {
     const { router, limits, metrics } = app()
+    let epoch = 0
     const modes = {
-      lease: () => 1,
+      lease: () => epoch,
       suspend: async () => undefined,
       settle: async () => undefined,
       stop: () => undefined,
@@ -37,7 +38,6 @@ describe('the auditor', () => {
     })
     await member.put('/v1/cart/lines/T-002', { quantity: 1, selected: false, note: 'für "später"' })
     const pattern = `{u:${member.userId}}:cart:`
-    let epoch = 0
     await eventually('the cart is cached', async () => {
       await member.get('/v1/cart')
       for (epoch = 1; epoch < 50; epoch++)

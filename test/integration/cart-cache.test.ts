@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type CachedCart, type CartCache, type CartKey, createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
+import { type PublishedCart, type CartCache, type CartKey, createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
 import type { RedisConnection } from '../../src/lib/redis.ts'
 import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'
@@ -20,13 +20,14 @@ describe('the cart cache protocol', () => {
     key = { userId: `9${++users}`, epoch: 1 }
   })
 
-  const cart = (version: number, chunks = ['{"a":1}']): CachedCart => ({
+  const cart = (version: number, chunks = ['{"a":1}']): PublishedCart => ({
     version,
     catalogVersion: 3,
     rulesStamp: 5,
     pricedAtMs: 7,
     lines: chunks.length,
     head: `head ${version}`,
+    contents: '',
     chunks,
   })
   const version = async () => (await cache.read(key, 0, 0))?.version
