@@ -25,7 +25,7 @@ export async function expiries(lab: Lab, say: (text: string) => void): Promise<V
     {
       what: 'a cart',
       unit: { path: '/v1/cart', headers: { cookie: cookies[0] ?? '' } },
-      pattern: `{u:${/^sid=(\d+)\./.exec(cookies[0] ?? '')?.[1]}}:cart:*`,
+      pattern: `{u:${/^sid=(\d+)\./.exec(cookies[0] ?? '')?.[1]}}:*`,
       metric: 'cartload_cart_reads_total',
       loads: ['filled', 'unfilled', 'resolved', 'degraded'],
     },

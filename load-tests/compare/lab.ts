@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { closedLoop, generatorPids, openModel, type Request, type Requests, writeRequests } from './generators.ts'
 import type { Window } from './goals.ts'
 import { measure } from './meter.ts'
-import { type Scenario, type ScenarioName, SCENARIOS } from './scenarios.ts'
+import { type ScenarioName, scenarioOf } from './scenarios.ts'
 import { type Cookies, fillCartload, fillFloor, fillTypical, makeShop } from './shop.ts'
-import { type Servers, type Stack, startServers, startStack } from './stacks.ts'
+import { type Servers, type Stack, type StackOptions, startServers, startStack } from './stacks.ts'
 
 /**
  * The contenders, each started when it is first asked for, and windows of load over them. A window is one contender under one scenario:
@@ -38,17 +38,19 @@ const CONNECTIONS = 64
 const OTHERS_MAX = 0.1
 const WINDOW_TRIES_MAX = 3
 const INSTANCES = 2
+const SHARDS = 2
+const contender = (name: string) => `load-tests/compare/contenders/${name}.ts`
 const SECRET = 'only for this comparison'
 
 export type Lab = ReturnType<typeof createLab>
 
-export function createLab(say: (text: string) => void) {
+export function createLab(say: (text: string) => void, ladder: readonly number[] = []) {
   const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
-  const shop = makeShop()
+  const shop = makeShop(ladder)
   const running = new Map<StackName, Promise<Running>>()
   const requests = new Map<string, Promise<Requests>>()
   const stops: (() => Promise<void>)[] = []
-  const servers = new Map<string, Promise<{ servers: Servers; cookies: Cookies }>>()
+  const data = new Map<string, Promise<{ servers: Servers; cookies: Cookies }>>()
 
   async function keep<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
     const one = await starting
@@ -59,7 +61,7 @@ export function createLab(say: (text: string) => void) {
   /** Servers with cartload's data, of which several stacks may be served. */
   function cartloadData(shards: number, owner: string) {
     const key = `${owner}/${shards}`
-    const known = servers.get(key)
+    const known = data.get(key)
     if (known) return known
     const making = (async () => {
       const own = await keep(startServers({ shards }))
@@ -67,50 +69,47 @@ export function createLab(say: (text: string) => void) {
       if (!own.addresses) throw new Error('no addresses')
       return { servers: own, cookies: await fillCartload(shop, own.addresses) }
     })()
-    servers.set(key, making)
+    data.set(key, making)
     return making
   }
 
   async function start(name: StackName): Promise<Running> {
     say(`starting ${name}`)
     const common = { name, instances: INSTANCES }
-    switch (name) {
-      case 'floor': {
-        const { stack, cookies } = await get('cartload')
-        const answers = await Promise.all(
-          cookies.map(async cookie => (await fetch(`${stack.url}/v1/cart`, { headers: { cookie } })).text()),
-        )
-        const own = await keep(startServers('no database'))
-        await fillFloor(own, cookies, answers)
-        const script = 'load-tests/compare/contenders/floor.ts'
-        return {
-          stack: await keep(startStack({ ...common, servers: own, script, nginx: 'plain' })),
-          cookies,
-          cacheAdmin: own.cacheAdmin,
-        }
-      }
-      case 'typical': {
-        const own = await keep(startServers('plain'))
-        const cookies = await fillTypical(shop, own, SECRET)
-        const script = 'load-tests/compare/contenders/typical.ts'
-        const environment = { SECRET }
-        const options = { ...common, servers: own, script, nginx: 'plain', cluster: true, environment } as const
-        return { stack: await keep(startStack(options)), cookies, cacheAdmin: own.cacheAdmin }
-      }
-      case 'fastify': {
-        const data = await cartloadData(2, 'fastify')
-        const script = 'load-tests/compare/contenders/fastify.ts'
-        const options = { ...common, servers: data.servers, script, nginx: 'cartload' } as const
-        return { stack: await keep(startStack(options)), cookies: data.cookies, cacheAdmin: data.servers.cacheAdmin }
-      }
-      default: {
-        const [kind, number] = name.split('-')
-        const data = await cartloadData(kind === 'shards' ? Number(number) : 2, 'cartload')
-        const instances = kind === 'cartload' && number ? Number(number) : INSTANCES
-        const options = { name, instances, servers: data.servers, script: 'src/main.ts', nginx: 'cartload' } as const
-        return { stack: await keep(startStack(options)), cookies: data.cookies, cacheAdmin: data.servers.cacheAdmin }
-      }
+    const runningOver = async (servers: Servers, cookies: Cookies, options: Omit<StackOptions, 'servers'>) => ({
+      stack: await keep(startStack({ ...options, servers })),
+      cookies,
+      cacheAdmin: servers.cacheAdmin,
+    })
+    if (name === 'floor') {
+      const { stack, cookies } = await get('cartload')
+      const answers = await Promise.all(
+        cookies.map(async cookie => (await fetch(`${stack.url}/v1/cart`, { headers: { cookie } })).text()),
+      )
+      const own = await keep(startServers('no database'))
+      await fillFloor(own, cookies, answers)
+      return runningOver(own, cookies, { ...common, script: contender('floor'), nginx: 'plain' })
     }
+    if (name === 'typical') {
+      const own = await keep(startServers('plain'))
+      const cookies = await fillTypical(shop, own, SECRET)
+      const environment = { SECRET }
+      return runningOver(own, cookies, {
+        ...common,
+        script: contender(name),
+        nginx: 'plain',
+        cluster: true,
+        environment,
+      })
+    }
+    if (name === 'fastify') {
+      const filled = await cartloadData(SHARDS, name)
+      return runningOver(filled.servers, filled.cookies, { ...common, script: contender(name), nginx: 'cartload' })
+    }
+    const [kind, number] = name.split('-')
+    const filled = await cartloadData(kind === 'shards' ? Number(number) : SHARDS, 'cartload')
+    const instances = kind === 'cartload' && number ? Number(number) : INSTANCES
+    return runningOver(filled.servers, filled.cookies, { name, instances, script: 'src/main.ts', nginx: 'cartload' })
   }
 
   function get(name: StackName): Promise<Running> {
@@ -134,7 +133,7 @@ export function createLab(say: (text: string) => void) {
     if (known) return known
     const making = (async () => {
       const { stack, cookies } = await get(name)
-      const definition: Scenario = SCENARIOS[scenario]
+      const definition = scenarioOf(scenario)
       const all = await definition.requests({ name, url: stack.url, shop, cookies })
       const written = writeRequests(dir, key, all)
       for (const { method, path, headers, body } of written.first) {

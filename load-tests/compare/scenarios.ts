@@ -1,6 +1,6 @@
 import type { Product } from '../../src/model/product.ts'
 import type { Request } from './generators.ts'
-import { changers, type Cookies, largeUsers, lookers, PASSWORD, type Shop, SIZES } from './shop.ts'
+import { changers, type Cookies, largeUsers, lookers, PASSWORD, type Shop, SIZES, usersOf } from './shop.ts'
 
 /** What shoppers ask for, as each contender understands it. */
 export interface At {
@@ -35,13 +35,13 @@ export const SCENARIOS = {
   'view-10': {
     title: 'view cart of 10 lines',
     status: 200,
-    requests: ({ cookies }) => lookers(cookies).map(cookie => get('/v1/cart', { cookie })),
+    requests: ({ cookies }) => views(lookers(cookies)),
     check: body => body.lines?.length === SIZES.smallLines && addsUp(body),
   },
   'view-500': {
     title: 'first page of a cart of 500 lines',
     status: 200,
-    requests: ({ cookies }) => largeUsers(cookies).map(cookie => get('/v1/cart', { cookie })),
+    requests: ({ cookies }) => views(largeUsers(cookies)),
     check: body => body.lines?.length === 20 && (body.counts?.lines ?? 0) >= SIZES.largeLines,
   },
   'view-304': {
@@ -93,7 +93,26 @@ export const SCENARIOS = {
   },
 } as const satisfies Record<string, Scenario>
 
-export type ScenarioName = keyof typeof SCENARIOS
+export type ScenarioName = keyof typeof SCENARIOS | `view-of-${number}` | `add-to-${number}` | `view-by-${number}`
+
+/** Also those of the cost curves: a view of so many lines, an add to so many, views by so many users. */
+export function scenarioOf(name: ScenarioName): Scenario {
+  if (name in SCENARIOS) return SCENARIOS[name as keyof typeof SCENARIOS]
+  const number = Number(/\d+$/.exec(name)?.[0])
+  const title = name.replaceAll('-', ' ')
+  if (name.startsWith('view-by')) {
+    return { title, status: 200, requests: ({ cookies }) => views(lookers(cookies).slice(0, number)) }
+  }
+  if (name.startsWith('view-of'))
+    return { title, status: 200, requests: ({ shop, cookies }) => views(usersOf(shop, cookies, number)) }
+  return {
+    title,
+    status: 200,
+    requests: ({ shop, cookies }) => adds(usersOf(shop, shop.users, number), usersOf(shop, cookies, number)),
+  }
+}
+
+const views = (cookies: Cookies) => cookies.map(cookie => get('/v1/cart', { cookie }))
 
 const get = (path: string, headers: Readonly<Record<string, string>> = {}): Request => ({
   method: 'GET',

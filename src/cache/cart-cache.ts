@@ -7,11 +7,11 @@ import { FIXED } from '../model/limits.ts'
  * THE CART CACHE PROTOCOL: fence before commit, fill under a share lock. A hit is linearizable: a read that starts after
  * a write was acknowledged sees it, on every instance, whoever dies when.
  *
- * Truth is the row `carts(user_id, version)`; every change raises the version by one. One key per cart, four states,
+ * Truth is the row `carts(user_id, version)`; every change raises the version by one. A hash per cart has four states,
  * changed only by the short atomic functions of cart-functions.lua:
  *
  *   EMPTY            nothing known
- *   VALUE(v, body)   a hit
+ *   VALUE(v, body)   a hit; its first page is also a string of its own, made and deleted with the state
  *   LEASE(token)     one reader is filling
  *   FENCE(min, token) a writer is between its lock and its publish; nothing below version `min` may be shown
  *
@@ -39,6 +39,9 @@ import { FIXED } from '../model/limits.ts'
  *   R6 the same, and a late FENCE of an older version lands on the empty key: whoever sees it may not take its version for what is
  *      committed, and fill without a lock. (A draft did: the model in test/model found it.)
  *
+ *   R7 the hash is evicted and the page is not: the page is what the hash was, and the next FENCE or LEASE deletes it before anything
+ *      else can be committed or filled.
+ *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
  */
@@ -63,7 +66,11 @@ export interface PublishedCart extends CachedCart {
 }
 
 /** A hit holds only the chunks that were asked for. */
-export type CartHit = CachedCart & { readonly firstChunk: number }
+export type CartHit = CachedCart & {
+  readonly firstChunk: number
+  /** Head and first chunk in one, where that is what was asked for. */
+  readonly page?: Buffer
+}
 
 export type LeaseResult =
   | { readonly kind: 'leased'; readonly token: string }
@@ -80,20 +87,22 @@ export type CartCache = ReturnType<typeof createCartCache>
 
 export function createCartCache(redis: RedisConnection) {
   const call = (name: string, key: CartKey, args: readonly (string | number)[]) =>
-    redis.call(LIBRARY, name, [keyOf(key)], args)
+    redis.call(LIBRARY, name, [keyOf(key), pageKeyOf(key)], args)
 
   return {
     newToken: () => randomBytes(12).toString('base64url'),
 
-    /** One plain HMGET: undefined unless the state is VALUE, which alone has the field `m`. */
+    /** One GET for the first page, one HMGET for others. Undefined unless the state is VALUE: page and `m` are there only then. */
     async read(key: CartKey, firstChunk: number, lastChunk: number): Promise<CartHit | undefined> {
+      if (lastChunk === 0) {
+        const page = await redis.getBuffer(pageKeyOf(key))
+        if (page) return hitOf(page)
+      }
       const fields = ['m', 'h']
       for (let chunk = firstChunk; chunk <= lastChunk; chunk++) fields.push(String(chunk))
       const [meta, head, ...chunks] = await redis.run(client => client.hmgetBuffer(keyOf(key), ...fields))
       if (!meta || !head) return undefined
-      const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0] = numbersOf(meta)
-      const present = chunks.filter(chunk => chunk !== null)
-      return { version, catalogVersion, rulesStamp, pricedAtMs, lines, head, firstChunk, chunks: present }
+      return { ...readMeta(meta), head, firstChunk, chunks: chunks.filter(chunk => chunk !== null) }
     },
 
     /** What the cart holds, of the version that a hit would show: undefined unless the state is VALUE. */
@@ -152,17 +161,30 @@ export function keyOf(key: CartKey): string {
 
 const CART_KEY = /^\{u:(\d+)\}:cart:(\d+)$/
 
+/** The first page, which nearly everybody asks for, stands by itself: it is read with those of others in one command. */
+export function pageKeyOf(key: CartKey): string {
+  return `{u:${key.userId}}:page:${key.epoch}`
+}
+
 /** What a value is of, in one field: each field of a reply costs both sides about a microsecond. */
 function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: CachedCart): string {
   return `${version}|${catalogVersion}|${rulesStamp}|${pricedAtMs}|${lines}`
 }
+
+function readMeta(meta: Buffer) {
+  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0] = numbersOf(meta)
+  return { version, catalogVersion, rulesStamp, pricedAtMs, lines }
+}
+
+const BAR = 0x7c
+const LINE_END = 0x0a
 
 /** Reads ASCII decimals between bars without making strings of them. */
 function numbersOf(meta: Buffer): number[] {
   const numbers: number[] = []
   let value = 0
   for (const byte of meta) {
-    if (byte === 0x7c) {
+    if (byte === BAR) {
       numbers.push(value)
       value = 0
     } else value = value * 10 + (byte - 48)
@@ -171,18 +193,53 @@ function numbersOf(meta: Buffer): number[] {
   return numbers
 }
 
+/** `m`, the number of bytes of the head, a line end, head, first chunk. */
+function pageOf(cart: CachedCart): string {
+  const [first = ''] = cart.chunks
+  return `${metaOf(cart)}|${Buffer.byteLength(cart.head)}\n${cart.head.toString()}${first.toString()}`
+}
+
+function hitOf(page: Buffer): CartHit {
+  const end = page.indexOf(LINE_END)
+  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0, headBytes = 0] = numbersOf(
+    page.subarray(0, end),
+  )
+  return new PageHit({ version, catalogVersion, rulesStamp, pricedAtMs, lines }, page.subarray(end + 1), headBytes)
+}
+
+/** Takes the page apart only for who asks. */
+class PageHit {
+  readonly version: number
+  readonly catalogVersion: number
+  readonly rulesStamp: number
+  readonly pricedAtMs: number
+  readonly lines: number
+  readonly firstChunk = 0
+  readonly page: Buffer
+  readonly #headBytes: number
+
+  constructor(meta: ReturnType<typeof readMeta>, page: Buffer, headBytes: number) {
+    this.version = meta.version
+    this.catalogVersion = meta.catalogVersion
+    this.rulesStamp = meta.rulesStamp
+    this.pricedAtMs = meta.pricedAtMs
+    this.lines = meta.lines
+    this.page = page
+    this.#headBytes = headBytes
+  }
+
+  get head(): Buffer {
+    return this.page.subarray(0, this.#headBytes)
+  }
+
+  get chunks(): Buffer[] {
+    return [this.page.subarray(this.#headBytes)]
+  }
+}
+
 function body(token: string, cart: PublishedCart): (string | number)[] {
-  const args = [
-    token,
-    cart.version,
-    FIXED.cartValueMs,
-    'm',
-    metaOf(cart),
-    'h',
-    cart.head.toString(),
-    'd',
-    cart.contents,
-  ]
+  const fields = ['m', metaOf(cart), 'h', cart.head.toString(), 'd', cart.contents]
+  const args = [token, cart.version, FIXED.cartValueMs, pageOf(cart), ...fields]
   for (const [index, chunk] of cart.chunks.entries()) args.push(index, chunk.toString())
   return args
 }

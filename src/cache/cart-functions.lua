@@ -1,7 +1,7 @@
 #!lua name=cartload_cart
 
 -- The atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
--- One hash per cart. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
+-- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
 -- d: what edits start from.
 
@@ -10,21 +10,22 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- args: version, ttl ms, then field, value, ... of the body
-local function put_value(key, version, ttl, args, first)
-  local fields = { 's', 'V', 'v', version }
-  for i = first, #args do fields[#fields + 1] = args[i] end
-  redis.call('DEL', key)
-  redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIRE', key, ttl)
+-- args: version, ttl ms, first page, then field, value, ... of the hash
+local function put_value(keys, args, first)
+  local fields = { 's', 'V', 'v', args[first] }
+  for i = first + 3, #args do fields[#fields + 1] = args[i] end
+  redis.call('DEL', keys[1])
+  redis.call('HSET', keys[1], unpack(fields))
+  redis.call('PEXPIRE', keys[1], args[first + 1])
+  redis.call('SET', keys[2], args[first + 2], 'PX', args[first + 1])
   return 1
 end
 
 -- args: token, ttl ms
-local function put_lease(key, args)
-  redis.call('DEL', key)
-  redis.call('HSET', key, 's', 'L', 't', args[1])
-  redis.call('PEXPIRE', key, args[2])
+local function put_lease(keys, args)
+  redis.call('DEL', keys[1], keys[2])
+  redis.call('HSET', keys[1], 's', 'L', 't', args[1])
+  redis.call('PEXPIRE', keys[1], args[2])
   return { 'L' }
 end
 
@@ -34,17 +35,17 @@ local function fence(keys, args)
   local s, v = unpack(redis.call('HMGET', key, 's', 'v'))
   if s == 'V' and tonumber(v) >= min then return 0 end
   if s == 'F' and tonumber(v) > min then return 0 end
-  redis.call('DEL', key)
+  redis.call('DEL', key, keys[2])
   redis.call('HSET', key, 's', 'F', 'v', args[1], 't', args[2], 'at', now_ms())
   redis.call('PEXPIRE', key, args[3])
   return 1
 end
 
--- PUBLISH key | token version ttl field value ... -> 1 published, 0 the fence is not ours any more
+-- PUBLISH key | token version ttl page field value ... -> 1 published, 0 the fence is not ours any more
 local function publish(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'F' or t ~= args[1] then return 0 end
-  return put_value(keys[1], args[2], args[3], args, 4)
+  return put_value(keys, args, 2)
 end
 
 -- LEASE key | token ttl -> {'L'} ours, {'B'} another fills, {'V'} filled meanwhile, {'F', min, token, age ms}
@@ -52,7 +53,7 @@ local function lease(keys, args)
   local key = keys[1]
   local s, v, t, at = unpack(redis.call('HMGET', key, 's', 'v', 't', 'at'))
   if not s then
-    return put_lease(key, args)
+    return put_lease(keys, args)
   end
   if s == 'F' then return { 'F', v, t, tostring(now_ms() - tonumber(at)) } end
   if s == 'L' then return { 'B' } end
@@ -60,18 +61,18 @@ local function lease(keys, args)
 end
 
 -- RENEW key | token ttl m -> {'L'} ours, {'B'} somebody else was first. Takes over a VALUE whose
--- totals are old, so that one reader calculates it anew.
+-- totals are old, so that one reader calculates it anew; also one of which only the first page was not evicted.
 local function renew(keys, args)
-  local key = keys[1]
-  if redis.call('HGET', key, 'm') ~= args[3] then return { 'B' } end
-  return put_lease(key, args)
+  local s, m = unpack(redis.call('HMGET', keys[1], 's', 'm'))
+  if s and m ~= args[3] then return { 'B' } end
+  return put_lease(keys, args)
 end
 
--- FILL key | token version ttl field value ... -> 1 filled, 0 the lease is not ours any more
+-- FILL key | token version ttl page field value ... -> 1 filled, 0 the lease is not ours any more
 local function fill(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'L' or t ~= args[1] then return 0 end
-  return put_value(keys[1], args[2], args[3], args, 4)
+  return put_value(keys, args, 2)
 end
 
 redis.register_function('cartload_fence', fence)

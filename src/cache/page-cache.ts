@@ -10,7 +10,13 @@ export type PageCache = ReturnType<typeof createPageCache>
 export function createPageCache(redis: RedisConnection) {
   return {
     async get(version: number, request: string): Promise<Buffer | undefined> {
-      return (await redis.run(client => client.getBuffer(keyOf(version, request)))) ?? undefined
+      return (await redis.getBuffer(keyOf(version, request))) ?? undefined
+    },
+
+    /** Whether the caller is the one who makes a missing page: one over all instances, until it is there or its time is over. */
+    async claim(version: number, request: string): Promise<boolean> {
+      const key = makingKeyOf(version, request)
+      return (await redis.run(client => client.set(key, '1', 'PX', FIXED.catalogMakingMs, 'NX'))) !== null
     },
 
     async set(version: number, request: string, page: string): Promise<void> {
@@ -19,9 +25,18 @@ export function createPageCache(redis: RedisConnection) {
         client.set(keyOf(version, request), page, 'PX', Math.round(FIXED.catalogPageMs * jitter)),
       )
     },
+
+    /** For others, when the page is there or could not be made. */
+    async release(version: number, request: string): Promise<void> {
+      await redis.run(client => client.del(makingKeyOf(version, request)))
+    },
   }
 }
 
 function keyOf(version: number, request: string): string {
   return `catalog:${version}:${request}`
+}
+
+function makingKeyOf(version: number, request: string): string {
+  return `${keyOf(version, request)}:making`
 }

@@ -45,13 +45,15 @@ export function startAuditor({ router, cache, modes, limits, perSecond, metrics,
     const before = await cache.read(key, 0, lastChunk)
     if (!before) return 'moved'
     const stored = await cartRows.load(router.of(key.userId), key.userId)
-    const after = await cache.read(key, 0, 0)
+    const page = await cache.read(key, 0, 0)
+    const after = await cache.read(key, 1, 1) // of the hash again
     // When the cache was turned off meanwhile, what is left in it may be old, and nobody reads it.
     const isRead = modes.lease(router.of(key.userId)) === key.epoch
     if (after?.version !== before.version || !isRead) return 'moved'
     const version = stored?.version ?? 0
-    if (version > before.version) return 'behind'
-    if (version < before.version) return 'ahead'
+    const shown = [before.version, page?.version ?? before.version]
+    if (version > Math.min(...shown)) return 'behind'
+    if (version < Math.max(...shown)) return 'ahead'
     const { body } = pageOf(before, { offset: 0, limit: before.lines })
     const { lines } = JSON.parse(body.toString()) as { lines: Lines }
     return textOf(lines) === textOf(stored?.lines ?? []) ? 'same' : 'differs'

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { CachedCart, CartHit } from '../cache/cart-cache.ts'
+import { Bytes } from '../lib/bytes.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Lines } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
@@ -28,7 +29,7 @@ export interface PageOfCart {
 
 export interface CartView {
   readonly version: number
-  readonly body: Buffer | string
+  readonly body: Bytes | string
 }
 
 /** What a cart holds: what edits change and prices are calculated from. */
@@ -148,8 +149,11 @@ export function pageOf(cart: CachedCart | CartHit, page: PageOfCart, staleAtMs?:
   const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
   const stale = staleAtMs === undefined ? 'null' : `{"ageSeconds":${cart.pricedAtMs === 0 ? 'null' : ageSeconds}}`
   const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
+  const isWhole = page.offset === 0 && page.limit >= FIXED.chunkLines
+  if ('page' in cart && isWhole) return { version: cart.version, body: new Bytes(cart.page.toString('latin1') + tail) }
   const lines = cutLines(cart.chunks, page.offset - firstChunk * FIXED.chunkLines, page.limit)
-  return { version: cart.version, body: Buffer.concat([bytes(cart.head), bytes(lines), bytes(tail)]) }
+  if (typeof cart.head === 'string') return { version: cart.version, body: cart.head + lines + tail }
+  return { version: cart.version, body: new Bytes(cart.head.toString('latin1') + lines + tail) }
 }
 
 /** @throws AppError `invalid_request` for a cursor that is not one of a cart */
@@ -162,13 +166,14 @@ export function readCartCursor(text: string): { version: number; offset: number 
   return { version: Number(version), offset: Number(offset) }
 }
 
-function cutLines(chunks: CachedCart['chunks'], offset: number, limit: number): Buffer | string {
+/** Of text as text; of bytes each as a character. */
+function cutLines(all: CachedCart['chunks'], offset: number, limit: number): string {
+  const textOf = (chunk: Buffer | string) => (typeof chunk === 'string' ? chunk : chunk.toString('latin1'))
+  const first = Math.floor(offset / FIXED.chunkLines)
+  const chunks = all.slice(first, Math.ceil((offset + limit) / FIXED.chunkLines))
+  const start = offset - first * FIXED.chunkLines
   const [only] = chunks
-  if (chunks.length <= 1 && offset === 0 && limit >= FIXED.chunkLines) return only ?? ''
-  const lines = chunks.flatMap(chunk => chunk.toString().split(SEPARATOR))
-  return lines.slice(offset, offset + limit).join(SEPARATOR)
-}
-
-function bytes(part: Buffer | string): Buffer {
-  return typeof part === 'string' ? Buffer.from(part, 'utf8') : part
+  if (chunks.length <= 1 && start === 0 && limit >= FIXED.chunkLines) return only === undefined ? '' : textOf(only)
+  const lines = chunks.flatMap(chunk => textOf(chunk).split(SEPARATOR))
+  return lines.slice(start, start + limit).join(SEPARATOR)
 }

@@ -60,7 +60,7 @@ export interface CartsDeps {
 }
 
 /** What the cache said before anything else was known; see `peek`. */
-export type Peeked = (CartHit & { readonly isStale: boolean }) | undefined
+export type Peeked = { readonly hit: CartHit; readonly isStale: boolean } | undefined
 
 const READ_ATTEMPTS_MAX = 3
 const NOTHING = { lines: [], codes: [], buyerGroup: 'guest' }
@@ -84,8 +84,8 @@ export function createCarts(deps: CartsDeps) {
     try {
       const hit = await cache.read(key, first, last)
       if (!hit || hit.catalogVersion < pricing.catalogVersion()) return undefined
-      if (hit.rulesStamp >= pricing.rulesStamp()) return { ...hit, isStale: false }
-      return isItsTurn(userId) ? undefined : { ...hit, isStale: true }
+      if (hit.rulesStamp >= pricing.rulesStamp()) return { hit, isStale: false }
+      return isItsTurn(userId) ? undefined : { hit, isStale: true }
     } catch (error) {
       if (isAppError(error, 'unavailable')) return undefined
       throw error
@@ -101,9 +101,9 @@ export function createCarts(deps: CartsDeps) {
     return since < 0 || since >= (Number(BigInt(userId) % 1000n) / 1000) * deps.repriceSpreadMs
   }
 
-  const show = (hit: NonNullable<Peeked>, page: PageOfCart) => {
+  const show = ({ hit, isStale }: NonNullable<Peeked>, page: PageOfCart) => {
     hits.inc()
-    return pageOf(hit, page, hit.isStale ? Date.now() : undefined)
+    return pageOf(hit, page, isStale ? Date.now() : undefined)
   }
 
   /** @throws AppError `cursor_stale`, `session_ended`; `unavailable`, `overloaded` of the dependencies */

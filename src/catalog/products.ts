@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { PageCache } from '../cache/page-cache.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
+import { FIXED } from '../model/limits.ts'
 import { type Product, searchForm } from '../model/product.ts'
 import { catalogRows, orderOf, type ProductCursor, type ProductFilter, type ProductOrder } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
@@ -35,27 +37,46 @@ export interface ProductsDeps {
 }
 
 export function createProducts({ global, pages, watch, currency, metrics }: ProductsDeps) {
-  const flights = createSingleFlight<string>()
+  const flights = createSingleFlight<Buffer | string>()
 
-  /** Pages are made of one catalogue version; overlapping readers of one page share one query. */
+  /** Pages are made of one catalogue version; of all who miss one, over all instances, one makes it. */
   async function cached(request: string, make: () => Promise<string>): Promise<CatalogPage> {
     const catalogVersion = watch.version()
-    let cacheAnswers = true
-    try {
-      const page = await pages.get(catalogVersion, request)
-      if (page) {
-        metrics.pageReads.inc({ result: 'hit' })
-        return { body: page, catalogVersion }
-      }
-    } catch (error) {
-      if (!isAppError(error, 'unavailable')) throw error
-      cacheAnswers = false
+    const page = await look(catalogVersion, request)
+    if (page) {
+      metrics.pageReads.inc({ result: 'hit' })
+      return { body: page, catalogVersion }
     }
-    metrics.pageReads.inc({ result: cacheAnswers ? 'miss' : 'degraded' })
-    const body = await flights.run(`${catalogVersion}:${request}`, make)
-    if (cacheAnswers) pages.set(catalogVersion, request, body).catch(() => undefined)
+    const body = await flights.run(`${catalogVersion}:${request}`, () => makeOnce(catalogVersion, request, make))
     return { body, catalogVersion }
   }
+
+  async function makeOnce(version: number, request: string, make: () => Promise<string>): Promise<Buffer | string> {
+    const isOurs = await orWithout(pages.claim(version, request), undefined)
+    if (isOurs === false) {
+      for (let looks = 0; looks < FIXED.catalogMakingLooks; looks++) {
+        await sleep(FIXED.catalogLookMs)
+        const page = await look(version, request)
+        if (page) return page
+      }
+    }
+    if (!isOurs) {
+      metrics.pageReads.inc({ result: isOurs === undefined ? 'degraded' : 'unfilled' })
+      return make()
+    }
+    try {
+      const made = await look(version, request) // by whoever had the claim before
+      if (made) return made
+      metrics.pageReads.inc({ result: 'filled' })
+      const body = await make()
+      await orWithout(pages.set(version, request, body), undefined)
+      return body
+    } finally {
+      await orWithout(pages.release(version, request), undefined)
+    }
+  }
+
+  const look = (version: number, request: string) => orWithout(pages.get(version, request), undefined)
 
   return {
     /** @throws AppError `invalid_request` for a cursor of another query */
@@ -116,4 +137,14 @@ function readCursor(text: string, order: ProductOrder): ProductCursor {
     throw new AppError('invalid_request', detail, { errors: [{ in: 'query', pointer: '#/cursor', detail }] })
   }
   return parts.slice(1)
+}
+
+/** What the cache says, or `otherwise` when it does not answer. */
+async function orWithout<T, Otherwise>(asked: Promise<T>, otherwise: Otherwise): Promise<T | Otherwise> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isAppError(error, 'unavailable')) return otherwise
+    throw error
+  }
 }

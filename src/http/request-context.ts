@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 /** What is known of a request from its first middleware on, by its response. */
 export interface RequestContext {
   readonly traceId: string
+  readonly method: string
   /** On the monotonic clock, in ms. */
   readonly since: number
   /** The pattern of its route, for metrics. */
@@ -16,10 +17,9 @@ interface WithContext {
   [CONTEXT]?: RequestContext
 }
 
-export function beginContext(request: IncomingMessage, response: ServerResponse & WithContext): RequestContext {
-  const context = { traceId: traceIdOf(request), since: performance.now(), route: 'none' }
-  response[CONTEXT] = context
-  return context
+export function beginContext(request: IncomingMessage, response: ServerResponse & WithContext): void {
+  const method = request.method ?? ''
+  response[CONTEXT] = { traceId: traceIdOf(request), method, since: performance.now(), route: 'none' }
 }
 
 export function contextOf(response: ServerResponse & WithContext): RequestContext {

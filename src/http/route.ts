@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Session, SessionToken } from '../accounts/logins.ts'
+import type { Bytes } from '../lib/bytes.ts'
 import { AppError, type FieldError } from '../lib/errors.ts'
 
 /**
@@ -59,7 +60,7 @@ export interface Call {
 export interface Answer {
   readonly status: number
   /** JSON, ready to send. */
-  readonly body?: Buffer | string
+  readonly body?: Buffer | Bytes | string
   readonly headers?: Readonly<Record<string, string>>
   readonly cookie?: { readonly token: string; readonly endsAtMs: number } | 'clear'
 }

@@ -26,7 +26,7 @@ import type { Drain } from '../ops/drain.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { accountRoutes } from './account-routes.ts'
-import { type Answering, answering, type Arrivals, bearerOf, createArrivals } from './answering.ts'
+import { type Answering, answering, type Arrivals, bearerOf, createArrivals, NO_QUERY } from './answering.ts'
 import { cartRoutes } from './cart-routes.ts'
 import { catalogRoutes } from './catalog-routes.ts'
 import { documentationRouter } from './documentation.ts'
@@ -79,8 +79,8 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
 
   // Express knows which proxies to trust; a request that it has not seen is made one of its own for that.
   const addressOf = (request: IncomingMessage) => {
-    const known = 'ip' in request ? request : Object.setPrototypeOf(request, app.request)
-    return String((known as Request).ip ?? 'unknown')
+    const known = ('ip' in request ? request : Object.setPrototypeOf(request, app.request)) as Request
+    return known.ip ?? 'unknown'
   }
   const routes = allRoutes(deps, options.limits, options.currency)
   const arrivals = createArrivals(deps.drain, deps.metrics, options.limits)
@@ -164,7 +164,9 @@ function shortCut(app: Express, arrivals: Arrivals, answers: Answers, onError: E
     } catch (error) {
       return void failed(error)
     }
-    answer(request, response, { path, query: mark < 0 ? {} : { ...parseQuery(url.slice(mark + 1)) } }).catch(failed)
+    answer(request, response, { path, query: mark < 0 ? NO_QUERY : { ...parseQuery(url.slice(mark + 1)) } }).catch(
+      failed,
+    )
   }
 }
 

@@ -27,6 +27,7 @@ export interface RedisConnection {
   run<T>(command: (client: Redis) => Promise<T>): Promise<T>
   /** GET; those of one turn of the event loop are one MGET. @throws as `run` */
   get(key: string): Promise<string | null>
+  getBuffer(key: string): Promise<Buffer | null>
   /** Calls a function of `library`, loading the library first where the server does not have it (a fresh or restarted one). */
   call(
     library: RedisLibrary,
@@ -106,6 +107,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
   const gather = gatherWrites(client)
 
   const get = gatherReads(keys => exchange(redis => redis.mget(keys)))
+  const getBuffer = gatherReads(keys => exchange(redis => redis.mgetBuffer(keys)))
 
   // One promise for the breaker, the time limit and the command: what a request costs here is mostly promises.
   function exchange<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
@@ -158,6 +160,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     breaker,
     run,
     get,
+    getBuffer,
     call,
     ping: async () => void (await run(redis => redis.ping())),
     async close() {
@@ -184,15 +187,15 @@ function gatherWrites(client: Redis): () => void {
   }
 }
 
-interface Asked {
+interface Asked<T> {
   readonly keys: string[]
-  readonly values: Promise<(string | null)[]>
+  readonly values: Promise<(T | null)[]>
 }
 
 /** Asks for all keys of one turn at once, at its end. */
-function gatherReads(getMany: (keys: string[]) => Promise<(string | null)[]>) {
-  let asked: Asked | undefined
-  function ask(): Asked {
+function gatherReads<T>(getMany: (keys: string[]) => Promise<(T | null)[]>) {
+  let asked: Asked<T> | undefined
+  function ask(): Asked<T> {
     const keys: string[] = []
     const values = new Promise<void>(resolve => setImmediate(resolve)).then(() => {
       asked = undefined
@@ -200,7 +203,7 @@ function gatherReads(getMany: (keys: string[]) => Promise<(string | null)[]>) {
     })
     return { keys, values }
   }
-  return async (key: string): Promise<string | null> => {
+  return async (key: string): Promise<T | null> => {
     const { keys, values } = (asked ??= ask())
     const index = keys.push(key) - 1
     return (await values)[index] ?? null

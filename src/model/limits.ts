@@ -84,6 +84,10 @@ export const FIXED = {
 
   catalogPollMs: 1_000,
   catalogPageMs: 60_000,
+  /** For how long one instance is left alone with making a page, and how often the others look for it. */
+  catalogMakingMs: 1_000,
+  catalogMakingLooks: 20,
+  catalogLookMs: 15,
   catalogLoadRows: 5_000,
 
   redisCacheMsMax: 200,

@@ -16,7 +16,7 @@ export function createMetrics() {
   const loop = monitorEventLoopDelay({ resolution: 10 })
   loop.enable()
 
-  const requestsBy = new Map<string, { observe(seconds: number): void }>()
+  const requestsBy = new Map<string, Map<string, { observe(seconds: number): void }[]>>()
 
   const metrics = {
     registry,
@@ -46,7 +46,7 @@ export function createMetrics() {
     }),
     pageReads: new Counter({
       name: 'cartload_catalog_page_reads_total',
-      help: 'Catalogue pages by result: hit, miss, degraded',
+      help: 'Catalogue pages by how they were had: hit, filled (made and cached), unfilled (another was making it for too long), degraded (cache away); those who waited for another are not counted',
       labelNames: ['result'] as const,
       registers,
     }),
@@ -114,10 +114,11 @@ export function createMetrics() {
     /** Looking up labels costs more than counting: each combination is looked up once. */
     observeRequest(method: string, route: string, status: number, seconds: number): void {
       const kind = Math.floor(status / 100)
-      const key = `${method} ${kind} ${route}`
-      let child = requestsBy.get(key)
-      if (!child) requestsBy.set(key, (child = metrics.requests.labels({ method, route, status: `${kind}xx` })))
-      child.observe(seconds)
+      let ofRoute = requestsBy.get(route)
+      if (!ofRoute) requestsBy.set(route, (ofRoute = new Map()))
+      let ofMethod = ofRoute.get(method)
+      if (!ofMethod) ofRoute.set(method, (ofMethod = []))
+      ;(ofMethod[kind] ??= metrics.requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
     },
     /** Shows a number that somebody else keeps, read when scraped. */
     watch(name: string, help: string, read: () => number): void {

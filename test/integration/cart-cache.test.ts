@@ -1,5 +1,12 @@
 import { expect } from 'chai'
-import { type PublishedCart, type CartCache, type CartKey, createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
+import {
+  type PublishedCart,
+  type CartCache,
+  type CartKey,
+  createCartCache,
+  keyOf,
+  pageKeyOf,
+} from '../../src/cache/cart-cache.ts'
 import type { RedisConnection } from '../../src/lib/redis.ts'
 import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'
@@ -31,7 +38,7 @@ describe('the cart cache protocol', () => {
     chunks,
   })
   const version = async () => (await cache.read(key, 0, 0))?.version
-  const evict = () => redis.client.del(keyOf(key))
+  const evict = () => redis.client.del(keyOf(key), pageKeyOf(key))
 
   async function filled(at: number): Promise<void> {
     const lease = await cache.lease(key, `t${at}`)

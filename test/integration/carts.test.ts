@@ -57,6 +57,9 @@ describe('carts of two instances', () => {
     return key ? admin.hgetall(key) : ({} as Record<string, string>)
   }
 
+  /** Its hash and its page. */
+  const forget = async (userId: string) => admin.del('nothing', ...(await admin.keys(`{u:${userId}}:*`)))
+
   it('show on one what the other has written, at once', async () => {
     const userId = await one.registrations.newGuest()
     for (let n = 1; n <= 20; n++) {
@@ -80,7 +83,7 @@ describe('carts of two instances', () => {
     const userId = await one.registrations.newGuest()
     await add(one, userId, 'T-001')
     await eventually('published', async () => (await cached(userId))['s'] === 'V')
-    await admin.del((await admin.keys(`{u:${userId}}:cart:*`))[0] ?? '')
+    await forget(userId)
     const filled = async () => (await hits(one, 'filled')) + (await hits(two, 'filled'))
     const before = await filled()
     await Promise.all(Array.from({ length: 40 }, (_, n) => view(n % 2 ? one : two, userId)))
@@ -115,7 +118,7 @@ describe('carts of two instances', () => {
     /** What a writer leaves that was killed after its fence: the fence, and its transaction if it had committed. */
     async function leaveFence(userId: string, minVersion: number, ageMs: number): Promise<void> {
       const [key = keyOf({ userId, epoch: await epochOf(userId) })] = await admin.keys(`{u:${userId}}:cart:*`)
-      await admin.del(key)
+      await forget(userId)
       await admin.hset(key, { s: 'F', v: minVersion, t: 'dead', at: Date.now() - ageMs })
       await admin.pexpire(key, 10_000)
     }
@@ -165,7 +168,7 @@ describe('carts of two instances', () => {
     const shard = shardOf(userId)
     await shard.query('START TRANSACTION')
     await shard.query('UPDATE carts SET version = 2 WHERE user_id = ?', [userId])
-    await admin.del((await admin.keys(`{u:${userId}}:cart:*`))[0] ?? '')
+    await forget(userId)
     expect((await view(two, userId)).version).to.equal(1) // read plainly: not committed yet
     expect((await cached(userId))['s']).not.to.equal('V')
     await shard.query('COMMIT')

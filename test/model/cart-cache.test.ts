@@ -65,18 +65,20 @@ describe('the model of the cart cache protocol', function () {
     after(() => redis.close())
 
     async function real(key: string, command: Exclude<Command, { do: 'fill_fence' }>): Promise<string> {
-      const value = (v: number) => [command.t, v, 60_000, 'c', 1, 'r', 1, 'h', 'x']
+      const value = (v: number) => [command.t, v, 60_000, `page ${v}`, 'm', `m${v}`, 'h', 'x']
       const args = {
         fence: () => [(command as { v: number }).v, command.t, 60_000],
         lease: () => [command.t, 60_000],
-        renew: () => [command.t, 60_000, (command as { v: number }).v, 1, 1],
+        renew: () => [command.t, 60_000, `m${(command as { v: number }).v}`],
         publish: () => value((command as { v: number }).v),
         resolve: () => value((command as { v: number }).v),
         fill: () => value((command as { v: number }).v),
       }[command.do]()
-      const reply = await redis.call(library, command.do, [key], args)
+      const reply = await redis.call(library, command.do, [key, pageOf(key)], args)
       return Array.isArray(reply) ? reply.slice(0, 3).join(' ') : String(reply)
     }
+
+    const pageOf = (key: string) => `${key}:page`
 
     async function stateOf(key: string): Promise<Cache> {
       const { s, v, t = '' } = await redis.run(client => client.hgetall(key))
@@ -91,17 +93,29 @@ describe('the model of the cart cache protocol', function () {
       const command = fc.oneof(
         fc.record({ do: fc.constantFrom('fence', 'publish', 'fill', 'resolve', 'renew'), v, t }),
         fc.record({ do: fc.constant('lease'), t }),
-      ) as fc.Arbitrary<Exclude<Command, { do: 'fill_fence' }>>
+        fc.record({ do: fc.constant('evict'), what: fc.constantFrom('hash', 'page') }),
+      ) as fc.Arbitrary<Exclude<Command, { do: 'fill_fence' }> | { do: 'evict'; what: 'hash' | 'page' }>
       let history = 0
       await fc.assert(
         fc.asyncProperty(fc.array(command, { minLength: 3, maxLength: 14 }), async commands => {
           const key = `{model}:${history++}`
           let cache: Cache = { s: 'EMPTY' }
           for (const one of commands) {
+            if (one.do === 'evict') {
+              await redis.run(client => client.del(one.what === 'hash' ? key : pageOf(key)))
+              if (one.what === 'hash') cache = { s: 'EMPTY' }
+              continue
+            }
             const expected = applyCommand(cache, one)
             expect(await real(key, one), JSON.stringify(one)).to.equal(expected.reply)
+            const wasSet = expected.cache !== cache && expected.cache.s === 'VALUE'
             cache = expected.cache
             expect(await stateOf(key)).to.deep.equal(cache)
+            // The page comes with the value, may be evicted by itself or outlive the hash, and never stands beside a fence or a lease.
+            const page = await redis.run(client => client.get(pageOf(key)))
+            if (wasSet) expect(page).to.equal(`page ${cache.s === 'VALUE' ? cache.v : 0}`)
+            if (cache.s === 'VALUE' && page !== null) expect(page).to.equal(`page ${cache.v}`)
+            if (cache.s === 'FENCE' || cache.s === 'LEASE') expect(page).to.equal(null)
           }
         }),
         { numRuns: 300 },

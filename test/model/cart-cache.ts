@@ -123,7 +123,8 @@ export function applyCommand(
       if (s === 'FENCE') return { cache, reply: `F ${cache.v} ${cache.t}` }
       return { cache, reply: s === 'LEASE' ? 'B' : 'V' }
     case 'renew':
-      if (cache.s === 'VALUE' && cache.v === command.v) return { cache: { s: 'LEASE', t: command.t }, reply: 'L' }
+      if ((cache.s === 'VALUE' && cache.v === command.v) || cache.s === 'EMPTY')
+        return { cache: { s: 'LEASE', t: command.t }, reply: 'L' }
       return { cache, reply: 'B' }
     case 'fill': {
       const isOwn = s === 'LEASE' && (off.has('fillWithToken') || cache.t === command.t)

@@ -166,8 +166,8 @@ describe('the cluster', function () {
           Object.fromEntries(
             Object.entries(commands ?? {}).filter(([name]) => !/^(info|ping|config|hello|client|auth)/.test(name)),
           )
-        expect(asked(calls[0])).to.deep.equal({ get: views })
-        expect(asked(calls[1])).to.deep.equal({ hmget: views })
+        expect(asked(calls[0])).to.deep.equal({ mget: views })
+        expect(asked(calls[1])).to.deep.equal({ mget: views })
         for (const shard of shards) {
           const [rows] = await shard.query<RowDataPacket[]>(
             "SELECT argument FROM general_log WHERE command_type IN ('Query', 'Execute')",

@@ -4,6 +4,7 @@ import { loadConfig } from '../../../src/config/config.ts'
 import { readCredentials, setCookie } from '../../../src/http/cookies.ts'
 import { allRoutes } from '../../../src/http/server.ts'
 import { type Call, readInput, type Route } from '../../../src/http/route.ts'
+import { Bytes } from '../../../src/lib/bytes.ts'
 import { AppError } from '../../../src/lib/errors.ts'
 import { createLog } from '../../../src/telemetry/log.ts'
 import { PROJECT } from '../../../test/support/servers.ts'
@@ -55,7 +56,7 @@ function handlerOf(route: Route) {
     if (headers) reply.headers(headers)
     if (cookie && cookie !== 'clear') reply.header('Set-Cookie', setCookie(cookie.token, cookie.endsAtMs, false))
     if (body !== undefined) reply.type('application/json; charset=utf-8')
-    return reply.send(body)
+    return reply.send(body instanceof Bytes ? Buffer.from(body.latin1, 'latin1') : body)
   }
 }
 

@@ -113,8 +113,16 @@ async function cartOf(db: Knex, userId: number, offset: number, limit: number): 
   const subtotal = items.reduce((sum, item) => sum + item.price * item.quantity, 0)
   const units = items.reduce((sum, item) => sum + item.quantity, 0)
   const lines = items.slice(offset, offset + limit).map(({ sku, name, price, quantity }) => ({
-    ...{ sku, name, quantity, selected: true, note: '', unitPrice: price, subtotal: price * quantity },
-    ...{ discount: 0, total: price * quantity, available: true },
+    sku,
+    name,
+    quantity,
+    selected: true,
+    note: '',
+    unitPrice: price,
+    subtotal: price * quantity,
+    discount: 0,
+    total: price * quantity,
+    available: true,
   }))
   const end = offset + limit
   return {
@@ -130,7 +138,10 @@ async function cartOf(db: Knex, userId: number, offset: number, limit: number): 
       tax: 0,
       total: subtotal,
     },
-    ...{ promotions: [], gifts: [], codes: [], hints: [] },
+    promotions: [],
+    gifts: [],
+    codes: [],
+    hints: [],
     counts: { lines: items.length, units },
     lines,
     page: { limit, next: end < items.length ? String(end) : null },
