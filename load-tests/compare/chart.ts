@@ -82,3 +82,65 @@ export function curves(title: string, axis: { readonly x: string; readonly y: st
   }
   return svg(width, height, parts)
 }
+
+export interface Frame {
+  readonly name: string
+  readonly origin: 'ours' | 'node' | 'redis client' | 'other packages' | 'engine'
+  readonly self: number
+  readonly children: readonly Frame[]
+}
+
+const ORIGINS: Readonly<Record<Frame['origin'], string>> = {
+  ours: '#2a78d6',
+  node: '#b9bec7',
+  'redis client': '#e07b39',
+  'other packages': '#3f9e5b',
+  engine: '#dcdfe4',
+}
+const LEAST_SHARE = 0.002
+
+/** A flame graph, the root at the top: width is time. Frames of less than 0.2 % are left out. */
+export function flame(title: string, root: Frame): string {
+  const [width, row, top] = [1200, 17, 56]
+  const whole = timeOf(root)
+  const parts: string[] = []
+  let deepest = 0
+  const draw = (frame: Frame, left: number, depth: number): void => {
+    const wide = (timeOf(frame) / whole) * width
+    if (wide < width * LEAST_SHARE) return
+    deepest = Math.max(deepest, depth)
+    const y = top + depth * row
+    const share = `${((timeOf(frame) / whole) * 100).toFixed(1)} %`
+    parts.push(
+      `<g><title>${escape(frame.name)} ${share}</title><rect x="${left.toFixed(1)}" y="${y}" width="${Math.max(0.5, wide - 0.5).toFixed(1)}" height="${row - 1}" fill="${ORIGINS[frame.origin]}"/>`,
+    )
+    const letters = Math.floor(wide / 6.2)
+    if (letters > 3)
+      parts.push(
+        `<text x="${(left + 3).toFixed(1)}" y="${y + 12}" font-size="10" style="fill:#111">${escape(frame.name.slice(0, letters))}</text>`,
+      )
+    parts.push('</g>')
+    let at = left
+    for (const child of frame.children) {
+      draw(child, at, depth + 1)
+      at += (timeOf(child) / whole) * width
+    }
+  }
+  draw(root, 0, 0)
+  const legend = Object.entries(ORIGINS).map(
+    ([name, colour], index) =>
+      `<rect x="${8 + index * 150}" y="30" width="12" height="12" fill="${colour}"/><text x="${25 + index * 150}" y="40">${name}</text>`,
+  )
+  const heading = `<text x="8" y="20" font-size="15" font-weight="600">${escape(title)}</text>`
+  return svg(width, top + (deepest + 1) * row + 8, [heading, ...legend, ...parts])
+}
+
+const times = new WeakMap<Frame, number>()
+
+function timeOf(frame: Frame): number {
+  const known = times.get(frame)
+  if (known !== undefined) return known
+  const time = frame.children.reduce((sum, child) => sum + timeOf(child), frame.self)
+  times.set(frame, time)
+  return time
+}

@@ -44,7 +44,12 @@ const SECRET = 'only for this comparison'
 
 export type Lab = ReturnType<typeof createLab>
 
-export function createLab(say: (text: string) => void, ladder: readonly number[] = []) {
+/** `ladder`: further sizes of carts; `nodeArgs`: more arguments for the instances. */
+export function createLab(
+  say: (text: string) => void,
+  ladder: readonly number[] = [],
+  nodeArgs: readonly string[] = [],
+) {
   const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
   const shop = makeShop(ladder)
   const running = new Map<StackName, Promise<Running>>()
@@ -77,7 +82,7 @@ export function createLab(say: (text: string) => void, ladder: readonly number[]
     say(`starting ${name}`)
     const common = { name, instances: INSTANCES }
     const runningOver = async (servers: Servers, cookies: Cookies, options: Omit<StackOptions, 'servers'>) => ({
-      stack: await keep(startStack({ ...options, servers })),
+      stack: await keep(startStack({ ...options, servers, nodeArgs })),
       cookies,
       cacheAdmin: servers.cacheAdmin,
     })

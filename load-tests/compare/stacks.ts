@@ -114,6 +114,7 @@ export interface StackOptions {
   /** PM2's cluster mode balances connections on one port; else each instance has its own, and nginx balances requests. */
   readonly cluster?: boolean
   readonly environment?: Readonly<Record<string, string>>
+  readonly nodeArgs?: readonly string[]
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -125,7 +126,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const [instancePorts, opsPorts] = [ports.slice(1, 1 + count), ports.slice(1 + count)]
   const pm2 = createPm2(join(dir, 'pm2'), 'SIGINT')
   const { apps } = (await import(join(PROJECT, 'ecosystem.config.js'))) as { apps: { node_args: string[] }[] }
-  const nodeArgs = apps[0]?.node_args ?? []
+  const nodeArgs = [...(apps[0]?.node_args ?? []), ...(options.nodeArgs ?? [])]
   const environmentOf = (index: number) => ({
     NODE_ENV: 'production',
     PORT: String(instancePorts[index]),

@@ -20,7 +20,7 @@ export const LIMIT_SETTINGS = {
   bodyBytesMax: limit('CARTLOAD_BODY_BYTES_MAX', 'Largest request body, in bytes.', 'bodyBytesMax', [1024, 10_485_760]),
   mysqlConnectionsMax: limit(
     'CARTLOAD_MYSQL_CONNECTIONS_MAX',
-    'Connections of one instance to one shard.',
+    'Connections of one instance to one shard that are in use at once.',
     'mysqlConnectionsMax',
     [1, 1000],
   ),

@@ -95,7 +95,7 @@ export const FIXED = {
   redisConnectMsMax: 1_000,
   breakerFailures: 5,
   breakerOpenMs: 500,
-  mysqlConnectMsMax: 2_000,
+  mysqlConnectMsMax: 1_500,
   lockWaitS: 1,
   idleTransactionS: 2,
   preparedStatementsMax: 100,
