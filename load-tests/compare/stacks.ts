@@ -125,9 +125,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const [port = 0] = ports
   const [instancePorts, opsPorts] = [ports.slice(1, 1 + count), ports.slice(1 + count)]
   const pm2 = createPm2(join(dir, 'pm2'), 'SIGINT')
-  const { apps } = (await import(join(PROJECT, 'ecosystem.config.js'))) as { apps: { node_args: string[] }[] }
+  const { apps } = (await import(join(PROJECT, 'ecosystem.config.js'))) as {
+    apps: { node_args: string[]; env: Record<string, string> }[]
+  }
   const nodeArgs = [...(apps[0]?.node_args ?? []), ...(options.nodeArgs ?? [])]
   const environmentOf = (index: number) => ({
+    ...apps[0]?.env,
     NODE_ENV: 'production',
     PORT: String(instancePorts[index]),
     SESSIONS: servers.sessions,
