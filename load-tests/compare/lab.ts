@@ -159,7 +159,9 @@ export function createLab(
     const { stack } = await get(unit.stack)
     const found = await requestsOf(unit)
     for (let attempt = 1; ; attempt++) {
-      const { result, used } = await measure(stack.pids(), generatorPids, () =>
+      const idle = (await Promise.all(running.values())).flatMap(({ stack: other }) => other.pids())
+      const ours = () => [...generatorPids(), ...idle]
+      const { result, used } = await measure(stack.pids(), ours, () =>
         closedLoop(urlsOf(stack, unit), found, { connections: CONNECTIONS, seconds }),
       )
       if (used.others <= OTHERS_MAX) {

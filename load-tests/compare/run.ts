@@ -48,6 +48,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
     { stack: 'fastify', scenario: 'view-10' },
     { stack: 'typical', scenario: 'view-10' },
     { stack: 'cartload', scenario: 'view-10', direct: true },
+    { stack: 'floor', scenario: 'view-10', direct: true },
     { stack: 'cartload', scenario: 'view-500' },
     { stack: 'cartload', scenario: 'view-304' },
   ],
@@ -124,9 +125,12 @@ const windows: (Window & { readonly round: number })[] = []
 const latencies: Latency[] = []
 const verdicts: Verdict[] = []
 try {
-  for (const block of wanted) {
+  for (const [index, block] of wanted.entries()) {
     const units = BLOCKS[block]
-    if (units) await runBlock(block, units)
+    if (!units) continue
+    await runBlock(block, units)
+    const later = new Set(wanted.slice(index + 1).flatMap(name => (BLOCKS[name] ?? []).map(({ stack }) => stack)))
+    for (const { stack } of units) if (!later.has(stack) && stack !== 'cartload') await lab.stopStack(stack)
   }
   for (const goal of GOALS) {
     const verdict = judge(goal, windows)
@@ -157,7 +161,6 @@ async function runBlock(block: string, units: readonly Unit[]): Promise<void> {
     }
   }
   if (k6 && LATENCY_BLOCKS.includes(block)) await runLatencies(block, units, k6)
-  for (const { stack } of units) if (stack.startsWith('cartload-')) await lab.stopStack(stack)
 }
 
 /** At half of what the slowest of the same scenario can do. */
