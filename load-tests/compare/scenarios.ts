@@ -1,6 +1,6 @@
 import type { Product } from '../../src/model/product.ts'
 import type { Request } from './generators.ts'
-import { changers, type Cookies, largeUsers, lookers, PASSWORD, type Shop, SIZES, usersOf } from './shop.ts'
+import { changers, type Cookies, largeUsers, loggers, lookers, PASSWORD, type Shop, SIZES, usersOf } from './shop.ts'
 
 /** What shoppers ask for, as each contender understands it. */
 export interface At {
@@ -84,7 +84,7 @@ export const SCENARIOS = {
   login: {
     title: 'login',
     status: 201,
-    requests: ({ shop }) => lookers(shop.users).map(({ email }) => login(email)),
+    requests: ({ shop }) => loggers(shop.users).map(({ email }) => login(email)),
   },
   mixed: {
     title: 'shopping mix (TPC-W)',
@@ -178,7 +178,7 @@ async function mix(at: At): Promise<Request[]> {
       const body = { sku: user?.extra[n % SIZES.extra], quantity: 1 }
       return post('/v1/cart/lines', body, { cookie: cookies[n % users.length] ?? '' })
     },
-    login: n => login(users[n % users.length]?.email ?? ''),
+    login: n => login(loggers(at.shop.users)[n % SIZES.logins]?.email ?? ''),
   }
   // The kind whose share is most behind comes next: the same even mixture every time.
   const all = Object.values(SHARES).reduce((a, b) => a + b, 0)

@@ -30,17 +30,31 @@ export interface ShopUser {
 /** Each user's cookie at one contender, in the order of the users. */
 export type Cookies = readonly string[]
 
-export const SIZES = { products: 12_000, small: 2_000, large: 128, smallLines: 10, largeLines: 495, extra: 5, rung: 64 }
+export const SIZES = {
+  products: 12_000,
+  small: 2_000,
+  large: 128,
+  smallLines: 10,
+  largeLines: 495,
+  extra: 5,
+  rung: 64,
+  logins: 200,
+}
 export const PASSWORD = 'correct horse battery'
 
 /** With `ladder`, more users whose carts have those many lines. */
 export function makeShop(ladder: readonly number[] = []): Shop {
-  const { products: count, small, large, smallLines, largeLines, extra, rung } = SIZES
+  const { products: count, small, large, smallLines, largeLines, extra, rung, logins } = SIZES
   const generator = createGenerator({ products: count, seed: 1, linesMax: 500, quantityMax: 999 })
   const products = Array.from({ length: count }, (_, index) => generator.product(index))
   const skuAt = (index: number) => products[index % count]?.sku ?? ''
-  const users = Array.from({ length: small + large + rung * ladder.length }, (_, user): ShopUser => {
-    const lines = user < small ? smallLines : (ladder[Math.floor((user - small - large) / rung)] ?? largeLines)
+  const others = small + large
+  const linesOf = (user: number) => {
+    if (user < small) return smallLines
+    return user < others ? largeLines : (ladder[Math.floor((user - others) / rung)] ?? 1)
+  }
+  const users = Array.from({ length: others + rung * ladder.length + logins }, (_, user): ShopUser => {
+    const lines = linesOf(user)
     const sku = (line: number) => skuAt(user * 37 + line * 23) // 23 and 12,000 share no factor: all different
     return {
       email: `user${user + 1}@example.com`,
@@ -55,6 +69,8 @@ export function makeShop(ladder: readonly number[] = []): Shop {
 export const lookers = <T>(all: readonly T[]): readonly T[] => all.slice(0, SIZES.small / 2)
 export const changers = <T>(all: readonly T[]): readonly T[] => all.slice(SIZES.small / 2, SIZES.small)
 export const largeUsers = <T>(all: readonly T[]): readonly T[] => all.slice(SIZES.small, SIZES.small + SIZES.large)
+/** Those who log in again and again: of 100 logins of a user the oldest sessions end, so these have no others. */
+export const loggers = <T>(all: readonly T[]): readonly T[] => all.slice(-SIZES.logins)
 /** Those whose carts have so many lines. */
 export const usersOf = <T>({ users }: Shop, all: readonly T[], lines: number): readonly T[] =>
   all.filter((_, index) => index >= SIZES.small && users[index]?.lines.length === lines)

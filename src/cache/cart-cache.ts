@@ -18,7 +18,7 @@ import { FIXED } from '../model/limits.ts'
  * Writer (cart/funnel.ts)                           Reader (cart/carts.ts)
  *   lock the row (compare-and-set on the version)     VALUE          → hit
  *   FENCE(v+1, T), acknowledged, or roll back         EMPTY → LEASE  → read under share lock, FILL(token)
- *   COMMIT                                            LEASE of other → wait once, then read without filling
+ *   COMMIT                                            LEASE of other → wait, then read without filling
  *   answer the client                                 FENCE          → plain read, no fill
  *   PUBLISH(T, v+1, body), fire and forget            FENCE too old  → read under share lock, RESOLVE(that token)
  *

@@ -137,8 +137,11 @@ export function createCarts(deps: CartsDeps) {
         case 'value':
           return undefined
         case 'busy':
-          await sleep(FIXED.busyWaitMs)
-          return (await cache.read(key, 0, 0)) ? undefined : await readPlain(userId, 'unfilled')
+          for (const waitMs of FIXED.busyWaitsMs) {
+            await sleep(waitMs)
+            if (await cache.read(key, 0, 0)) return undefined
+          }
+          return await readPlain(userId, 'unfilled')
         case 'fenced': {
           if (lease.ageMs > FIXED.fenceAbandonedMs) {
             return await readShared(userId, 'resolved', cart => cache.resolve(key, lease.token, cart))
