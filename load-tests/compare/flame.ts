@@ -26,6 +26,8 @@ if (values.help) {
 }
 const scenario = (positionals[0] ?? 'view-10') as ScenarioName
 
+const WAITING = new Set(['(idle)', '(program)'])
+
 interface Profile {
   readonly nodes: readonly {
     readonly id: number
@@ -84,7 +86,6 @@ function frameOf({ nodes, samples, timeDeltas }: Profile): Frame {
   }
   return { name: 'all', origin: 'engine', self: 0, children: merge(nodes[0]?.children ?? []) }
 }
-const WAITING = new Set(['(idle)', '(program)'])
 
 function originOf(url: string): Frame['origin'] {
   if (url.startsWith('node:')) return 'node'
