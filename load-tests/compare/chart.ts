@@ -18,12 +18,12 @@ export interface Bar {
   readonly text: string
 }
 
-/** Horizontal bars with their intervals; the line stands at `mark`. */
-export function bars(title: string, all: readonly Bar[], mark?: { at: number; text: string }): string {
+/** Horizontal bars with their intervals. */
+export function bars(title: string, all: readonly Bar[]): string {
   const [left, right, row, top] = [420, 150, 24, 46]
   const width = 1000
-  const most = Math.max(...all.map(bar => bar.high), mark?.at ?? 0) * 1.05
-  const x = (value: number) => left + (Math.min(value, most) / most) * (width - left - right)
+  const most = Math.max(...all.map(bar => bar.high)) * 1.05
+  const x = (value: number) => left + (value / most) * (width - left - right)
   const parts = [`<text x="8" y="20" font-size="15" font-weight="600">${escape(title)}</text>`]
   for (const [index, bar] of all.entries()) {
     const y = top + index * row
@@ -35,14 +35,7 @@ export function bars(title: string, all: readonly Bar[], mark?: { at: number; te
       `<text x="${x(bar.high) + 8}" y="${middle + 4}">${escape(bar.text)}</text>`,
     )
   }
-  const bottom = top + all.length * row
-  if (mark) {
-    parts.push(
-      `<path d="M${x(mark.at).toFixed(1)} ${top - 6}V${bottom}" stroke="#c33" stroke-dasharray="4 3"/>`,
-      `<text x="${x(mark.at).toFixed(1)}" y="${top - 10}" text-anchor="middle">${escape(mark.text)}</text>`,
-    )
-  }
-  return svg(width, bottom + 10, parts)
+  return svg(width, top + all.length * row + 10, parts)
 }
 
 export interface Curve {

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { countedBy } from '../../test/support/metrics.ts'
 import { closedLoop } from './generators.ts'
 import { type Verdict, verdictOf } from './goals.ts'
 import type { Lab, Unit } from './lab.ts'
@@ -8,19 +9,12 @@ import { estimate, median } from './statistics.ts'
 
 /** The goals that are not ratios of two windows. */
 const EXPIRIES = 20
-const CONNECTIONS = 64
 
 /** Under load on one key it is made to expire again and again; how often do the instances together go to the database for it? */
 export async function expiries(lab: Lab, say: (text: string) => void): Promise<Verdict[]> {
   const { stack, cacheAdmin, cookies } = await lab.get('cartload')
   const redis = new Redis(cacheAdmin)
-  const counted = async (name: string, results: readonly string[]) => {
-    const texts = await Promise.all(stack.opsUrls.map(async url => (await fetch(`${url}/metrics`)).text()))
-    return texts.reduce((sum, text) => {
-      const found = [...text.matchAll(new RegExp(`^${name}\\{result="(\\w+)"\\} (\\d+)`, 'gm'))]
-      return sum + found.reduce((all, [, result = '', n]) => all + (results.includes(result) ? Number(n) : 0), 0)
-    }, 0)
-  }
+  const counted = (metric: string, results: readonly string[]) => countedBy(stack.opsUrls, metric, results)
   const keys = [
     {
       what: 'a cart',
@@ -41,7 +35,7 @@ export async function expiries(lab: Lab, say: (text: string) => void): Promise<V
     const verdicts: Verdict[] = []
     for (const { what, unit, pattern, metric, loads } of keys) {
       const requests = lab.write(`expiry-${metric}`, [{ method: 'GET', ...unit }])
-      const load = closedLoop([stack.url], requests, { connections: CONNECTIONS, seconds: EXPIRIES / 2 + 2 })
+      const load = closedLoop([stack.url], requests, EXPIRIES / 2 + 2)
       await sleep(1_000)
       const found: number[] = []
       for (let n = 0; n < EXPIRIES; n++) {
@@ -78,7 +72,7 @@ export async function memory(lab: Lab, minutes: number, say: (text: string) => v
   const pids = await stack.instancePids()
   const samples: number[][] = pids.map(() => [])
   say(`memory: ${minutes} minutes of the mix`)
-  const load = closedLoop([stack.url], requests, { connections: CONNECTIONS, seconds: Math.round(minutes * 60) })
+  const load = closedLoop([stack.url], requests, Math.round(minutes * 60))
   let isOver = false
   const ended = load.finally(() => {
     isOver = true

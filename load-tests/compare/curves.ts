@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { PROJECT } from '../../test/support/servers.ts'
 import { curves } from './chart.ts'
-import { createLab, nameOf, type Unit } from './lab.ts'
+import { createLab, nameOf, thereAndBack, type Unit } from './lab.ts'
 import { median } from './statistics.ts'
 
 const HELP = `node load-tests/compare/curves.ts [--rounds N] [--seconds N] [--out DIR]
@@ -74,12 +74,10 @@ try {
     const found = new Map<string, number[]>()
     const units = Object.values(of).flatMap(points => points.map(point => point.unit))
     for (const unit of units) await lab.prepare(unit, 4)
-    for (let round = 1; round <= Number(values.rounds); round++) {
-      for (const unit of round % 2 === 1 ? units : units.toReversed()) {
-        const { cpuUs } = await lab.window(unit, Number(values.seconds))
-        found.set(nameOf(unit), [...(found.get(nameOf(unit)) ?? []), cpuUs])
-        say(`${name} ${round}: ${nameOf(unit)} ${cpuUs.toFixed(0)} µs`)
-      }
+    for (const { round, unit } of thereAndBack(units, Number(values.rounds))) {
+      const { cpuUs } = await lab.window(unit, Number(values.seconds))
+      found.set(nameOf(unit), [...(found.get(nameOf(unit)) ?? []), cpuUs])
+      say(`${name} ${round}: ${nameOf(unit)} ${cpuUs.toFixed(0)} µs`)
     }
     const shown = Object.entries(of).map(([curve, points]) => ({
       name: curve,

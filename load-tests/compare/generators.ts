@@ -31,6 +31,8 @@ export interface Open {
   readonly p99Ms: number
 }
 
+/** Of the closed loop. */
+const CONNECTIONS = 64
 const FIRST = 3
 /** Process numbers of generators that run or ran: their CPU is nobody else's. */
 const generators = new Set<number>()
@@ -50,19 +52,14 @@ function textOf({ method, path, headers, body = '' }: Request): string {
 }
 
 /**
- * Closed loop: so many connections, each with a request under way at any time. Over several urls the connections are divided.
+ * Closed loop: 64 connections, each with a request under way at any time. Over several urls the connections are divided.
  * @throws Error when a single request failed
  */
-export async function closedLoop(
-  urls: readonly string[],
-  requests: Requests,
-  options: { readonly connections: number; readonly seconds: number },
-): Promise<Closed> {
-  const { connections, seconds } = options
+export async function closedLoop(urls: readonly string[], requests: Requests, seconds: number): Promise<Closed> {
   const runs = await Promise.all(
     urls.map(async url => {
       const start = Math.floor(Math.random() * requests.count)
-      const own = [`-t1`, `-c${Math.ceil(connections / urls.length)}`, `-d${seconds}s`, '--timeout', '5s']
+      const own = [`-t1`, `-c${Math.ceil(CONNECTIONS / urls.length)}`, `-d${seconds}s`, '--timeout', '5s']
       const script = join(import.meta.dirname, 'wrk.lua')
       const output = await outputOf('wrk', [...own, '-s', script, url, '--', requests.forWrk, String(start)])
       return JSON.parse(output.trim().split('\n').at(-1) ?? '') as { requests: number; us: number; errors: number }

@@ -33,7 +33,6 @@ interface Running {
   readonly cacheAdmin: string
 }
 
-const CONNECTIONS = 64
 /** More than this share of the machine for others, and a window says nothing. */
 const OTHERS_MAX = 0.1
 const WINDOW_TRIES_MAX = 3
@@ -66,16 +65,12 @@ export function createLab(
   /** Servers with cartload's data, of which several stacks may be served. */
   function cartloadData(shards: number, owner: string) {
     const key = `${owner}/${shards}`
-    const known = data.get(key)
-    if (known) return known
-    const making = (async () => {
+    return once(data, key, async () => {
       const own = await keep(startServers({ shards }))
       say(`filling a shop with ${shop.users.length} carts (${key})`)
       if (!own.addresses) throw new Error('no addresses')
       return { servers: own, cookies: await fillCartload(shop, own.addresses) }
-    })()
-    data.set(key, making)
-    return making
+    })
   }
 
   async function start(name: StackName): Promise<Running> {
@@ -117,26 +112,18 @@ export function createLab(
     return runningOver(filled.servers, filled.cookies, { name, instances, script: 'src/main.ts', nginx: 'cartload' })
   }
 
-  function get(name: StackName): Promise<Running> {
-    const known = running.get(name)
-    if (known) return known
-    const starting = start(name)
-    running.set(name, starting)
-    return starting
-  }
+  const get = (name: StackName): Promise<Running> => once(running, name, () => start(name))
 
   /** Makes the requests, looks at what the first ones answer, and warms the contender up with them. */
   async function prepare(unit: Unit, warmSeconds: number): Promise<void> {
     const { stack } = await get(unit.stack)
     const found = await requestsOf(unit)
-    await closedLoop(urlsOf(stack, unit), found, { connections: CONNECTIONS, seconds: warmSeconds })
+    await closedLoop(urlsOf(stack, unit), found, warmSeconds)
   }
 
   function requestsOf({ stack: name, scenario }: Unit): Promise<Requests> {
     const key = `${name}-${scenario}`
-    const known = requests.get(key)
-    if (known) return known
-    const making = (async () => {
+    return once(requests, key, async () => {
       const { stack, cookies } = await get(name)
       const definition = scenarioOf(scenario)
       const all = await definition.requests({ name, url: stack.url, shop, cookies })
@@ -150,9 +137,7 @@ export function createLab(
         if (!isRight) throw new Error(`${key} does not answer as it should: ${answer.status} ${text.slice(0, 300)}`)
       }
       return written
-    })()
-    requests.set(key, making)
-    return making
+    })
   }
 
   async function window(unit: Unit, seconds: number): Promise<Window> {
@@ -161,9 +146,7 @@ export function createLab(
     for (let attempt = 1; ; attempt++) {
       const idle = (await Promise.all(running.values())).flatMap(({ stack: other }) => other.pids())
       const ours = () => [...generatorPids(), ...idle]
-      const { result, used } = await measure(stack.pids(), ours, () =>
-        closedLoop(urlsOf(stack, unit), found, { connections: CONNECTIONS, seconds }),
-      )
+      const { result, used } = await measure(stack.pids(), ours, () => closedLoop(urlsOf(stack, unit), found, seconds))
       if (used.others <= OTHERS_MAX) {
         const perRequest = (cpuSeconds: number) => (cpuSeconds / result.requests) * 1e6
         const parts = Object.fromEntries(Object.entries(used.parts).map(([part, sum]) => [part, perRequest(sum)]))
@@ -184,7 +167,6 @@ export function createLab(
   }
 
   return {
-    shop,
     get,
     prepare,
     window,
@@ -205,6 +187,19 @@ export function createLab(
       rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+/** Every unit of every round, there and back: what drifts on the machine meets all units alike. */
+export function* thereAndBack(units: readonly Unit[], rounds: number): Generator<{ round: number; unit: Unit }> {
+  for (let round = 1; round <= rounds; round++)
+    for (const unit of round % 2 === 1 ? units : units.toReversed()) yield { round, unit }
+}
+
+/** Makes what is not there yet; those who ask meanwhile wait for the same. */
+function once<Key, T>(made: Map<Key, Promise<T>>, key: Key, make: () => Promise<T>): Promise<T> {
+  const known = made.get(key) ?? make()
+  made.set(key, known)
+  return known
 }
 
 function urlsOf(stack: Stack, { direct }: Unit): readonly string[] {

@@ -1,14 +1,12 @@
 import { type Bar, bars } from './chart.ts'
+import type { Open } from './generators.ts'
 import type { Verdict, Window } from './goals.ts'
 import { estimate, median } from './statistics.ts'
 
-export interface Latency {
+export interface Latency extends Open {
   readonly unit: string
   readonly rate: number
   readonly round: number
-  readonly medianMs: number
-  readonly p95Ms: number
-  readonly p99Ms: number
 }
 
 export interface Report {

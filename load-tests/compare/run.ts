@@ -8,7 +8,7 @@ import { PROJECT } from '../../test/support/servers.ts'
 import { versionOf } from './generators.ts'
 import { GOALS, judge, type Verdict, type Window } from './goals.ts'
 import { expiries, memory } from './claims.ts'
-import { createLab, nameOf, TooNoisy, type Unit } from './lab.ts'
+import { createLab, nameOf, thereAndBack, TooNoisy, type Unit } from './lab.ts'
 import { chartOf, type Latency, type Report, tableOf } from './report.ts'
 import { median } from './statistics.ts'
 
@@ -150,13 +150,10 @@ async function runBlock(block: string, units: readonly Unit[]): Promise<void> {
     say(`${block}: warming ${nameOf(unit)}`)
     await lab.prepare(unit, WARM_SECONDS)
   }
-  for (let round = 1; round <= pairs; round++) {
-    const order = round % 2 === 1 ? units : units.toReversed()
-    for (const unit of order) {
-      const window = await lab.window(unit, seconds)
-      windows.push({ ...window, round })
-      say(`${block} ${round}/${pairs}: ${window.unit} ${window.cpuUs.toFixed(0)} µs, ${window.rate.toFixed(0)}/s`)
-    }
+  for (const { round, unit } of thereAndBack(units, pairs)) {
+    const window = await lab.window(unit, seconds)
+    windows.push({ ...window, round })
+    say(`${block} ${round}/${pairs}: ${window.unit} ${window.cpuUs.toFixed(0)} µs, ${window.rate.toFixed(0)}/s`)
   }
   if (k6 && LATENCY_BLOCKS.includes(block)) await runLatencies(block, units, k6)
 }
@@ -166,12 +163,10 @@ async function runLatencies(block: string, units: readonly Unit[], program: stri
   const first = units.filter(unit => !unit.direct && unit.scenario === units[0]?.scenario)
   const ratesOf = (unit: Unit) => windows.filter(({ unit: name }) => name === nameOf(unit)).map(({ rate }) => rate)
   const rate = Math.max(1, Math.floor(Math.min(...first.map(unit => median(ratesOf(unit)))) / 2))
-  for (let round = 1; round <= pairs; round++) {
-    for (const unit of round % 2 === 1 ? first : first.toReversed()) {
-      const times = await lab.latency(program, unit, rate, seconds)
-      latencies.push({ unit: nameOf(unit), rate, round, ...times })
-      say(`${block} latency ${round}/${pairs}: ${nameOf(unit)} at ${rate}/s p99 ${times.p99Ms.toFixed(1)} ms`)
-    }
+  for (const { round, unit } of thereAndBack(first, pairs)) {
+    const times = await lab.latency(program, unit, rate, seconds)
+    latencies.push({ unit: nameOf(unit), rate, round, ...times })
+    say(`${block} latency ${round}/${pairs}: ${nameOf(unit)} at ${rate}/s p99 ${times.p99Ms.toFixed(1)} ms`)
   }
 }
 

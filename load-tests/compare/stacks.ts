@@ -4,22 +4,12 @@ import { delimiter, dirname, join } from 'node:path'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
-import { findOrInstall, type ProgramName } from '../../src/stack/programs.ts'
-import { loadSecrets } from '../../src/stack/secrets.ts'
-import {
-  createDataFolder,
-  mysqlServer,
-  mysqlUrl,
-  redisAdminUrl,
-  redisServer,
-  redisUrl,
-  type ServerSpec,
-  waitForPort,
-} from '../../src/stack/servers.ts'
+import { findOrInstall } from '../../src/stack/programs.ts'
+import { mysqlUrl, redisAdminUrl, redisUrl, waitForPort } from '../../src/stack/servers.ts'
 import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
 import { pidsWith } from '../../test/support/cluster.ts'
 import { withChildren } from './meter.ts'
-import { createBackend, freePorts, PROJECT } from '../../test/support/servers.ts'
+import { createBackend, freePorts, PROJECT, startPrivateServers } from '../../test/support/servers.ts'
 
 /** A contender, running: nginx, instances under PM2, and servers of its own, all on loopback, everything in a folder of its own. */
 export interface Stack {
@@ -50,54 +40,26 @@ export interface Servers {
 
 /** Servers for cartload, with so many shards, or the two Redis and one database `shop`, or no database. */
 export async function startServers(kind: { readonly shards: number } | 'plain' | 'no database'): Promise<Servers> {
-  const dir = mkdtempSync(join(tmpdir(), 'cl-data-'))
   const shards = typeof kind === 'object' ? kind.shards : kind === 'plain' ? 1 : 0
-  const names: ProgramName[] = shards > 0 ? ['redis', 'mariadb'] : ['redis']
-  const programs = await findOrInstall(names, join(PROJECT, '.cartload'), console.error)
-  const secrets = loadSecrets(dir)
-  const [sessions = 0, cache = 0, ...ports] = await freePorts(2 + shards)
-  const [redis, mariadb] = [programs.get('redis'), programs.get('mariadb')]
-  const specs: ServerSpec[] = []
-  for (const [role, port] of [['sessions', sessions] as const, ['cache', cache] as const]) {
-    if (redis) specs.push(redisServer({ program: redis, role, dir: join(dir, role), port, memoryMb: 128, secrets }))
-  }
-  for (const [index, port] of ports.entries()) {
-    if (!mariadb) break
-    const own = { name: `shard-${index}`, dir: join(dir, `shard-${index}`), port, databases: [...DATABASES] }
-    await createDataFolder(mariadb, own.dir)
-    specs.push(mysqlServer({ program: mariadb, memoryMb: MEMORY_MB / shards, secrets, ...own }))
-  }
-  const backends = specs.map(spec => createBackend(spec, join(dir, `${spec.name}.log`)))
-  await Promise.all(backends.map(backend => backend.start()))
-  const url = (index: number, database: (typeof DATABASES)[number], role: 'app' | 'migrations') =>
-    mysqlUrl(ports[index] ?? 0, database, secrets, role)
-  const redisUrls = {
-    sessions: redisUrl(sessions, secrets),
-    cache: redisUrl(cache, secrets),
-    cacheAdmin: redisAdminUrl(cache, secrets),
-  }
-  if (typeof kind === 'object') {
-    await migrateGlobal(url(0, 'cartload_global', 'migrations'))
-    await migrateShards(ports.map((_, index) => url(index, 'cartload', 'migrations')))
-  }
-  return {
-    dir,
-    ...redisUrls,
-    database: shards > 0 ? url(0, 'shop', 'migrations') : '',
-    addresses:
-      typeof kind === 'object'
-        ? {
-            shards: ports.map((_, index) => url(index, 'cartload', 'app')),
-            global: url(0, 'cartload_global', 'app'),
-            sessionsRedis: redisUrls.sessions,
-            cacheRedis: redisUrls.cache,
-          }
-        : undefined,
-    async stop() {
-      await Promise.all(backends.map(backend => backend.kill()))
-      rmSync(dir, { recursive: true, force: true })
-    },
-  }
+  const { dir, secrets, shardPorts, redisPorts, stop } = await startPrivateServers({
+    prefix: 'cl-data-',
+    shards,
+    shardMb: MEMORY_MB / shards,
+    redisMb: 128,
+    databases: () => DATABASES,
+  })
+  const urlsOf = (database: (typeof DATABASES)[number], role: 'app' | 'migrations') =>
+    shardPorts.map(port => mysqlUrl(port, database, secrets, role))
+  const [sessions, cache] = [redisUrl(redisPorts.sessions, secrets), redisUrl(redisPorts.cache, secrets)]
+  const common = { dir, sessions, cache, cacheAdmin: redisAdminUrl(redisPorts.cache, secrets), stop }
+  const [database = ''] = urlsOf('shop', 'migrations')
+  if (typeof kind !== 'object') return { ...common, database, addresses: undefined }
+  const [migrated = ''] = urlsOf('cartload_global', 'migrations')
+  await migrateGlobal(migrated)
+  await migrateShards(urlsOf('cartload', 'migrations'))
+  const [global = ''] = urlsOf('cartload_global', 'app')
+  const addresses = { shards: urlsOf('cartload', 'app'), global, sessionsRedis: sessions, cacheRedis: cache }
+  return { ...common, database, addresses }
 }
 
 const DATABASES = ['cartload', 'cartload_global', 'shop'] as const

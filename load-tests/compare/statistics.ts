@@ -1,3 +1,5 @@
+import { randomFrom } from './pricing/cases.ts'
+
 /** Medians and their uncertainty. */
 export interface Estimate {
   readonly median: number
@@ -16,11 +18,7 @@ export function median(values: readonly number[]): number {
 
 /** The same values always give the same interval: the numbers of the bootstrap are drawn from a fixed seed. */
 export function estimate(values: readonly number[]): Estimate {
-  let state = 1
-  const random = () => {
-    state = (state * 48_271) % 0x7fff_ffff // the minimal standard generator
-    return state / 0x7fff_ffff
-  }
+  const random = randomFrom(1)
   const medians = Array.from({ length: RESAMPLES }, () =>
     median(values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN)),
   ).sort((a, b) => a - b)

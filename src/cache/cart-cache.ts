@@ -171,9 +171,10 @@ function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: Cach
   return `${version}|${catalogVersion}|${rulesStamp}|${pricedAtMs}|${lines}`
 }
 
+/** With `headBytes`, which only a page has. */
 function readMeta(meta: Buffer) {
-  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0] = numbersOf(meta)
-  return { version, catalogVersion, rulesStamp, pricedAtMs, lines }
+  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0, headBytes = 0] = numbersOf(meta)
+  return { version, catalogVersion, rulesStamp, pricedAtMs, lines, headBytes }
 }
 
 const BAR = 0x7c
@@ -201,10 +202,7 @@ function pageOf(cart: CachedCart): string {
 
 function hitOf(page: Buffer): CartHit {
   const end = page.indexOf(LINE_END)
-  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0, headBytes = 0] = numbersOf(
-    page.subarray(0, end),
-  )
-  return new PageHit({ version, catalogVersion, rulesStamp, pricedAtMs, lines }, page.subarray(end + 1), headBytes)
+  return new PageHit(readMeta(page.subarray(0, end)), page.subarray(end + 1))
 }
 
 /** Takes the page apart only for who asks. */
@@ -218,14 +216,14 @@ class PageHit {
   readonly page: Buffer
   readonly #headBytes: number
 
-  constructor(meta: ReturnType<typeof readMeta>, page: Buffer, headBytes: number) {
+  constructor(meta: ReturnType<typeof readMeta>, page: Buffer) {
     this.version = meta.version
     this.catalogVersion = meta.catalogVersion
     this.rulesStamp = meta.rulesStamp
     this.pricedAtMs = meta.pricedAtMs
     this.lines = meta.lines
     this.page = page
-    this.#headBytes = headBytes
+    this.#headBytes = meta.headBytes
   }
 
   get head(): Buffer {

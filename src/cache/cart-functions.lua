@@ -1,7 +1,8 @@
 #!lua name=cartload_cart
 
 -- The atomic steps of the cart cache protocol; states, guards and races are explained in cart-cache.ts.
--- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE. s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
+-- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE.
+-- In the hash, s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
 -- d: what edits start from.
 

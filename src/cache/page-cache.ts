@@ -9,9 +9,7 @@ export type PageCache = ReturnType<typeof createPageCache>
 
 export function createPageCache(redis: RedisConnection) {
   return {
-    async get(version: number, request: string): Promise<Buffer | undefined> {
-      return (await redis.getBuffer(keyOf(version, request))) ?? undefined
-    },
+    get: (version: number, request: string): Promise<Buffer | null> => redis.getBuffer(keyOf(version, request)),
 
     /** Whether the caller is the one who makes a missing page: one over all instances, until it is there or its time is over. */
     async claim(version: number, request: string): Promise<boolean> {

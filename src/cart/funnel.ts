@@ -1,5 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
-import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch, unlessUnavailable } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -129,20 +129,18 @@ export function createFunnel(deps: FunnelDeps) {
 
   async function attemptChange(request: ChangeRequest, plan: Planner, attempt: number): Promise<Changed> {
     const { userId } = request
-    let seen: { current: StoredCart; prepared: Prepared } | undefined
+    let seen: Prepared | undefined
     if (attempt <= OPTIMISTIC_ATTEMPTS) {
       const cached = attempt === 1 ? await fromCache(userId) : undefined
       const current = cached ?? requireCart(await cartRows.load(router.of(userId), userId))
-      const prepared = await prepare(request, current, plan)
-      if (!prepared.changed && !prepared.record && !request.idempotency) return answered(prepared, 'unchanged')
-      seen = { current, prepared }
+      seen = await prepare(request, current, plan)
+      if (!seen.changed && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
       onStep('planned')
     }
     const { prepared, fence, token } = await fencedWrite(userId, async (tx, passed, setFence) => {
       const fresh = cache.newToken() // for each run: a late command for the token of an earlier run must find nothing
-      const current = seen?.current ?? requireCart(await cartRows.loadLocked(tx, userId))
-      const ready = seen?.prepared ?? (await prepare(request, current, plan))
-      await commitRows({ tx, fence: passed, setFence, request, current, prepared: ready, token: fresh })
+      const ready = seen ?? (await prepare(request, requireCart(await cartRows.loadLocked(tx, userId)), plan))
+      await commitRows({ tx, fence: passed, setFence, request, prepared: ready, token: fresh })
       return { prepared: ready, fence: passed, token: fresh }
     })
     onStep('committed')
@@ -162,13 +160,8 @@ export function createFunnel(deps: FunnelDeps) {
   async function fromCache(userId: string): Promise<StoredCart | undefined> {
     const epoch = modes.lease(router.of(userId))
     if (epoch === undefined) return undefined
-    try {
-      const contents = await cache.contents({ userId, epoch })
-      return contents === undefined ? undefined : readContents(contents)
-    } catch (error) {
-      if (isAppError(error, 'unavailable')) return undefined
-      throw error
-    }
+    const contents = await unlessUnavailable(cache.contents({ userId, epoch }))
+    return contents === undefined ? undefined : readContents(contents)
   }
 
   async function prepare(request: ChangeRequest, current: StoredCart, plan: Planner): Promise<Prepared> {
@@ -215,13 +208,12 @@ export function createFunnel(deps: FunnelDeps) {
     fence: Fence
     setFence: SetFence
     request: ChangeRequest
-    current: StoredCart
     prepared: Prepared
     token: string
   }): Promise<void> {
-    const { tx, fence, setFence, request, current, prepared, token } = work
+    const { tx, fence, setFence, request, prepared, token } = work
     const { userId, idempotency } = request
-    const { rendered } = prepared
+    const { current, rendered } = prepared
     if (idempotency) {
       try {
         await idempotencyKeys.claim(tx, userId, fence.slot, idempotency.key, {

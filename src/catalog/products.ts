@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PageCache } from '../cache/page-cache.ts'
-import { AppError, isAppError } from '../lib/errors.ts'
+import { AppError, unlessUnavailable } from '../lib/errors.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
@@ -47,36 +47,41 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       metrics.pageReads.inc({ result: 'hit' })
       return { body: page, catalogVersion }
     }
-    const body = await flights.run(`${catalogVersion}:${request}`, () => makeOnce(catalogVersion, request, make))
+    const body = await flights.run(`${catalogVersion}:${request}`, () =>
+      page === null ? makeOnce(catalogVersion, request, make) : makeAlone('degraded', make),
+    )
     return { body, catalogVersion }
   }
 
   async function makeOnce(version: number, request: string, make: () => Promise<string>): Promise<Buffer | string> {
-    const isOurs = await orWithout(pages.claim(version, request), undefined)
-    if (isOurs === false) {
+    const isOurs = await unlessUnavailable(pages.claim(version, request))
+    if (isOurs === undefined) return makeAlone('degraded', make)
+    if (!isOurs) {
       for (let looks = 0; looks < FIXED.catalogMakingLooks; looks++) {
         await sleep(FIXED.catalogLookMs)
         const page = await look(version, request)
         if (page) return page
       }
-    }
-    if (!isOurs) {
-      metrics.pageReads.inc({ result: isOurs === undefined ? 'degraded' : 'unfilled' })
-      return make()
+      return makeAlone('unfilled', make)
     }
     try {
       const made = await look(version, request) // by whoever had the claim before
       if (made) return made
-      metrics.pageReads.inc({ result: 'filled' })
-      const body = await make()
-      await orWithout(pages.set(version, request, body), undefined)
+      const body = await makeAlone('filled', make)
+      await unlessUnavailable(pages.set(version, request, body))
       return body
     } finally {
-      await orWithout(pages.release(version, request), undefined)
+      await unlessUnavailable(pages.release(version, request))
     }
   }
 
-  const look = (version: number, request: string) => orWithout(pages.get(version, request), undefined)
+  function makeAlone(result: 'filled' | 'unfilled' | 'degraded', make: () => Promise<string>): Promise<string> {
+    metrics.pageReads.inc({ result })
+    return make()
+  }
+
+  /** Null where there is none; undefined where the cache does not answer, so that nothing more is asked of it. */
+  const look = (version: number, request: string) => unlessUnavailable(pages.get(version, request))
 
   return {
     /** @throws AppError `invalid_request` for a cursor of another query */
@@ -137,14 +142,4 @@ function readCursor(text: string, order: ProductOrder): ProductCursor {
     throw new AppError('invalid_request', detail, { errors: [{ in: 'query', pointer: '#/cursor', detail }] })
   }
   return parts.slice(1)
-}
-
-/** What the cache says, or `otherwise` when it does not answer. */
-async function orWithout<T, Otherwise>(asked: Promise<T>, otherwise: Otherwise): Promise<T | Otherwise> {
-  try {
-    return await asked
-  } catch (error) {
-    if (isAppError(error, 'unavailable')) return otherwise
-    throw error
-  }
 }

@@ -6,8 +6,6 @@
 export interface Deadlines {
   /** `onLate` is called once when the limit is over; `end` before that says that the answer is there. */
   begin(onLate: (error: Error) => void): Deadline
-  /** @throws Error when there is no answer in time, or whatever `work` throws */
-  limit<T>(work: Promise<T>): Promise<T>
 }
 
 export interface Deadline {
@@ -90,19 +88,5 @@ export function createDeadlines(msMax: number): Deadlines {
     return waiting
   }
 
-  return {
-    begin,
-    limit: work =>
-      new Promise((resolve, reject) => {
-        const waiting = begin(reject)
-        work.then(
-          value => {
-            if (waiting.end()) resolve(value)
-          },
-          (error: unknown) => {
-            if (waiting.end()) reject(error)
-          },
-        )
-      }),
-  }
+  return { begin }
 }

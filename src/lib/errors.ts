@@ -113,3 +113,13 @@ export function isAppError(error: unknown, code?: ErrorCode): error is AppError 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/** What was asked for, or undefined when the dependency does not answer: for callers who can do without. */
+export async function unlessUnavailable<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isAppError(error, 'unavailable')) return undefined
+    throw error
+  }
+}

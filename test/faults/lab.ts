@@ -16,6 +16,7 @@ import { isListening, waitForPort } from '../../src/stack/servers.ts'
 import { isReady } from '../../src/stack/stack.ts'
 import { eventually } from '../support/client.ts'
 import { pidsWith } from '../support/cluster.ts'
+import { countedBy } from '../support/metrics.ts'
 import { endWithUs, freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
 import type { Hurt, HurtReply } from './instance.ts'
 import { type Proxies, startProxies } from './proxies.ts'
@@ -215,11 +216,12 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
       rmSync(join(dir, 'pm2', 'pids'), { recursive: true, force: true })
       await startInstances()
     },
-    async audited(finding) {
-      const texts = await Promise.all(instances.map(({ opsUrl }) => fetch(`${opsUrl}/metrics`).then(r => r.text())))
-      const counter = new RegExp(`cart_audits_total\\{result="${finding}"\\} (\\d+)`)
-      return texts.reduce((sum, text) => sum + Number(counter.exec(text)?.[1] ?? 0), 0)
-    },
+    audited: finding =>
+      countedBy(
+        instances.map(({ opsUrl }) => opsUrl),
+        'cartload_cart_audits_total',
+        [finding],
+      ),
     async healthy(msMax = 60_000) {
       await eventually('everything is up', isUp, msMax)
     },

@@ -70,56 +70,80 @@ export const PRODUCTS: readonly Product[] = Array.from({ length: 600 }, (_, inde
   category: index % 3 === 0 ? 'alpha' : 'beta',
 }))
 
-export async function startServers(): Promise<TestServers> {
-  const dir = mkdtempSync(join(tmpdir(), 'cartload-test-'))
-  const programs = await findOrInstall(['redis', 'mariadb'], join(PROJECT, '.cartload'), console.log)
-  const [mariadb, redis] = [programs.get('mariadb'), programs.get('redis')]
-  if (!mariadb || !redis) throw new Error('no MariaDB or Redis')
-  const secrets = loadSecrets(dir)
-  const [shard0, shard1, sessions, cache] = (await freePorts(4)) as [number, number, number, number]
-  const shard = (index: number, port: number) =>
-    mysqlServer({
-      program: mariadb,
-      name: `shard-${index}`,
-      dir: join(dir, `shard-${index}`),
-      port,
-      memoryMb: 64,
-      databases: index === 0 ? ['cartload', 'cartload_global'] : ['cartload'],
-      secrets,
-    })
-  await Promise.all([0, 1].map(index => createDataFolder(mariadb, join(dir, `shard-${index}`))))
-  const specs = {
-    'shard-0': shard(0, shard0),
-    'shard-1': shard(1, shard1),
-    'redis-sessions': redisServer({
-      program: redis,
-      role: 'sessions',
-      dir: join(dir, 'sessions'),
-      port: sessions,
-      memoryMb: 64,
-      secrets,
-    }),
-    'redis-cache': redisServer({
-      program: redis,
-      role: 'cache',
-      dir: join(dir, 'cache'),
-      port: cache,
-      memoryMb: 64,
-      secrets,
-    }),
+export interface PrivateServers {
+  readonly dir: string
+  readonly secrets: StackSecrets
+  readonly shardPorts: readonly number[]
+  readonly redisPorts: { readonly sessions: number; readonly cache: number }
+  /** By the names of their specifications: `shard-0`, `redis-sessions`, … */
+  readonly backends: ReadonlyMap<string, Backend>
+  stop(): Promise<void>
+}
+
+/** Databases and the two Redis, with nothing in them, in a folder of their own. */
+export async function startPrivateServers(options: {
+  prefix: string
+  shards: number
+  shardMb: number
+  redisMb: number
+  databases(shard: number): readonly string[]
+}): Promise<PrivateServers> {
+  const dir = mkdtempSync(join(tmpdir(), options.prefix))
+  const names = ['redis', ...(options.shards > 0 ? (['mariadb'] as const) : [])] as const
+  const programs = await findOrInstall(names, join(PROJECT, '.cartload'), console.error)
+  const program = (name: (typeof names)[number]) => {
+    const found = programs.get(name)
+    if (!found) throw new Error(`no ${name}`)
+    return found
   }
-  const backends = Object.fromEntries(
-    Object.entries(specs).map(([name, spec]) => [name, createBackend(spec, join(dir, `${name}.log`))]),
-  ) as unknown as TestServers['backends']
-  await Promise.all(Object.values(backends).map(backend => backend.start()))
-  const urls = [shard0, shard1].map(port => mysqlUrl(port, 'cartload', secrets, 'migrations'))
+  const secrets = loadSecrets(dir)
+  const [sessions = 0, cache = 0, ...shardPorts] = await freePorts(2 + options.shards)
+  const redisPorts = { sessions, cache }
+  const shards = shardPorts.map((port, index) => {
+    const name = `shard-${index}`
+    return { name, dir: join(dir, name), port, databases: options.databases(index), memoryMb: options.shardMb, secrets }
+  })
+  await Promise.all(shards.map(shard => createDataFolder(program('mariadb'), shard.dir)))
+  const specs = [
+    ...shards.map(shard => mysqlServer({ ...shard, program: program('mariadb') })),
+    ...(['sessions', 'cache'] as const).map(role => {
+      const own = { role, dir: join(dir, role), port: redisPorts[role], memoryMb: options.redisMb, secrets }
+      return redisServer({ ...own, program: program('redis') })
+    }),
+  ]
+  const backends = new Map(specs.map(spec => [spec.name, createBackend(spec, join(dir, `${spec.name}.log`))]))
+  await Promise.all([...backends.values()].map(backend => backend.start()))
+  return {
+    dir,
+    secrets,
+    shardPorts,
+    redisPorts,
+    backends,
+    async stop() {
+      await Promise.all([...backends.values()].map(backend => backend.kill()))
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+export async function startServers(): Promise<TestServers> {
+  const started = await startPrivateServers({
+    prefix: 'cartload-test-',
+    shards: 2,
+    shardMb: 64,
+    redisMb: 64,
+    databases: shard => (shard === 0 ? ['cartload', 'cartload_global'] : ['cartload']),
+  })
+  const { dir, secrets, shardPorts, redisPorts } = started
+  const { sessions, cache } = redisPorts
+  const [shard0 = 0] = shardPorts
   await migrateGlobal(mysqlUrl(shard0, 'cartload_global', secrets, 'migrations'))
-  await migrateShards(urls)
+  await migrateShards(shardPorts.map(port => mysqlUrl(port, 'cartload', secrets, 'migrations')))
   running = {
     dir,
     secrets,
     addresses: {
-      shards: [shard0, shard1].map(port => mysqlUrl(port, 'cartload', secrets)),
+      shards: shardPorts.map(port => mysqlUrl(port, 'cartload', secrets)),
       global: mysqlUrl(shard0, 'cartload_global', secrets),
       sessionsRedis: redisUrl(sessions, secrets),
       cacheRedis: redisUrl(cache, secrets),
@@ -127,13 +151,12 @@ export async function startServers(): Promise<TestServers> {
     adminUrls: {
       sessions: redisAdminUrl(sessions, secrets),
       cache: redisAdminUrl(cache, secrets),
-      shards: [shard0, shard1].map(port => mysqlUrl(port, 'cartload', secrets, 'root')),
+      shards: shardPorts.map(port => mysqlUrl(port, 'cartload', secrets, 'root')),
       global: mysqlUrl(shard0, 'cartload_global', secrets, 'root'),
     },
-    backends,
+    backends: Object.fromEntries(started.backends) as unknown as TestServers['backends'],
     async stop() {
-      await Promise.all(Object.values(backends).map(backend => backend.kill()))
-      rmSync(dir, { recursive: true, force: true })
+      await started.stop()
       running = undefined
     },
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createBreaker } from '../../src/lib/breaker.ts'
 import { createClosers } from '../../src/lib/closers.ts'
-import { createDeadlines } from '../../src/lib/deadlines.ts'
+import { createDeadlines, type Deadlines } from '../../src/lib/deadlines.ts'
 import { isAppError } from '../../src/lib/errors.ts'
 import { createGate } from '../../src/lib/gate.ts'
 import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
@@ -27,7 +27,17 @@ describe('lib', () => {
       for (const until = performance.now() + ms; performance.now() < until; );
     }
 
-    const within = <T>(work: Promise<T>, msMax: number) => createDeadlines(msMax).limit(work)
+    const limited =
+      (deadlines: Deadlines) =>
+      <T>(work: Promise<T>): Promise<T> =>
+        new Promise((resolve, reject) => {
+          const waiting = deadlines.begin(reject)
+          work.then(
+            value => waiting.end() && resolve(value),
+            (error: unknown) => waiting.end() && reject(error),
+          )
+        })
+    const within = <T>(work: Promise<T>, msMax: number) => limited(createDeadlines(msMax))(work)
 
     it('gives up on what does not answer, and hands on what does', async () => {
       expect(
@@ -53,7 +63,7 @@ describe('lib', () => {
     })
 
     it('is kept for each of many answers', async () => {
-      const { limit } = createDeadlines(60)
+      const limit = limited(createDeadlines(60))
       const first = codeOf(limit(new Promise(() => undefined)))
       const second = limit(sleep(40).then(() => 'second'))
       await sleep(30)
