@@ -11,6 +11,7 @@ import { watchCacheModes } from './cart/cache-mode.ts'
 import { startAuditor } from './cart/auditor.ts'
 import { createCarts } from './cart/carts.ts'
 import { createFencedWrite } from './cart/fenced-write.ts'
+import { createGroupCommit } from './cart/group-commit.ts'
 import { createFunnel } from './cart/funnel.ts'
 import { createHandover } from './cart/handover.ts'
 import { createPrices } from './cart/prices.ts'
@@ -130,7 +131,19 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const cache = createCartCache(cacheRedis)
     const fencedWrite = createFencedWrite({ router, cache, modes })
-    const funnel = createFunnel({ router, cache, modes, fencedWrite, prices, limits, currency, metrics, onStep })
+    const groupCommit = createGroupCommit({ router, cache, metrics, onStep })
+    const funnel = createFunnel({
+      router,
+      cache,
+      modes,
+      fencedWrite,
+      groupCommit,
+      prices,
+      limits,
+      currency,
+      metrics,
+      onStep,
+    })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
     const carts = createCarts({
       router,

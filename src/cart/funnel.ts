@@ -11,16 +11,18 @@ import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
-import { contentsOf, readContents } from './contents.ts'
 import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
-import type { FencedWrite, SetFence } from './fenced-write.ts'
+import { type CartWrite, type Committed, LostRace, writeCart } from './commit.ts'
+import { contentsOf, readContents } from './contents.ts'
+import type { FencedWrite } from './fenced-write.ts'
+import type { GroupCommit } from './group-commit.ts'
 import type { Prices } from './prices.ts'
 import type { OnCartStep } from './steps.ts'
 
 /**
  * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
- * transaction in the owner's shard: claim the idempotency key, compare-and-set the version (which takes the row's lock),
- * fence the cache, write the lines, COMMIT. Then answer, and publish to the cache beside the answer.
+ * transaction in the owner's shard (cart/commit.ts), together with changes of other carts where that goes
+ * (cart/group-commit.ts). Then answer, and publish to the cache beside the answer.
  *
  * All branching and retrying of writes lives here. A lost compare-and-set loads and plans again on top of what happened
  * meanwhile, so edits of two tabs are both kept; after a few losses the row is locked first, so that everybody gets
@@ -74,6 +76,7 @@ export interface FunnelDeps {
   readonly cache: CartCache
   readonly modes: Pick<CacheModes, 'lease'>
   readonly fencedWrite: FencedWrite
+  readonly groupCommit: GroupCommit
   readonly prices: Prices
   readonly limits: Limits
   readonly currency: string
@@ -93,14 +96,12 @@ interface Prepared {
   readonly answer: string
 }
 
-class LostRace extends Error {}
-
 const OPTIMISTIC_ATTEMPTS = 3
 
 export type Funnel = ReturnType<typeof createFunnel>
 
 export function createFunnel(deps: FunnelDeps) {
-  const { router, cache, modes, fencedWrite, prices, limits, currency, metrics, onStep } = deps
+  const { router, cache, modes, fencedWrite, groupCommit, prices, limits, currency, metrics, onStep } = deps
   const queue = createKeyedQueue()
 
   /**
@@ -129,27 +130,46 @@ export function createFunnel(deps: FunnelDeps) {
 
   async function attemptChange(request: ChangeRequest, plan: Planner, attempt: number): Promise<Changed> {
     const { userId } = request
-    let seen: Prepared | undefined
-    if (attempt <= OPTIMISTIC_ATTEMPTS) {
-      const cached = attempt === 1 ? await fromCache(userId) : undefined
-      const current = cached ?? requireCart(await cartRows.load(router.of(userId), userId))
-      seen = await prepare(request, current, plan)
-      if (!seen.changed && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
-      onStep('planned')
+    if (attempt > OPTIMISTIC_ATTEMPTS) {
+      const locked = async (tx: Transaction) =>
+        prepare(request, requireCart(await cartRows.loadLocked(tx, userId)), plan)
+      const written = await commitAlone(request, locked)
+      return publish(userId, written.prepared, written.committed)
     }
-    const { prepared, fence, token } = await fencedWrite(userId, async (tx, passed, setFence) => {
-      const fresh = cache.newToken() // for each run: a late command for the token of an earlier run must find nothing
-      const ready = seen ?? (await prepare(request, requireCart(await cartRows.loadLocked(tx, userId)), plan))
-      await commitRows({ tx, fence: passed, setFence, request, prepared: ready, token: fresh })
-      return { prepared: ready, fence: passed, token: fresh }
+    const cached = attempt === 1 ? await fromCache(userId) : undefined
+    const current = cached ?? requireCart(await cartRows.load(router.of(userId), userId))
+    const seen = await prepare(request, current, plan)
+    if (!seen.changed && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
+    onStep('planned')
+    const alone = async () => (await commitAlone(request, () => seen)).committed
+    const committed = seen.record ? await alone() : await groupCommit.commit(writeOf(request, seen), alone)
+    return publish(userId, seen, committed)
+  }
+
+  /** A transaction of its own. `ready` may look at the cart under its lock. */
+  async function commitAlone(
+    request: ChangeRequest,
+    ready: (tx: Transaction) => Prepared | Promise<Prepared>,
+  ): Promise<{ prepared: Prepared; committed: Committed }> {
+    return fencedWrite(request.userId, async (tx, fence, setFence) => {
+      const prepared = await ready(tx)
+      // A new token for each run: a late command for the token of an earlier run must find nothing.
+      const committed = { fence, token: cache.newToken() }
+      await writeCart(tx, committed, setFence, writeOf(request, prepared), onStep)
+      await prepared.record?.(tx, fence)
+      return { prepared, committed }
     })
+  }
+
+  function publish(userId: string, prepared: Prepared, { fence, token }: Committed): Changed {
     onStep('committed')
     // What could not be priced is not cached: the fence keeps readers on the database until it is.
     if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
       const { rendered } = prepared
       const contents = contentsOf({ ...prepared.current, ...prepared.contents, ...rowOf(rendered) })
-      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, { ...rendered, contents })
+      const key = { userId, epoch: fence.cache.epoch }
+      const published = cache.publish(key, token, { ...rendered, contents })
       published.then(() => onStep('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
@@ -203,46 +223,6 @@ export function createFunnel(deps: FunnelDeps) {
     }
   }
 
-  async function commitRows(work: {
-    tx: Transaction
-    fence: Fence
-    setFence: SetFence
-    request: ChangeRequest
-    prepared: Prepared
-    token: string
-  }): Promise<void> {
-    const { tx, fence, setFence, request, prepared, token } = work
-    const { userId, idempotency } = request
-    const { current, rendered } = prepared
-    if (idempotency) {
-      try {
-        await idempotencyKeys.claim(tx, userId, fence.slot, idempotency.key, {
-          fingerprint: idempotency.fingerprint,
-          status: 200,
-          version: rendered.version,
-          body: prepared.answer,
-        })
-      } catch (error) {
-        throw error instanceof LockWaitError ? inFlight(error) : error
-      }
-      onStep('claimed')
-    }
-    if (prepared.changed) {
-      const digest = prepared.isPriced ? rendered.digest : UNPRICED
-      if (!(await cartRows.advance(tx, userId, current.version, { ...rendered, ...prepared.contents, digest })))
-        throw new LostRace()
-      onStep('locked')
-      const [fenced, written] = await Promise.allSettled([
-        setFence(rendered.version, token),
-        cartRows.writeLines(tx, userId, fence.slot, prepared.difference),
-      ])
-      if (written.status === 'rejected') throw written.reason
-      if (fenced.status === 'rejected') throw fenced.reason
-      onStep('fenced')
-    }
-    await prepared.record?.(tx, fence)
-  }
-
   async function findAnswer({ userId, idempotency }: ChangeRequest): Promise<Changed | undefined> {
     if (!idempotency) return undefined
     const stored = await idempotencyKeys.find(router.of(userId), userId, idempotency.key)
@@ -260,6 +240,22 @@ export function createFunnel(deps: FunnelDeps) {
   }
 
   return { change }
+}
+
+function writeOf({ userId, idempotency }: ChangeRequest, prepared: Prepared): CartWrite {
+  const { current, rendered, contents, isPriced, changed, difference, answer } = prepared
+  const { version } = rendered
+  return {
+    userId,
+    buyerGroup: current.buyerGroup,
+    from: current.version,
+    to: changed ? { ...rowOf(rendered), ...contents, digest: isPriced ? rendered.digest : UNPRICED } : undefined,
+    difference,
+    claim: idempotency && {
+      key: idempotency.key,
+      answer: { fingerprint: idempotency.fingerprint, status: 200, version, body: answer },
+    },
+  }
 }
 
 /** What a rendered cart leaves in its row. */
@@ -286,11 +282,4 @@ function refuseUnknownCode(plan: Plan, codes: readonly CodeState[]): void {
   if (state?.reason !== 'code_unknown') return
   const detail = `There is no code '${state.code}'.`
   throw new AppError('code_unknown', detail, { errors: [{ in: 'body', pointer: '#/code', detail }] })
-}
-
-function inFlight(cause: unknown): AppError {
-  return new AppError('idempotency_in_flight', 'A request with this Idempotency-Key is still under way.', {
-    retryAfterS: 1,
-    cause,
-  })
 }

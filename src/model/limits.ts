@@ -102,6 +102,15 @@ export const FIXED = {
   preparedStatementsMax: 100,
 
   writeAttemptsMax: 12,
+  /** Changes of carts that one transaction writes together, the lines that each may change then, and how many may wait for their turn. */
+  groupCartsMax: 64,
+  groupedLinesMax: 20,
+  groupWaitingMax: 5_000,
+  /** For how long a group keeps the next one waiting. */
+  groupPatienceMs: 50,
+  /** Carts that were found changed elsewhere too, and for how long their changes go alone. */
+  contendedCartsMax: 10_000,
+  contendedMs: 1_000,
   transactionAttemptsMax: 4,
   userIdBlock: 1_000,
   reservationAbandonedS: 10,

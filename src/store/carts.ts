@@ -1,6 +1,6 @@
 import type { CartLine, LineDifference, Lines } from '../model/cart.ts'
 import type { MergedLine } from '../model/merge.ts'
-import type { Database, Transaction } from './database.ts'
+import { type Database, NOW, type Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /** The rows of carts. A cart's row exists from the moment its owner does, so there is always something to lock. */
@@ -68,6 +68,16 @@ const UPDATE_CART = statement(`
     orders_placed = ?, promotion_uses = ?, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
 
+const STANDS = 'version + 1 = VALUES(version) AND merged_into IS NULL'
+const unless = (column: string) => `${column} = IF(${STANDS}, VALUES(${column}), ${column})`
+/** The rows exist and stay as they are where they do not stand one version below; the version comes last, since the others look at it. */
+const ADVANCE_CARTS = statement(`
+  INSERT INTO carts (user_id, slot, version, catalog_version, digest, codes, rules_stamp, totals, priced_at,
+    orders_placed, promotion_uses, buyer_group, changed_at) VALUES ?
+  ON DUPLICATE KEY UPDATE ${unless('catalog_version')}, ${unless('digest')}, ${unless('codes')}, ${unless('rules_stamp')},
+    ${unless('totals')}, ${unless('priced_at')}, ${unless('orders_placed')}, ${unless('promotion_uses')},
+    ${unless('changed_at')}, ${unless('version')}`)
+
 const HAND_OVER_CART = statement(`
   UPDATE carts SET merged_into = ?, version = version + 1, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND merged_into IS NULL`)
@@ -123,19 +133,38 @@ export const cartRows = {
 
   /** Compare-and-set on the version; takes the row's lock. False when the cart has moved on. */
   async advance(tx: Transaction, userId: string, fromVersion: number, to: CartState): Promise<boolean> {
-    const { version, catalogVersion, digest, codes, rulesStamp, totals, pricedAtMs, ordersPlaced, uses } = to
-    const priced = [version, catalogVersion, digest, JSON.stringify(codes), rulesStamp, totals, pricedAtMs]
-    const values = [...priced, ordersPlaced, JSON.stringify(uses)]
-    return (await tx.run(UPDATE_CART, [...values, userId, fromVersion])) === 1
+    return (await tx.run(UPDATE_CART, [...valuesOf(to), userId, fromVersion])) === 1
+  },
+
+  /**
+   * The same for many carts, each from the version below: all, or false, and then the transaction must be rolled back. Takes the locks in
+   * the order of the rows.
+   */
+  async advanceMany(
+    tx: Transaction,
+    carts: readonly { userId: string; slot: number; buyerGroup: string; to: CartState }[],
+  ): Promise<boolean> {
+    const rows = carts.map(({ userId, slot, buyerGroup, to }) => [userId, slot, ...valuesOf(to), buyerGroup, NOW])
+    // The server counts 2 for a row that it changed, 1 for one that it left as it was or that was not there.
+    return (await tx.run(ADVANCE_CARTS, [rows])) === 2 * rows.length
   },
 
   async writeLines(tx: Transaction, userId: string, slot: number, change: LineDifference): Promise<void> {
-    const rows = change.upserts.map(l => {
-      return [userId, l.sku, slot, l.position, l.quantity, l.selected ? 1 : 0, l.note, l.left ?? null]
-    })
+    const rows = rowsOf(userId, slot, change)
     if (rows.length === 1) await tx.run(UPSERT_LINE, rows[0])
     else if (rows.length > 1) await tx.run(UPSERT_LINES, [rows])
     if (change.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...change.removals]])
+  },
+
+  async writeLinesOfMany(
+    tx: Transaction,
+    carts: readonly { userId: string; slot: number; difference: LineDifference }[],
+  ): Promise<void> {
+    const rows = carts.flatMap(({ userId, slot, difference }) => rowsOf(userId, slot, difference))
+    if (rows.length > 0) await tx.run(UPSERT_LINES, [rows])
+    for (const { userId, difference } of carts) {
+      if (difference.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...difference.removals]])
+    }
   },
 
   /** Freezes a guest's cart for the user it goes to. False when it was frozen already. */
@@ -174,6 +203,18 @@ export const cartRows = {
   async markMergeUndone(tx: Transaction, userId: string, guestId: string): Promise<boolean> {
     return (await tx.run(MARK_MERGE_UNDONE, [userId, guestId])) === 1
   },
+}
+
+function valuesOf(to: CartState): (string | number)[] {
+  const { version, catalogVersion, digest, codes, rulesStamp, totals, pricedAtMs, ordersPlaced, uses } = to
+  const priced = [version, catalogVersion, digest, JSON.stringify(codes), rulesStamp, totals, pricedAtMs]
+  return [...priced, ordersPlaced, JSON.stringify(uses)]
+}
+
+function rowsOf(userId: string, slot: number, { upserts }: LineDifference): (string | number | null)[][] {
+  return upserts.map(l => {
+    return [userId, l.sku, slot, l.position, l.quantity, l.selected ? 1 : 0, l.note, l.left ?? null]
+  })
 }
 
 function cartOf(rows: readonly CartRow[]): StoredCart | undefined {

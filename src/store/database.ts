@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 // The interface with callbacks: the one with promises records a stack for every statement (docs/performance.md).
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2'
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
 import { createBreaker } from '../lib/breaker.ts'
 import { createDeadlines } from '../lib/deadlines.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
@@ -43,6 +43,9 @@ export class DuplicateKeyError extends Error {
 export class LockWaitError extends Error {
   override readonly name = 'LockWaitError'
 }
+
+/** The server's clock, as a value in a list of rows. */
+export const NOW: unknown = raw('UTC_TIMESTAMP(3)')
 
 const ERRNO = {
   duplicate: 1062,

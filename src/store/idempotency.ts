@@ -1,4 +1,4 @@
-import type { Database, Transaction } from './database.ts'
+import { type Database, NOW, type Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
@@ -16,6 +16,9 @@ const INSERT_KEY = statement(`
   INSERT INTO idempotency (user_id, idempotency_key, slot, fingerprint, status, version, body, created_at)
   VALUES (?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`)
 
+const INSERT_KEYS = statement(`
+  INSERT INTO idempotency (user_id, idempotency_key, slot, fingerprint, status, version, body, created_at) VALUES ?`)
+
 const SELECT_KEY = statement(
   'SELECT fingerprint, status, version, body FROM idempotency WHERE user_id = ? AND idempotency_key = ?',
 )
@@ -29,6 +32,18 @@ export const idempotencyKeys = {
   /** @throws DuplicateKeyError when the key was used; LockWaitError when its first use is still under way */
   async claim(tx: Transaction, userId: string, slot: number, key: string, answer: StoredAnswer): Promise<void> {
     await tx.run(INSERT_KEY, [userId, key, slot, answer.fingerprint, answer.status, answer.version, answer.body])
+  },
+
+  /** The same for keys of several owners. */
+  async claimMany(
+    tx: Transaction,
+    claims: readonly { userId: string; slot: number; key: string; answer: StoredAnswer }[],
+  ): Promise<void> {
+    const rows = claims.map(({ userId, slot, key, answer }) => {
+      const { fingerprint, status, version, body } = answer
+      return [userId, key, slot, fingerprint, status, version, body, NOW]
+    })
+    await tx.run(INSERT_KEYS, [rows])
   },
 
   async find(database: Database, userId: string, key: string): Promise<StoredAnswer | undefined> {

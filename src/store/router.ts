@@ -21,6 +21,15 @@ export interface Router {
   of(key: string): Database
   /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map will not settle */
   write<T>(key: string, work: (tx: Transaction, fence: Fence) => Promise<T>): Promise<T>
+  /**
+   * A write transaction of several keys that live in the same database; nothing is done when they do not. Not where one endpoint may be
+   * several servers: it would not be atomic there.
+   * @throws as `write`; anything that is not an AppError says that each may be written by itself
+   */
+  readonly writeTogether?: <T>(
+    keys: readonly string[],
+    work: (tx: Transaction, fences: readonly Fence[]) => Promise<T>,
+  ) => Promise<T>
   refresh(): Promise<void>
 }
 
@@ -58,6 +67,10 @@ const SELECT_SLOTS = statement('SELECT slot, shard, epoch, state FROM slots WHER
 const SELECT_FENCE = statement(`
   SELECT s.shard, s.epoch, s.state, m.epoch AS cache_epoch, m.state AS cache_state
   FROM slots s JOIN cache_mode m ON m.shard = s.shard WHERE s.slot = ? LOCK IN SHARE MODE`)
+
+const SELECT_FENCES = statement(`/* per shard */
+  SELECT s.slot, s.shard, s.epoch, s.state, m.epoch AS cache_epoch, m.state AS cache_state
+  FROM slots s JOIN cache_mode m ON m.shard = s.shard WHERE s.slot IN (?) LOCK IN SHARE MODE`)
 
 const SELECT_CACHE_MODE_SHARED = statement(
   'SELECT epoch AS cache_epoch, state AS cache_state FROM cache_mode WHERE shard = ? LOCK IN SHARE MODE',
@@ -101,15 +114,7 @@ export async function createSlotRouter(
         try {
           return await owner.database.transaction(async tx => {
             const [row] = await tx.rows<FenceRow>(SELECT_FENCE, [slot])
-            if (
-              !row ||
-              row.shard !== owner.database.name ||
-              Number(row.epoch) !== owner.epoch ||
-              row.state !== 'active'
-            ) {
-              throw new NotMine(`slot ${slot}`)
-            }
-            return work(tx, { slot, shard: row.shard, cache: cacheModeOf(row) })
+            return work(tx, fenceOf(row, slot, owner))
           })
         } catch (error) {
           if (!(error instanceof NotMine)) throw error
@@ -120,7 +125,26 @@ export async function createSlotRouter(
         }
       }
     },
+    async writeTogether(keys, work) {
+      const slots = keys.map(slotOf)
+      const [first, ...others] = slots.map(slot => owners[slot])
+      if (!first || others.some(owner => owner?.database !== first.database)) throw new NotMine('several owners')
+      return first.database.transaction(async tx => {
+        const rows = await tx.rows<FenceRow & { slot: number }>(SELECT_FENCES, [[...new Set(slots)]])
+        const found = new Map(rows.map(row => [row.slot, row]))
+        const fences = slots.map(slot => fenceOf(found.get(slot), slot, owners[slot]))
+        return work(tx, fences)
+      })
+    },
   }
+}
+
+/** @throws NotMine unless the database says that the slot is its own, as the map has it */
+function fenceOf(row: FenceRow | undefined, slot: number, owner: Owner | undefined): Fence {
+  const isMine =
+    row && owner && row.shard === owner.database.name && Number(row.epoch) === owner.epoch && row.state === 'active'
+  if (!isMine) throw new NotMine(`slot ${slot}`)
+  return { slot, shard: row.shard, cache: cacheModeOf(row) }
 }
 
 /** Sends everything to one endpoint. */

@@ -82,6 +82,12 @@ export function createMetrics() {
       labelNames: ['result'] as const,
       registers,
     }),
+    cartGroups: new Histogram({
+      name: 'cartload_cart_group_size',
+      help: 'Changes of carts that one transaction wrote together',
+      buckets: [1, 2, 4, 8, 16, 32, 64],
+      registers,
+    }),
     stockBatches: new Histogram({
       name: 'cartload_stock_batch_size',
       help: 'Stock operations that one transaction did together',

@@ -50,6 +50,8 @@ export function plantOf(name: string | undefined): Wrap {
         router: router => ({
           ...router,
           write: (key, work) => router.write(key, (tx, fence) => work(withoutCompare(tx), fence)),
+          writeTogether: async (keys, work) =>
+            router.writeTogether?.(keys, (tx, fences) => work(withoutCompare(tx), fences)) as ReturnType<typeof work>,
         }),
       }
     case 'naive-stock':
@@ -103,8 +105,12 @@ function withoutCompare(tx: Transaction): Transaction {
   return {
     ...tx,
     run: (sql, values) => {
-      const isAdvance = sql.includes('UPDATE carts SET version = ?')
-      return tx.run(isAdvance ? sql.replace(' AND version = ?', ' AND version >= 0 * ?') : sql, values)
+      const isAdvance = sql.includes('UPDATE carts SET version = ?') || sql.includes('INSERT INTO carts')
+      if (!isAdvance) return tx.run(sql, values)
+      return tx.run(
+        sql.replace(' AND version = ?', ' AND version >= 0 * ?').replaceAll('version + 1 = VALUES(version) AND ', ''),
+        values,
+      )
     },
   }
 }

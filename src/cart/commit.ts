@@ -1,0 +1,73 @@
+import type { CartCache } from '../cache/cart-cache.ts'
+import { AppError } from '../lib/errors.ts'
+import type { LineDifference } from '../model/cart.ts'
+import { type CartState, cartRows } from '../store/carts.ts'
+import { LockWaitError, type Transaction } from '../store/database.ts'
+import { idempotencyKeys, type StoredAnswer } from '../store/idempotency.ts'
+import type { Fence } from '../store/router.ts'
+import type { SetFence } from './fenced-write.ts'
+import type { OnCartStep } from './steps.ts'
+
+/** What one change leaves in the database, on top of one stored version. */
+export interface CartWrite {
+  readonly userId: string
+  readonly buyerGroup: string
+  /** The version that it stands on. */
+  readonly from: number
+  /** Undefined when the cart stays as it is, and only a key is claimed. */
+  readonly to: CartState | undefined
+  readonly difference: LineDifference
+  readonly claim: { readonly key: string; readonly answer: StoredAnswer } | undefined
+}
+
+/** Under which fence it was committed, and with which token the cart may be published. */
+export interface Committed {
+  readonly fence: Fence
+  readonly token: string
+}
+
+/** The cart has moved on. */
+export class LostRace extends Error {}
+
+export type NewToken = CartCache['newToken']
+
+/**
+ * Key, version, fence, lines: in this order, because the version's compare-and-set takes the row's lock, and the fence may only be set
+ * under it (cache/cart-cache.ts). Of many carts at once: cart/group-commit.ts.
+ * @throws LostRace; AppError `idempotency_in_flight`; DuplicateKeyError when the key was used; what `setFence` and the database throw
+ */
+export async function writeCart(
+  tx: Transaction,
+  { fence, token }: Committed,
+  setFence: SetFence,
+  { userId, from, to, difference, claim }: CartWrite,
+  onStep: OnCartStep,
+): Promise<void> {
+  if (claim) {
+    try {
+      await idempotencyKeys.claim(tx, userId, fence.slot, claim.key, claim.answer)
+    } catch (error) {
+      throw error instanceof LockWaitError ? inFlight(error) : error
+    }
+    onStep('claimed')
+  }
+  if (!to) return
+  if (!(await cartRows.advance(tx, userId, from, to))) throw new LostRace()
+  onStep('locked')
+  await both(setFence(to.version, token), cartRows.writeLines(tx, userId, fence.slot, difference))
+  onStep('fenced')
+}
+
+/** A connection may be given back only when nothing is under way on it any more. */
+export async function both(fenced: Promise<unknown>, written: Promise<unknown>): Promise<void> {
+  const [fence, lines] = await Promise.allSettled([fenced, written])
+  if (lines.status === 'rejected') throw lines.reason
+  if (fence.status === 'rejected') throw fence.reason
+}
+
+function inFlight(cause: unknown): AppError {
+  return new AppError('idempotency_in_flight', 'A request with this Idempotency-Key is still under way.', {
+    retryAfterS: 1,
+    cause,
+  })
+}
