@@ -89,8 +89,12 @@ export function createCartCache(redis: RedisConnection) {
   const call = (name: string, key: CartKey, args: readonly (string | number)[]) =>
     redis.call(LIBRARY, name, [keyOf(key), pageKeyOf(key)], args)
 
+  const own = `${randomBytes(12).toString('base64url')}.`
+  let tokens = 0
+
   return {
-    newToken: () => randomBytes(12).toString('base64url'),
+    /** Unlike any other, ever; it is no secret. */
+    newToken: () => `${own}${(++tokens).toString(36)}`,
 
     /** One GET for the first page, one HMGET for others. Undefined unless the state is VALUE: page and `m` are there only then. */
     async read(key: CartKey, firstChunk: number, lastChunk: number): Promise<CartHit | undefined> {

@@ -112,7 +112,7 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
   const nothingToCalculate =
     rules.compiled.promotions.length === 0 && request.codes.length === 0 && terms.shippingFee === 0
   if (nothingToCalculate && !found.some(product => product?.taxPercent)) {
-    return { ...listPriceCart(request, catalog, rules), ...(request.explain ? { outcomes: [] } : {}) }
+    return { ...atListPrices(request, found, catalog, rules), ...(request.explain ? { outcomes: [] } : {}) }
   }
   const lines: LineToPrice[] = request.lines.map((line, at) => lineOf(line, found[at]))
   const calculation = calculate(
@@ -162,9 +162,19 @@ function usageOf({ promotions }: GivenAway, uses: Readonly<Record<string, number
 
 /** The cart at list prices, with no promotion at all: what can always be said. */
 export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Omit<Rules, 'usage'>): PricedCart {
+  const found = request.lines.map(line => catalog.products.get(line.sku))
+  return atListPrices(request, found, catalog, rules)
+}
+
+function atListPrices(
+  request: CartRequest,
+  found: readonly (Product | undefined)[],
+  catalog: Catalog,
+  rules: Omit<Rules, 'usage'>,
+): PricedCart {
   const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 }
-  const lines = request.lines.map((line): PricedLine => {
-    const product = catalog.products.get(line.sku)
+  const lines = request.lines.map((line, at): PricedLine => {
+    const product = found[at]
     if (!product) return { name: line.sku, unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }
     const total = times(product.price, line.quantity)
     if (line.selected) {
