@@ -54,15 +54,14 @@ export async function writeCart(
   if (!to) return
   if (!(await cartRows.advance(tx, userId, from, to))) throw new LostRace()
   onStep('locked')
-  await both(setFence(to.version, token), cartRows.writeLines(tx, userId, fence.slot, difference))
+  // Both are waited for: a connection may be given back only when nothing is under way on it any more.
+  const [fenced, written] = await Promise.allSettled([
+    setFence(to.version, token),
+    cartRows.writeLines(tx, userId, fence.slot, difference),
+  ])
+  if (written.status === 'rejected') throw written.reason
+  if (fenced.status === 'rejected') throw fenced.reason
   onStep('fenced')
-}
-
-/** A connection may be given back only when nothing is under way on it any more. */
-export async function both(fenced: Promise<unknown>, written: Promise<unknown>): Promise<void> {
-  const [fence, lines] = await Promise.allSettled([fenced, written])
-  if (lines.status === 'rejected') throw lines.reason
-  if (fence.status === 'rejected') throw fence.reason
 }
 
 function inFlight(cause: unknown): AppError {

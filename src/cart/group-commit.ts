@@ -3,11 +3,12 @@ import { AppError, isAppError } from '../lib/errors.ts'
 import { createRecent } from '../lib/recent.ts'
 import { FIXED } from '../model/limits.ts'
 import { cartRows } from '../store/carts.ts'
-import { LockWaitError, type Transaction } from '../store/database.ts'
+import { slotOf } from '../sharding/slots.ts'
+import { LockWaitError } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
-import type { Fence, Router } from '../store/router.ts'
+import type { Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { both, type CartWrite, type Committed, LostRace } from './commit.ts'
+import { type CartWrite, type Committed, LostRace } from './commit.ts'
 import type { OnCartStep } from './steps.ts'
 
 /**
@@ -101,13 +102,9 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     const [first] = group
     if (group.length === 1 && first) return goAlone(first)
     group.sort((a, b) => (BigInt(a.write.userId) < BigInt(b.write.userId) ? -1 : 1)) // everybody locks in the same order
-    const writes = group.map(({ write }) => write)
     try {
-      const committed = await router.writeTogether?.(
-        writes.map(({ userId }) => userId),
-        (tx, fences) => writeCarts(tx, writes, fences),
-      )
-      for (const [at, waiting] of group.entries()) waiting.resolve(committed?.[at] as Committed)
+      const committed = await together(group.map(({ write }) => ({ ...write, slot: slotOf(write.userId) })))
+      for (const [at, waiting] of group.entries()) waiting.resolve(committed[at] as Committed)
     } catch (error) {
       if (isAppError(error)) for (const waiting of group) waiting.reject(error)
       else await Promise.all(group.map(goAlone))
@@ -124,36 +121,35 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     }
   }
 
-  async function writeCarts(
-    tx: Transaction,
-    writes: readonly Changing[],
-    fences: readonly Fence[],
-  ): Promise<Committed[]> {
-    const mode = fences[0]?.cache
-    if (mode?.state === 'draining') throw new GoAlone('the cache mode is changing')
-    const rows = writes.map((write, at) => {
-      // A new token for each run: a late command for the token of an earlier run must find nothing.
-      const fence = fences[at] as Fence
-      return { ...write, slot: fence.slot, committed: { fence, token: cache.newToken() } }
-    })
+  async function together(rows: readonly (Changing & { readonly slot: number })[]): Promise<Committed[]> {
     const claims = rows.flatMap(({ userId, slot, claim }) => (claim ? [{ userId, slot, ...claim }] : []))
-    if (claims.length > 0) {
-      await idempotencyKeys.claimMany(tx, claims)
-      onStep('claimed')
-    }
-    if (!(await cartRows.advanceMany(tx, rows))) throw new GoAlone('one of the carts has moved on')
-    onStep('locked')
-    const setFences = async () => {
-      if (mode?.state !== 'on') return
-      const { epoch } = mode
-      const set = rows.map(({ userId, to, committed }) => cache.fence({ userId, epoch }, to.version, committed.token))
-      await Promise.all(set).catch((error: unknown) => {
-        throw new GoAlone('the cache did not acknowledge a fence', { cause: error })
-      })
-    }
-    await both(setFences(), cartRows.writeLinesOfMany(tx, rows))
-    onStep('fenced')
-    return rows.map(({ committed }) => committed)
+    const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
+    const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
+    const keys = rows.map(({ userId }) => userId)
+    const committed = await router.writeTogether?.(keys, statements, async (_, fences, outcomes) => {
+      const mode = fences[0]?.cache
+      if (mode?.state === 'draining') throw new GoAlone('the cache mode is changing')
+      if (claims.length > 0) onStep('claimed')
+      if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
+        throw new GoAlone('one of the carts has moved on')
+      onStep('locked')
+      const all = fences.map(fence => ({ fence, token: cache.newToken() }))
+      if (mode?.state === 'on') await setFences(mode.epoch, rows, all)
+      onStep('fenced')
+      return all
+    })
+    return committed ?? []
+  }
+
+  async function setFences(
+    epoch: number,
+    rows: readonly Changing[],
+    committed: readonly Pick<Committed, 'token'>[],
+  ): Promise<void> {
+    const set = rows.map(({ userId, to }, at) => cache.fence({ userId, epoch }, to.version, committed[at]?.token ?? ''))
+    await Promise.all(set).catch((error: unknown) => {
+      throw new GoAlone('the cache did not acknowledge a fence', { cause: error })
+    })
   }
 
   function isContended(userId: string): boolean {

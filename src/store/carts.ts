@@ -1,6 +1,6 @@
 import type { CartLine, LineDifference, Lines } from '../model/cart.ts'
 import type { MergedLine } from '../model/merge.ts'
-import { type Database, NOW, type Transaction } from './database.ts'
+import { type Database, NOW, type Outcome, type Statement, type Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /** The rows of carts. A cart's row exists from the moment its owner does, so there is always something to lock. */
@@ -136,17 +136,16 @@ export const cartRows = {
     return (await tx.run(UPDATE_CART, [...valuesOf(to), userId, fromVersion])) === 1
   },
 
-  /**
-   * The same for many carts, each from the version below: all, or false, and then the transaction must be rolled back. Takes the locks in
-   * the order of the rows.
-   */
-  async advanceMany(
-    tx: Transaction,
-    carts: readonly { userId: string; slot: number; buyerGroup: string; to: CartState }[],
-  ): Promise<boolean> {
+  /** The same for many carts, each from the version below. Takes the locks in the order of the rows. */
+  advanceMany(carts: readonly { userId: string; slot: number; buyerGroup: string; to: CartState }[]): Statement {
     const rows = carts.map(({ userId, slot, buyerGroup, to }) => [userId, slot, ...valuesOf(to), buyerGroup, NOW])
+    return { sql: ADVANCE_CARTS, values: [rows] }
+  },
+
+  /** Whether all of them were where they were thought to be; if not, the transaction must be rolled back. */
+  haveAdvanced(outcome: Outcome | undefined, carts: number): boolean {
     // The server counts 2 for a row that it changed, 1 for one that it left as it was or that was not there.
-    return (await tx.run(ADVANCE_CARTS, [rows])) === 2 * rows.length
+    return outcome?.affected === 2 * carts
   },
 
   async writeLines(tx: Transaction, userId: string, slot: number, change: LineDifference): Promise<void> {
@@ -156,15 +155,12 @@ export const cartRows = {
     if (change.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...change.removals]])
   },
 
-  async writeLinesOfMany(
-    tx: Transaction,
-    carts: readonly { userId: string; slot: number; difference: LineDifference }[],
-  ): Promise<void> {
+  writeLinesOfMany(carts: readonly { userId: string; slot: number; difference: LineDifference }[]): Statement[] {
     const rows = carts.flatMap(({ userId, slot, difference }) => rowsOf(userId, slot, difference))
-    if (rows.length > 0) await tx.run(UPSERT_LINES, [rows])
-    for (const { userId, difference } of carts) {
-      if (difference.removals.length > 0) await tx.run(DELETE_LINES, [userId, [...difference.removals]])
-    }
+    const removals = carts.flatMap(({ userId, difference }) =>
+      difference.removals.length === 0 ? [] : [{ sql: DELETE_LINES, values: [userId, [...difference.removals]] }],
+    )
+    return [...(rows.length === 0 ? [] : [{ sql: UPSERT_LINES, values: [rows] }]), ...removals]
   },
 
   /** Freezes a guest's cart for the user it goes to. False when it was frozen already. */

@@ -1,6 +1,14 @@
 import { promisify } from 'node:util'
 // The interface with callbacks: the one with promises records a stack for every statement (docs/performance.md).
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
+import {
+  createPool,
+  type Pool,
+  type PoolConnection,
+  type PoolOptions,
+  type ResultSetHeader,
+  type RowDataPacket,
+  raw,
+} from 'mysql2'
 import { createBreaker } from '../lib/breaker.ts'
 import { createDeadlines } from '../lib/deadlines.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
@@ -32,6 +40,19 @@ export interface Database {
 export interface Transaction {
   rows<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
   run(sql: string, values?: readonly unknown[]): Promise<number>
+  /** Several statements in one way to the server, which stops at the first that fails. */
+  batch(statements: readonly Statement[]): Promise<readonly Outcome[]>
+}
+
+export interface Statement {
+  readonly sql: string
+  readonly values: readonly unknown[]
+}
+
+/** The rows of a SELECT; of others how many were affected. */
+export interface Outcome {
+  readonly rows: readonly unknown[]
+  readonly affected: number
 }
 
 /** A unique key was there already. `errno` 1062 on every server of the family. */
@@ -73,8 +94,8 @@ export interface DatabaseOptions {
 export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Log): Database {
   const { name, limits } = options
   const pool = createMysqlPool(options, log, [])
-  // Here a transaction begins with its first statement: one way to the server less for each.
-  const transactions = createMysqlPool(options, log, ['SET SESSION autocommit = 0'])
+  // Here a transaction begins with its first statement: one way to the server less for each. And a batch goes in one.
+  const transactions = createMysqlPool(options, log, ['SET SESSION autocommit = 0'], { multipleStatements: true })
   const breaker = createBreaker({
     name,
     failuresToOpen: FIXED.breakerFailures,
@@ -99,10 +120,11 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
    * Every statement has the same limit, whatever it waits for (preparing, a lock, a server that has stopped answering): a
    * connection that missed it is thrown away, since nobody knows what it will still say.
    */
-  function send<R extends RowDataPacket[] | ResultSetHeader>(
+  function send<R extends RowDataPacket[] | ResultSetHeader | Many>(
     connection: PoolConnection,
     sql: string,
     values: readonly unknown[],
+    isBatch = false,
   ): Promise<R> {
     return new Promise((resolve, reject) => {
       const since = performance.now()
@@ -117,7 +139,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         else resolve(result)
       }
       // A list among the values is spread into the text by the driver, which prepared statements cannot do.
-      if (CONTROL.has(sql) || values.some(Array.isArray)) connection.query<R>(sql, values as unknown[], done)
+      if (CONTROL.has(sql) || isBatch || values.some(Array.isArray)) connection.query<R>(sql, values as unknown[], done)
       else connection.execute<R>(sql, values as string[], done)
     })
   }
@@ -160,6 +182,14 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       rows: async <Row>(sql: string, values: readonly unknown[] = []) =>
         (await named(send<RowDataPacket[]>(connection, sql, values))) as Row[],
       run: async (sql, values = []) => (await named(send<ResultSetHeader>(connection, sql, values))).affectedRows,
+      async batch(statements) {
+        const sql = statements.map(statement => statement.sql).join(';')
+        const values = statements.flatMap(statement => statement.values)
+        const results = await named(send<Many>(connection, sql, values, true))
+        return results.map(one =>
+          Array.isArray(one) ? { rows: one, affected: 0 } : { rows: [], affected: one.affectedRows },
+        )
+      },
     }
     try {
       const result = await work(tx)
@@ -223,6 +253,9 @@ function connectionOf(pool: Pool): Promise<PoolConnection> {
   })
 }
 
+/** Results of a batch. */
+type Many = RowDataPacket[][] | ResultSetHeader[]
+
 /** Not to be prepared. */
 const CONTROL = new Set(['COMMIT', 'ROLLBACK'])
 
@@ -239,7 +272,12 @@ class RunAgain extends Error {
   }
 }
 
-function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log, more: readonly string[]): Pool {
+function createMysqlPool(
+  { url, limits, name }: DatabaseOptions,
+  log: Log,
+  more: readonly string[],
+  options: PoolOptions = {},
+): Pool {
   const address = new URL(url)
   const pool = createPool({
     host: address.hostname.replace(/^\[|\]$/g, ''),
@@ -259,6 +297,7 @@ function createMysqlPool({ url, limits, name }: DatabaseOptions, log: Log, more:
     jsonStrings: true,
     timezone: 'Z',
     charset: 'utf8mb4',
+    ...options,
   })
   pool.on('connection', connection => {
     // Queued before whatever the borrower sends. A server that lacks a variable says so with 1193; that is all right.

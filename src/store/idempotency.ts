@@ -1,4 +1,4 @@
-import { type Database, NOW, type Transaction } from './database.ts'
+import { type Database, NOW, type Statement, type Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
@@ -35,15 +35,12 @@ export const idempotencyKeys = {
   },
 
   /** The same for keys of several owners. */
-  async claimMany(
-    tx: Transaction,
-    claims: readonly { userId: string; slot: number; key: string; answer: StoredAnswer }[],
-  ): Promise<void> {
+  claimMany(claims: readonly { userId: string; slot: number; key: string; answer: StoredAnswer }[]): Statement {
     const rows = claims.map(({ userId, slot, key, answer }) => {
       const { fingerprint, status, version, body } = answer
       return [userId, key, slot, fingerprint, status, version, body, NOW]
     })
-    await tx.run(INSERT_KEYS, [rows])
+    return { sql: INSERT_KEYS, values: [rows] }
   },
 
   async find(database: Database, userId: string, key: string): Promise<StoredAnswer | undefined> {

@@ -1,6 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import { SLOTS, slotOf } from '../sharding/slots.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database, Outcome, Statement, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
@@ -22,13 +22,15 @@ export interface Router {
   /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map will not settle */
   write<T>(key: string, work: (tx: Transaction, fence: Fence) => Promise<T>): Promise<T>
   /**
-   * A write transaction of several keys that live in the same database; nothing is done when they do not. Not where one endpoint may be
+   * A write transaction of several keys that live in the same database; nothing is done when they do not. The fences are read and `statements`
+   * are run in one way to the server; `work` is called with what came of them when the fences are passed. Not where one endpoint may be
    * several servers: it would not be atomic there.
    * @throws as `write`; anything that is not an AppError says that each may be written by itself
    */
   readonly writeTogether?: <T>(
     keys: readonly string[],
-    work: (tx: Transaction, fences: readonly Fence[]) => Promise<T>,
+    statements: readonly Statement[],
+    work: (tx: Transaction, fences: readonly Fence[], outcomes: readonly Outcome[]) => Promise<T>,
   ) => Promise<T>
   refresh(): Promise<void>
 }
@@ -125,15 +127,17 @@ export async function createSlotRouter(
         }
       }
     },
-    async writeTogether(keys, work) {
+    async writeTogether(keys, statements, work) {
       const slots = keys.map(slotOf)
       const [first, ...others] = slots.map(slot => owners[slot])
       if (!first || others.some(owner => owner?.database !== first.database)) throw new NotMine('several owners')
       return first.database.transaction(async tx => {
-        const rows = await tx.rows<FenceRow & { slot: number }>(SELECT_FENCES, [[...new Set(slots)]])
+        const readFences = { sql: SELECT_FENCES, values: [[...new Set(slots)]] }
+        const [read, ...outcomes] = await tx.batch([readFences, ...statements])
+        const rows = (read?.rows ?? []) as (FenceRow & { slot: number })[]
         const found = new Map(rows.map(row => [row.slot, row]))
         const fences = slots.map(slot => fenceOf(found.get(slot), slot, owners[slot]))
-        return work(tx, fences)
+        return work(tx, fences, outcomes)
       })
     },
   }

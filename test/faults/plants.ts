@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { AppOptions } from '../../src/app.ts'
 import { type RedisConnection, type RedisLibrary, libraryOf } from '../../src/lib/redis.ts'
-import type { Transaction } from '../../src/store/database.ts'
+import type { Statement, Transaction } from '../../src/store/database.ts'
 import { createNaiveStock } from '../sale/naive.ts'
 import { PROJECT } from '../support/servers.ts'
 
@@ -50,8 +50,8 @@ export function plantOf(name: string | undefined): Wrap {
         router: router => ({
           ...router,
           write: (key, work) => router.write(key, (tx, fence) => work(withoutCompare(tx), fence)),
-          writeTogether: async (keys, work) =>
-            router.writeTogether?.(keys, (tx, fences) => work(withoutCompare(tx), fences)) as ReturnType<typeof work>,
+          writeTogether: (keys, statements, work) =>
+            router.writeTogether?.(keys, statements.map(withoutLook), work) as ReturnType<typeof work>,
         }),
       }
     case 'naive-stock':
@@ -102,17 +102,16 @@ function libraryWithout(guard: string, replacement: string): RedisLibrary {
 }
 
 function withoutCompare(tx: Transaction): Transaction {
-  return {
-    ...tx,
-    run: (sql, values) => {
-      const isAdvance = sql.includes('UPDATE carts SET version = ?') || sql.includes('INSERT INTO carts')
-      if (!isAdvance) return tx.run(sql, values)
-      return tx.run(
-        sql.replace(' AND version = ?', ' AND version >= 0 * ?').replaceAll('version + 1 = VALUES(version) AND ', ''),
-        values,
-      )
-    },
-  }
+  return { ...tx, run: (sql, values) => tx.run(withoutLook({ sql, values: values ?? [] }).sql, values) }
+}
+
+/** The statement without its look at the version. */
+function withoutLook({ sql, values }: Statement): Statement {
+  if (sql.includes('UPDATE carts SET version = ?'))
+    return { sql: sql.replace(' AND version = ?', ' AND version >= 0 * ?'), values }
+  if (sql.includes('INSERT INTO carts'))
+    return { sql: sql.replaceAll('version + 1 = VALUES(version) AND ', ''), values }
+  return { sql, values }
 }
 
 const decrementResent: NonNullable<Wrap['stock']> = stock => {
