@@ -185,9 +185,10 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       async batch(statements) {
         const sql = statements.map(statement => statement.sql).join(';')
         const values = statements.flatMap(statement => statement.values)
-        const results = await named(send<Many>(connection, sql, values, true))
-        return results.map(one =>
-          Array.isArray(one) ? { rows: one, affected: 0 } : { rows: [], affected: one.affectedRows },
+        const answer = await named(send<Many>(connection, sql, values, true))
+        const results = statements.length === 1 ? [answer] : answer // the driver's way
+        return results.map(result =>
+          Array.isArray(result) ? { rows: result, affected: 0 } : { rows: [], affected: result.affectedRows },
         )
       },
     }

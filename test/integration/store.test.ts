@@ -82,6 +82,54 @@ describe('the store', () => {
     expect(await cartRows.load(router.of(id), id)).to.deep.include({ version: 0, lines: [] })
   })
 
+  it('advances many carts at once, or says that one of them was elsewhere', async () => {
+    const [a, b, c] = [await newCartOn(0), await newCartOn(0), await newCartOn(0)]
+    const shard = shards[0] as Database
+    const advance = (ids: readonly string[], version: number) => {
+      const carts = ids.map(userId => ({ userId, slot: slotOf(userId), buyerGroup: 'member', to: to(version) }))
+      return shard
+        .transaction(async tx => {
+          const [outcome] = await tx.batch([cartRows.advanceMany(carts)])
+          if (!cartRows.haveAdvanced(outcome, ids.length)) throw new Error('elsewhere')
+        })
+        .then(
+          () => 'all',
+          (error: Error) => error.message,
+        )
+    }
+    const versions = async () =>
+      (await Promise.all([a, b, c].map(id => cartRows.load(shard, id)))).map(cart => cart?.version)
+    expect(await advance([a, b, c], 1)).to.equal('all')
+    expect(await versions()).to.deep.equal([1, 1, 1])
+    expect(await advance([a], 2)).to.equal('all')
+    for (const version of [1, 2, 3, 4]) {
+      expect(await advance([a, b, c], version), `to ${version}`).to.equal('elsewhere')
+      expect(await versions()).to.deep.equal([2, 1, 1])
+    }
+    const gone = String(BigInt(c) + 1_000_000n)
+    expect(await advance([b, gone], 2), 'a cart that is not there').to.equal('elsewhere')
+    expect(await cartRows.load(shard, gone)).to.equal(undefined)
+    await shard.transaction(tx => cartRows.handOver(tx, c, a))
+    expect(await advance([b, c], 3), 'a cart that has been handed over').to.equal('elsewhere')
+    expect(await advance([b], 2)).to.equal('all')
+    expect(await versions()).to.deep.equal([2, 2, 2])
+  })
+
+  it('runs a batch up to the first statement that fails, and keeps nothing of it', async () => {
+    const id = await newCartOn(0)
+    const shard = shards[0] as Database
+    const claims = ['k', 'k'].map(key => {
+      const answer = { fingerprint: 'f', status: 200, version: 1, body: "it's; DELETE FROM carts; -- {}" }
+      return idempotencyKeys.claimMany([{ userId: id, slot: slotOf(id), key, answer }])
+    })
+    const failed = await shard.transaction(tx => tx.batch(claims)).catch((error: Error) => error.name)
+    expect(failed).to.equal('DuplicateKeyError')
+    expect(await idempotencyKeys.find(shard, id, 'k')).to.equal(undefined)
+    await shard.transaction(tx => tx.batch(claims.slice(1)))
+    expect((await idempotencyKeys.find(shard, id, 'k'))?.body).to.equal("it's; DELETE FROM carts; -- {}")
+    expect(await cartRows.load(shard, id)).to.include({ version: 0 })
+  })
+
   it('runs a transaction that met a deadlock again', async () => {
     const [a, b] = [await newCartOn(0), await newCartOn(0)]
     const shard = shards[0] as Database
