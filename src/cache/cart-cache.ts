@@ -57,17 +57,27 @@ export interface CachedCart {
   readonly pricedAtMs: number
   readonly lines: number
   readonly head: Buffer | string
-  readonly chunks: readonly (Buffer | string)[]
 }
 
 /** A cart to be cached: with what edits start from (cart/contents.ts), so that a write need not load it from the database. */
 export interface PublishedCart extends CachedCart {
   readonly contents: string
+  readonly chunks: Chunks
+}
+
+export interface Chunks {
+  readonly count: number
+  /** Made when it is asked for. */
+  text(chunk: number): string
+  /** Whether it is what it was in the version before. */
+  isSame(chunk: number): boolean
 }
 
 /** A hit holds only the chunks that were asked for. */
 export type CartHit = CachedCart & {
+  readonly head: Buffer
   readonly firstChunk: number
+  readonly chunks: readonly Buffer[]
   /** Head and first chunk in one, where that is what was asked for. */
   readonly page?: Buffer
 }
@@ -125,7 +135,23 @@ export function createCartCache(redis: RedisConnection) {
       await call('fence', key, [minVersion, token, FIXED.fenceMs])
     },
 
-    async publish(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
+    /** Sends only the chunks that are not as in `before`, where the fence has kept those. */
+    async publish(
+      key: CartKey,
+      token: string,
+      cart: PublishedCart,
+      before?: { readonly version: number; readonly lines: readonly unknown[] },
+    ): Promise<boolean> {
+      if (before) {
+        const chunksBefore = Math.ceil(before.lines.length / FIXED.chunkLines)
+        const reply = await call('patch', key, [
+          before.version,
+          chunksBefore,
+          cart.chunks.count,
+          ...body(token, cart, true),
+        ])
+        if (reply !== NOT_KEPT) return reply === 1
+      }
       return (await call('publish', key, body(token, cart))) === 1
     },
 
@@ -199,9 +225,9 @@ function numbersOf(meta: Buffer): number[] {
 }
 
 /** `m`, the number of bytes of the head, a line end, head, first chunk. */
-function pageOf(cart: CachedCart): string {
-  const [first = ''] = cart.chunks
-  return `${metaOf(cart)}|${Buffer.byteLength(cart.head)}\n${cart.head.toString()}${first.toString()}`
+function pageOf(cart: PublishedCart): string {
+  const first = cart.chunks.count === 0 ? '' : cart.chunks.text(0)
+  return `${metaOf(cart)}|${Buffer.byteLength(cart.head)}\n${cart.head.toString()}${first}`
 }
 
 function hitOf(page: Buffer): CartHit {
@@ -239,9 +265,14 @@ class PageHit {
   }
 }
 
-function body(token: string, cart: PublishedCart): (string | number)[] {
+/** What the function `patch` says when the fence keeps the chunks of another version, or none. */
+const NOT_KEPT = -1
+
+function body(token: string, cart: PublishedCart, onlyChanged = false): (string | number)[] {
   const fields = ['m', metaOf(cart), 'h', cart.head.toString(), 'd', cart.contents]
   const args = [token, cart.version, FIXED.cartValueMs, pageOf(cart), ...fields]
-  for (const [index, chunk] of cart.chunks.entries()) args.push(index, chunk.toString())
+  for (let chunk = 0; chunk < cart.chunks.count; chunk++) {
+    if (!onlyChanged || !cart.chunks.isSame(chunk)) args.push(chunk, cart.chunks.text(chunk))
+  }
   return args
 }

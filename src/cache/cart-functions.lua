@@ -4,7 +4,7 @@
 -- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE.
 -- In the hash, s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
--- d: what edits start from.
+-- d: what edits start from; k: the version of which a fence has kept the chunks, so that its writer need not send them again.
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -12,14 +12,18 @@ local function now_ms()
 end
 
 -- args: version, ttl ms, first page, then field, value, ... of the hash
-local function put_value(keys, args, first)
+local function set_value(keys, args, first)
   local fields = { 's', 'V', 'v', args[first] }
   for i = first + 3, #args do fields[#fields + 1] = args[i] end
-  redis.call('DEL', keys[1])
   redis.call('HSET', keys[1], unpack(fields))
   redis.call('PEXPIRE', keys[1], args[first + 1])
   redis.call('SET', keys[2], args[first + 2], 'PX', args[first + 1])
   return 1
+end
+
+local function put_value(keys, args, first)
+  redis.call('DEL', keys[1])
+  return set_value(keys, args, first)
 end
 
 -- args: token, ttl ms
@@ -36,7 +40,13 @@ local function fence(keys, args)
   local s, v = unpack(redis.call('HMGET', key, 's', 'v'))
   if s == 'V' and tonumber(v) >= min then return 0 end
   if s == 'F' and tonumber(v) > min then return 0 end
-  redis.call('DEL', key, keys[2])
+  if s == 'V' then
+    redis.call('HDEL', key, 'm', 'h', 'd')
+    redis.call('HSET', key, 'k', v)
+  elseif s ~= 'F' then
+    redis.call('DEL', key)
+  end
+  redis.call('DEL', keys[2])
   redis.call('HSET', key, 's', 'F', 'v', args[1], 't', args[2], 'at', now_ms())
   redis.call('PEXPIRE', key, args[3])
   return 1
@@ -47,6 +57,19 @@ local function publish(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'F' or t ~= args[1] then return 0 end
   return put_value(keys, args, 2)
+end
+
+-- PATCH key | version chunks chunks' token version ttl page field value ... -> 1 published, 0 the fence is not ours any more, -1 its
+-- chunks are not those of that version. How many chunks there were, how many there are; only fields that changed.
+local function patch(keys, args)
+  local key = keys[1]
+  local s, t, k = unpack(redis.call('HMGET', key, 's', 't', 'k'))
+  if s ~= 'F' or t ~= args[4] then return 0 end
+  if k ~= args[1] then return -1 end
+  local gone = { 't', 'at', 'k' }
+  for chunk = tonumber(args[3]), tonumber(args[2]) - 1 do gone[#gone + 1] = tostring(chunk) end
+  redis.call('HDEL', key, unpack(gone))
+  return set_value(keys, args, 5)
 end
 
 -- LEASE key | token ttl -> {'L'} ours, {'B'} another fills, {'V'} filled meanwhile, {'F', min, token, age ms}
@@ -78,6 +101,7 @@ end
 
 redis.register_function('cartload_fence', fence)
 redis.register_function('cartload_publish', publish)
+redis.register_function('cartload_patch', patch)
 redis.register_function('cartload_lease', lease)
 redis.register_function('cartload_renew', renew)
 redis.register_function('cartload_fill', fill)

@@ -2,11 +2,12 @@ import { hash } from 'node:crypto'
 import type { CachedCart, CartHit } from '../cache/cart-cache.ts'
 import { Bytes } from '../lib/bytes.ts'
 import { AppError } from '../lib/errors.ts'
-import type { CartLine, Lines } from '../model/cart.ts'
+import type { Lines } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Purchases } from '../model/order.ts'
-import type { PricedCart, PricedLine } from '../pricing/price.ts'
+import type { PricedCart } from '../pricing/price.ts'
+import { renderChunks, type RenderedChunks, SEPARATOR, type Shown } from './chunks.ts'
 
 /**
  * A cart as clients see it. It is rendered once, when it changes, into a head and chunks of lines; any page of it is then
@@ -14,6 +15,7 @@ import type { PricedCart, PricedLine } from '../pricing/price.ts'
  * holds inside a value, so a page that starts in the middle of a chunk can be cut out too.
  */
 export interface RenderedCart extends CachedCart {
+  readonly chunks: RenderedChunks
   /** Of everything shown but the versions: equal digests mean equal answers. */
   readonly digest: string
   /** The totals as JSON: what is shown, marked stale, while nothing newer can be calculated. */
@@ -38,7 +40,11 @@ export interface CartContents extends Purchases {
   readonly codes: readonly string[]
 }
 
-const SEPARATOR = ',\n'
+/** The cart before a change: what it held, and what was shown of it where that is known. */
+export interface CartBefore {
+  readonly lines: Lines
+  readonly shown?: Shown
+}
 
 export function renderCart(
   version: number,
@@ -46,10 +52,11 @@ export function renderCart(
   lines: Lines,
   priced: PricedCart,
   pricedAtMs: number,
+  before?: CartBefore,
 ): RenderedCart {
   const { totals, promotions, gifts, codes, hints } = priced
   const more = [JSON.stringify(totals), JSON.stringify(promotions), JSON.stringify(gifts), JSON.stringify(codes)]
-  const rendered = render(version, currency, lines, priced, more, JSON.stringify(hints))
+  const rendered = render(version, currency, lines, priced, more, JSON.stringify(hints), before)
   return { ...rendered, totals: more[0] ?? '', pricedAtMs }
 }
 
@@ -84,12 +91,9 @@ function render(
   priced: PricedCart,
   [totals, promotions, gifts, codes]: readonly string[],
   hints: string,
+  before?: CartBefore,
 ): Omit<RenderedCart, 'totals' | 'pricedAtMs'> {
-  const chunks: string[] = []
-  for (let at = 0; at < lines.length; at += FIXED.chunkLines) {
-    const chunk = lines.slice(at, at + FIXED.chunkLines)
-    chunks.push(chunk.map((line, index) => lineText(line, priced.lines[at + index] as PricedLine)).join(SEPARATOR))
-  }
+  const chunks = renderChunks(lines, priced, before)
   const units = lines.reduce((sum, line) => sum + line.quantity, 0)
   const shown =
     `"currency":${JSON.stringify(currency)},"totals":${totals},"promotions":${promotions},"gifts":${gifts},` +
@@ -102,17 +106,8 @@ function render(
     lines: lines.length,
     head: `{"version":${version},${versions},${shown},"lines":[`,
     chunks,
-    digest: hash('sha1', [shown, ...chunks].join(SEPARATOR)),
+    digest: hash('sha1', [shown, ...chunks.shown.digests].join(SEPARATOR)),
   }
-}
-
-/** JSON by hand: a third of what `JSON.stringify` of an object takes, 500 times for a long cart. */
-function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
-  const { name, unitPrice, subtotal, discount, total, available } = price
-  const texts = `"sku":${JSON.stringify(sku)},"name":${JSON.stringify(name)}`
-  const chosen = `"quantity":${quantity},"selected":${selected},"note":${note === '' ? '""' : JSON.stringify(note)}`
-  const money = `"unitPrice":${unitPrice},"subtotal":${subtotal},"discount":${discount},"total":${total}`
-  return `{${texts},${chosen},${money},"available":${available}${left === undefined ? '' : `,"left":${left}`}}`
 }
 
 /** Which chunks a page needs, first and last. */
@@ -127,7 +122,7 @@ export function chunksOf(page: PageOfCart): { first: number; last: number } {
  * With `staleAtMs`, the time of reading, the totals are said to be old, and how old.
  * @throws AppError `cursor_stale` when the page was asked for another version of the cart
  */
-export function pageOf(cart: CachedCart | CartHit, page: PageOfCart, staleAtMs?: number): CartView {
+export function pageOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs?: number): CartView {
   if (page.version !== undefined && page.version !== cart.version) {
     throw new AppError(
       'cursor_stale',
@@ -137,7 +132,6 @@ export function pageOf(cart: CachedCart | CartHit, page: PageOfCart, staleAtMs?:
       },
     )
   }
-  const firstChunk = 'firstChunk' in cart ? cart.firstChunk : 0
   const end = page.offset + page.limit
   const next = end < cart.lines ? encodeCursor(['cart', cart.version, end]) : null
   const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
@@ -145,9 +139,12 @@ export function pageOf(cart: CachedCart | CartHit, page: PageOfCart, staleAtMs?:
   const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
   const isWhole = page.offset === 0 && page.limit >= FIXED.chunkLines
   if ('page' in cart && isWhole) return { version: cart.version, body: new Bytes(cart.page.toString('latin1') + tail) }
-  const lines = cutLines(cart.chunks, page.offset - firstChunk * FIXED.chunkLines, page.limit)
-  if (typeof cart.head === 'string') return { version: cart.version, body: cart.head + lines + tail }
-  return { version: cart.version, body: new Bytes(cart.head.toString('latin1') + lines + tail) }
+  if ('firstChunk' in cart) {
+    const { chunks, firstChunk, head } = cart
+    const lines = cutLines(page, cart.lines, chunk => chunks[chunk - firstChunk]?.toString('latin1') ?? '')
+    return { version: cart.version, body: new Bytes(head.toString('latin1') + lines + tail) }
+  }
+  return { version: cart.version, body: cart.head.toString() + cutLines(page, cart.lines, cart.chunks.text) + tail }
 }
 
 /** @throws AppError `invalid_request` for a cursor that is not one of a cart */
@@ -160,14 +157,15 @@ export function readCartCursor(text: string): { version: number; offset: number 
   return { version: Number(version), offset: Number(offset) }
 }
 
-/** Of text as text; of bytes each as a character. */
-function cutLines(all: CachedCart['chunks'], offset: number, limit: number): string {
-  const textOf = (chunk: Buffer | string) => (typeof chunk === 'string' ? chunk : chunk.toString('latin1'))
+function cutLines({ offset, limit }: PageOfCart, lines: number, textOf: (chunk: number) => string): string {
+  const end = Math.min(offset + limit, lines)
+  if (offset >= end) return ''
   const first = Math.floor(offset / FIXED.chunkLines)
-  const chunks = all.slice(first, Math.ceil((offset + limit) / FIXED.chunkLines))
   const start = offset - first * FIXED.chunkLines
-  const [only] = chunks
-  if (chunks.length <= 1 && start === 0 && limit >= FIXED.chunkLines) return only === undefined ? '' : textOf(only)
-  const lines = chunks.flatMap(chunk => textOf(chunk).split(SEPARATOR))
-  return lines.slice(start, start + limit).join(SEPARATOR)
+  const texts: string[] = []
+  for (let chunk = first; chunk * FIXED.chunkLines < end; chunk++) texts.push(textOf(chunk))
+  const isWhole = start === 0 && (end === lines || end % FIXED.chunkLines === 0)
+  if (isWhole) return texts.join(SEPARATOR)
+  const all = texts.flatMap(text => text.split(SEPARATOR))
+  return all.slice(start, start + limit).join(SEPARATOR)
 }

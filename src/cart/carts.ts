@@ -198,7 +198,7 @@ export function createCarts(deps: CartsDeps) {
       }
     }
     const rendered = renderCart(stored.version, currency, stored.lines, priced, Date.now())
-    const cart = { ...rendered, contents: contentsOf(stored), isPriced }
+    const cart = { ...rendered, contents: contentsOf({ ...stored, shown: rendered.chunks.shown }), isPriced }
     return { cart, outdated: stored.digest !== '' && stored.mergedInto === undefined && stored.digest !== cart.digest }
   }
 

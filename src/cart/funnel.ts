@@ -13,7 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
 import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
 import { type CartWrite, type Committed, LostRace, writeCart } from './commit.ts'
-import { contentsOf, readContents } from './contents.ts'
+import { contentsOf, type KnownCart, readContents } from './contents.ts'
 import type { FencedWrite } from './fenced-write.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Prices } from './prices.ts'
@@ -86,7 +86,7 @@ export interface FunnelDeps {
 
 /** What one attempt wants to write on top of one stored version. */
 interface Prepared {
-  readonly current: StoredCart
+  readonly current: KnownCart
   readonly rendered: RenderedCart
   readonly contents: CartContents
   readonly isPriced: boolean
@@ -166,10 +166,11 @@ export function createFunnel(deps: FunnelDeps) {
     // What could not be priced is not cached: the fence keeps readers on the database until it is.
     if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
-      const { rendered } = prepared
-      const contents = contentsOf({ ...prepared.current, ...prepared.contents, ...rowOf(rendered) })
+      const { rendered, current } = prepared
+      const { shown } = rendered.chunks
+      const contents = contentsOf({ ...current, ...prepared.contents, ...rowOf(rendered), shown })
       const key = { userId, epoch: fence.cache.epoch }
-      const published = cache.publish(key, token, { ...rendered, contents })
+      const published = cache.publish(key, token, { ...rendered, contents }, current.shown && current)
       published.then(() => onStep('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
@@ -177,14 +178,14 @@ export function createFunnel(deps: FunnelDeps) {
   }
 
   /** The cart as the cache has it: as good as the database's, and without its rows. */
-  async function fromCache(userId: string): Promise<StoredCart | undefined> {
+  async function fromCache(userId: string): Promise<KnownCart | undefined> {
     const epoch = modes.lease(router.of(userId))
     if (epoch === undefined) return undefined
     const contents = await unlessUnavailable(cache.contents({ userId, epoch }))
     return contents === undefined ? undefined : readContents(contents)
   }
 
-  async function prepare(request: ChangeRequest, current: StoredCart, plan: Planner): Promise<Prepared> {
+  async function prepare(request: ChangeRequest, current: KnownCart, plan: Planner): Promise<Prepared> {
     if (current.mergedInto !== undefined) throw new HandedOver(current.mergedInto)
     if (request.ifMatch !== undefined && request.ifMatch !== current.version) {
       throw new AppError('version_mismatch', `The cart is at version ${current.version} by now.`, {
@@ -202,7 +203,7 @@ export function createFunnel(deps: FunnelDeps) {
     refuseUnknownCode(planned, priced.cart.codes)
     const render = (version: number) =>
       priced.isPriced
-        ? renderCart(version, currency, contents.lines, priced.cart, Date.now())
+        ? renderCart(version, currency, contents.lines, priced.cart, Date.now(), current)
         : renderUnpriced(version, currency, contents, priced.cart, current)
     let rendered = render(edited ? current.version + 1 : current.version)
     // A price that moved changes what the cart shows, and what it shows must change with the version.

@@ -1,14 +1,5 @@
 import { promisify } from 'node:util'
-// The interface with callbacks: the one with promises records a stack for every statement (docs/performance.md).
-import {
-  createPool,
-  type Pool,
-  type PoolConnection,
-  type PoolOptions,
-  type ResultSetHeader,
-  type RowDataPacket,
-  raw,
-} from 'mysql2'
+import { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
 import { createBreaker } from '../lib/breaker.ts'
 import { createDeadlines } from '../lib/deadlines.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
@@ -16,6 +7,7 @@ import { createGate } from '../lib/gate.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { createMysqlPool } from './mysql-pool.ts'
 
 /**
  * One MySQL or MariaDB database behind a bounded pool, a breaker and time limits. A transaction that the server ended for
@@ -73,7 +65,6 @@ const ERRNO = {
   lockWait: 1205,
   deadlock: 1213,
   changedSinceRead: 1020,
-  unknownVariable: 1193,
 } as const
 
 /** What the server ends for reasons of timing: the whole transaction may be run again, after a short random wait. */
@@ -272,52 +263,6 @@ class RunAgain extends Error {
     this.errno = errno
   }
 }
-
-function createMysqlPool(
-  { url, limits, name }: DatabaseOptions,
-  log: Log,
-  more: readonly string[],
-  options: PoolOptions = {},
-): Pool {
-  const address = new URL(url)
-  const pool = createPool({
-    host: address.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(address.port || 3306),
-    user: decodeURIComponent(address.username),
-    password: decodeURIComponent(address.password),
-    database: decodeURIComponent(address.pathname.slice(1)),
-    ...(address.searchParams.get('ssl') === 'true' ? { ssl: {} } : {}),
-    connectionLimit: limits.mysqlConnectionsMax + 2, // two more than the gate lets in: background statements always find one
-    queueLimit: limits.mysqlConnectionsMax + 2,
-    connectTimeout: FIXED.mysqlConnectMsMax,
-    maxPreparedStatements: FIXED.preparedStatementsMax,
-    stringifyObjects: true,
-    supportBigNumbers: true,
-    bigNumberStrings: true,
-    dateStrings: true,
-    jsonStrings: true,
-    timezone: 'Z',
-    charset: 'utf8mb4',
-    ...options,
-  })
-  pool.on('connection', connection => {
-    // Queued before whatever the borrower sends. A server that lacks a variable says so with 1193; that is all right.
-    for (const set of [...SESSION, ...more]) {
-      connection.query(set, error => {
-        if (error && error.errno !== ERRNO.unknownVariable)
-          log.warn({ database: name, err: error }, 'a session setting was refused')
-      })
-    }
-  })
-  return pool
-}
-
-const SESSION = [
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  `SET SESSION innodb_lock_wait_timeout = ${FIXED.lockWaitS}, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00'`,
-  // MariaDB's own: a process that was stopped in the middle of a transaction must not hold its locks for long.
-  `SET SESSION idle_write_transaction_timeout = ${FIXED.idleTransactionS}, idle_transaction_timeout = ${FIXED.idleTransactionS}`,
-]
 
 function errnoOf(error: unknown): number | undefined {
   return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined

@@ -35,7 +35,7 @@ describe('the cart cache protocol', () => {
     lines: chunks.length,
     head: `head ${version}`,
     contents: '',
-    chunks,
+    chunks: { count: chunks.length, text: at => chunks[at] ?? '', isSame: () => false },
   })
   const version = async () => (await cache.read(key, 0, 0))?.version
   const evict = () => redis.client.del(keyOf(key), pageKeyOf(key))
@@ -131,6 +131,53 @@ describe('the cart cache protocol', () => {
     await cache.fence(key, 10, 'w')
     await cache.fence(key, 9, 'late')
     expect(await cache.lease(key, 'r')).to.include({ kind: 'fenced', minVersion: 10, token: 'w' })
+  })
+
+  describe('sends only what has changed', () => {
+    /** Of three chunks the second. */
+    const changed = (to: number, isSame = (at: number) => at !== 1): PublishedCart => ({
+      ...cart(to, ['one', `two of ${to}`, 'three']),
+      chunks: { count: 3, text: at => (at === 1 ? `two of ${to}` : `sent ${at}`), isSame },
+    })
+    const before = (was: number, lines = 60) => ({ version: was, lines: Array.from({ length: lines }) })
+    const shown = async () => (await cache.read(key, 1, 4))?.chunks.map(String)
+
+    beforeEach(async () => {
+      await cache.lease(key, 't')
+      await cache.fill(key, 't', cart(4, ['one', 'two of 4', 'three', 'four']))
+    })
+
+    it('on top of the version whose chunks the fence has kept', async () => {
+      await cache.fence(key, 5, 'w')
+      expect(await shown()).to.equal(undefined)
+      expect(await cache.publish(key, 'w', changed(5), before(4, 80))).to.equal(true)
+      expect(await shown()).to.deep.equal(['two of 5', 'three'])
+      expect(await version()).to.equal(5)
+      await cache.fence(key, 6, 'x')
+      expect(await cache.publish(key, 'x', changed(6), before(5))).to.equal(true)
+      expect(await shown()).to.deep.equal(['two of 6', 'three'])
+    })
+
+    it('and everything where it kept those of another version', async () => {
+      await cache.fence(key, 5, 'dead')
+      await cache.fence(key, 6, 'w')
+      expect(await cache.publish(key, 'w', changed(6), before(5))).to.equal(true)
+      expect(await shown()).to.deep.equal(['two of 6', 'sent 2'])
+    })
+
+    it('and everything where it kept nothing', async () => {
+      await evict()
+      await cache.fence(key, 5, 'w')
+      expect(await cache.publish(key, 'w', changed(5), before(4))).to.equal(true)
+      expect(await shown()).to.deep.equal(['two of 5', 'sent 2'])
+    })
+
+    it('and nothing without its fence', async () => {
+      await cache.fence(key, 5, 'w')
+      await cache.fence(key, 5, 'another')
+      expect(await cache.publish(key, 'w', changed(5), before(4))).to.equal(false)
+      expect(await shown()).to.equal(undefined)
+    })
   })
 
   it('takes commands twice without harm', async () => {

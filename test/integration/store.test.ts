@@ -85,12 +85,12 @@ describe('the store', () => {
   it('advances many carts at once, or says that one of them was elsewhere', async () => {
     const [a, b, c] = [await newCartOn(0), await newCartOn(0), await newCartOn(0)]
     const shard = shards[0] as Database
-    const advance = (ids: readonly string[], version: number) => {
-      const carts = ids.map(userId => ({ userId, slot: slotOf(userId), buyerGroup: 'member', to: to(version) }))
+    const advance = (userIds: readonly string[], version: number) => {
+      const carts = userIds.map(userId => ({ userId, slot: slotOf(userId), buyerGroup: 'member', to: to(version) }))
       return shard
         .transaction(async tx => {
           const [outcome] = await tx.batch([cartRows.advanceMany(carts)])
-          if (!cartRows.haveAdvanced(outcome, ids.length)) throw new Error('elsewhere')
+          if (!cartRows.haveAdvanced(outcome, userIds.length)) throw new Error('elsewhere')
         })
         .then(
           () => 'all',

@@ -31,6 +31,7 @@ const NEEDED: Readonly<Record<Guard, Bounds>> = {
   fillUnderShareLock: ONE,
   fillWithToken: ONE,
   publishWithToken: TWO,
+  patchOnItsBase: TWO,
   fenceIsNotFilledOver: { ...TWO, kills: 0, restarts: 1 },
   resolveUnderShareLock: ONE,
   resolveWithToken: TWO,
@@ -65,12 +66,15 @@ describe('the model of the cart cache protocol', function () {
     after(() => redis.close())
 
     async function real(key: string, command: Exclude<Command, { do: 'fill_fence' }>): Promise<string> {
-      const value = (v: number) => [command.t, v, 60_000, `page ${v}`, 'm', `m${v}`, 'h', 'x']
+      const small = (v: number) => [command.t, v, 60_000, `page ${v}`, 'm', `m${v}`, 'h', 'x']
+      const value = (v: number) => [...small(v), 1, `chunk of ${v}`]
       const args = {
         fence: () => [(command as { v: number }).v, command.t, 60_000],
         lease: () => [command.t, 60_000],
         renew: () => [command.t, 60_000, `m${(command as { v: number }).v}`],
         publish: () => value((command as { v: number }).v),
+        // What it says of one chunk is that it has not changed, and of another that it is gone.
+        patch: () => [(command as { base: number }).base, 3, 2, ...small((command as { v: number }).v)],
         resolve: () => value((command as { v: number }).v),
         fill: () => value((command as { v: number }).v),
       }[command.do]()
@@ -81,10 +85,11 @@ describe('the model of the cart cache protocol', function () {
     const pageOf = (key: string) => `${key}:page`
 
     async function stateOf(key: string): Promise<Cache> {
-      const { s, v, t = '' } = await redis.run(client => client.hgetall(key))
+      const { s, v, t = '', k } = await redis.run(client => client.hgetall(key))
       if (s === 'V') return { s: 'VALUE', v: Number(v) }
       if (s === 'L') return { s: 'LEASE', t }
-      return s === 'F' ? { s: 'FENCE', v: Number(v), t } : { s: 'EMPTY' }
+      const kept = k === undefined ? {} : { kept: Number(k) }
+      return s === 'F' ? { s: 'FENCE', v: Number(v), t, ...kept } : { s: 'EMPTY' }
     }
 
     it('command by command, in random histories', async () => {
@@ -92,6 +97,7 @@ describe('the model of the cart cache protocol', function () {
       const v = fc.integer({ min: 1, max: 4 })
       const command = fc.oneof(
         fc.record({ do: fc.constantFrom('fence', 'publish', 'fill', 'resolve', 'renew'), v, t }),
+        fc.record({ do: fc.constant('patch'), v, t, base: v }),
         fc.record({ do: fc.constant('lease'), t }),
         fc.record({ do: fc.constant('evict'), what: fc.constantFrom('hash', 'page') }),
       ) as fc.Arbitrary<Exclude<Command, { do: 'fill_fence' }> | { do: 'evict'; what: 'hash' | 'page' }>
@@ -100,6 +106,7 @@ describe('the model of the cart cache protocol', function () {
         fc.asyncProperty(fc.array(command, { minLength: 3, maxLength: 14 }), async commands => {
           const key = `{model}:${history++}`
           let cache: Cache = { s: 'EMPTY' }
+          let chunk = ''
           for (const one of commands) {
             if (one.do === 'evict') {
               await redis.run(client => client.del(one.what === 'hash' ? key : pageOf(key)))
@@ -111,6 +118,11 @@ describe('the model of the cart cache protocol', function () {
             const wasSet = expected.cache !== cache && expected.cache.s === 'VALUE'
             cache = expected.cache
             expect(await stateOf(key)).to.deep.equal(cache)
+            // A patch leaves the chunks that it does not bring, and nothing else does.
+            if (wasSet && one.do !== 'patch') chunk = `chunk of ${(one as { v: number }).v}`
+            const fields = await redis.run(client => client.hgetall(key))
+            if (cache.s === 'VALUE') expect(Object.keys(fields).toSorted()).to.deep.equal(['1', 'h', 'm', 's', 'v'])
+            if (cache.s === 'VALUE') expect(fields['1']).to.equal(chunk)
             // The page comes with the value, may be evicted by itself or outlive the hash, and never stands beside a fence or a lease.
             const page = await redis.run(client => client.get(pageOf(key)))
             if (wasSet) expect(page).to.equal(`page ${cache.s === 'VALUE' ? cache.v : 0}`)

@@ -11,6 +11,7 @@ export const GUARDS = {
   fillUnderShareLock: 'a lease is filled under the row’s share lock',
   fillWithToken: 'a fill needs the token of the lease',
   publishWithToken: 'a publish needs the token of the fence',
+  patchOnItsBase: 'a patch needs the chunks of the version that it stands on',
   fenceIsNotFilledOver: 'a fence is not filled over by who reads without a lock',
   resolveUnderShareLock: 'a fence is resolved under the row’s share lock',
   resolveWithToken: 'a resolve needs the token of the fence that was seen',
@@ -31,14 +32,18 @@ export interface Bounds {
 
 export type Cache =
   | { readonly s: 'EMPTY' }
-  | { readonly s: 'VALUE'; readonly v: number }
+  /** `mixed`: with chunks of a version that it does not stand on. */
+  | { readonly s: 'VALUE'; readonly v: number; readonly mixed?: true }
   | { readonly s: 'LEASE'; readonly t: string }
-  | { readonly s: 'FENCE'; readonly v: number; readonly t: string }
+  /** `kept`: the version of which its chunks are still there. */
+  | { readonly s: 'FENCE'; readonly v: number; readonly t: string; readonly kept?: number }
 
 /** What is sent to the cache. */
 export type Command =
   | { readonly do: 'fence'; readonly v: number; readonly t: string }
   | { readonly do: 'publish'; readonly v: number; readonly t: string }
+  /** Only what changed since version `base`. */
+  | { readonly do: 'patch'; readonly v: number; readonly t: string; readonly base: number }
   | { readonly do: 'lease'; readonly t: string }
   | { readonly do: 'renew'; readonly v: number; readonly t: string }
   | { readonly do: 'fill'; readonly v: number; readonly t: string }
@@ -46,7 +51,7 @@ export type Command =
   | { readonly do: 'resolve'; readonly v: number; readonly t: string }
 
 interface Writer {
-  readonly at: 'start' | 'locked' | 'fenced' | 'committed' | 'acknowledged' | 'rollback' | 'done' | 'dead'
+  readonly at: 'start' | 'locked' | 'fenced' | 'committed' | 'acknowledged' | 'unpatched' | 'rollback' | 'done' | 'dead'
   readonly v: number
   readonly tries: number
 }
@@ -108,7 +113,15 @@ export function applyCommand(
         ? cache.s === 'FENCE' && cache.v >= command.v
         : cache.s === 'FENCE' && cache.v > command.v
       if (keeps) return { cache, reply: '0' }
-      return { cache: { s: 'FENCE', v: command.v, t: command.t }, reply: '1' }
+      const kept = cache.s === 'VALUE' ? cache.v : cache.s === 'FENCE' ? cache.kept : undefined
+      const fence = { s: 'FENCE', v: command.v, t: command.t } as const
+      return { cache: kept === undefined ? fence : { ...fence, kept }, reply: '1' }
+    }
+    case 'patch': {
+      if (cache.s !== 'FENCE' || (cache.t !== command.t && !off.has('publishWithToken'))) return { cache, reply: '0' }
+      const fits = cache.kept === command.base
+      if (!fits && !off.has('patchOnItsBase')) return { cache, reply: '-1' }
+      return { cache: { s: 'VALUE', v: command.v, ...(fits ? {} : { mixed: true }) }, reply: '1' }
     }
     case 'publish': {
       const isOwn = s === 'FENCE' && (off.has('publishWithToken') || cache.t === command.t)
@@ -229,15 +242,14 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
         yield { label: `${name} answers`, state: withWriter(told, index, { at: 'acknowledged' }) }
         break
       }
-      case 'acknowledged': {
-        const command: Command = { do: 'publish', v: writer.v, t }
-        const { cache } = applyCommand(state.cache, command, off)
-        yield { label: `${name} publishes ${writer.v}`, state: withWriter({ ...state, cache }, index, { at: 'done' }) }
-        yield* lateOne(state, command, `${name} publishes into the void`, sent =>
-          withWriter(sent, index, { at: 'done' }),
-        )
+      case 'acknowledged':
+        // Where it knows what was shown before, it sends only what has changed.
+        yield* sends(state, index, { do: 'patch', v: writer.v, t, base: writer.v - 1 })
+        yield* sends(state, index, { do: 'publish', v: writer.v, t })
         break
-      }
+      case 'unpatched':
+        yield* sends(state, index, { do: 'publish', v: writer.v, t })
+        break
       case 'done':
       case 'dead':
         return
@@ -246,6 +258,15 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
       const killed = { ...(state.x === index ? unlocked : state), kills: state.kills - 1 }
       yield { label: `${name} is killed`, state: withWriter(killed, index, { at: 'dead' }) }
     }
+  }
+
+  /** A patch that does not fit is followed by the whole. */
+  function* sends(state: State, index: number, command: Command): Iterable<Step<State>> {
+    const { cache, reply } = applyCommand(state.cache, command, off)
+    const at = command.do === 'patch' && reply === '-1' ? 'unpatched' : 'done'
+    const label = `W${index} sends its ${command.do}`
+    yield { label: `${label}: ${reply}`, state: withWriter({ ...state, cache }, index, { at }) }
+    yield* lateOne(state, command, `${label} into the void`, sent => withWriter(sent, index, { at: 'done' }))
   }
 
   const withReader = (state: State, index: number, change: Partial<Reader>): State => ({
@@ -282,7 +303,10 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
       case 'look':
         if (state.cache.s === 'VALUE') {
           const { v } = state.cache
-          yield { label: `${name} hits ${v}`, state: returned(state, index, v) }
+          const seen = state.cache.mixed
+            ? { ...state, stale: `${name} is shown ${v} with chunks of another version` }
+            : state
+          yield { label: `${name} hits ${v}`, state: returned(seen, index, v) }
           yield { label: `${name} finds ${v} with old totals`, state: withReader(state, index, { at: 'old', v }) }
         } else yield { label: `${name} misses`, state: withReader(state, index, { at: 'ask' }) }
         break

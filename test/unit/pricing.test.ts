@@ -102,7 +102,11 @@ describe('the view of a cart', () => {
           const hit = {
             ...cart,
             firstChunk: first,
-            chunks: cart.chunks.slice(first, last + 1).map(chunk => Buffer.from(chunk)),
+            head: Buffer.from(cart.head),
+            chunks: Array.from({ length: cart.chunks.count }, (_, at) => Buffer.from(cart.chunks.text(at))).slice(
+              first,
+              last + 1,
+            ),
           }
           for (const source of [cart, hit]) {
             const body = JSON.parse(pageOf(source, { offset, limit }).body.toString())

@@ -1,0 +1,68 @@
+import { hash } from 'node:crypto'
+import type { Chunks } from '../cache/cart-cache.ts'
+import type { CartLine, Lines } from '../model/cart.ts'
+import { FIXED } from '../model/limits.ts'
+import type { PricedCart, PricedLine } from '../pricing/price.ts'
+
+/**
+ * The lines of a cart as text, in chunks. Where it is known what was shown before, text is made only for chunks that show
+ * something else now: one of 25 for a line added to a long cart.
+ */
+export interface RenderedChunks extends Chunks {
+  readonly shown: Shown
+}
+
+/** What a rendering leaves for the next one, beside the lines (cart/contents.ts). */
+export interface Shown {
+  readonly catalogVersion: number
+  /** Of each chunk. */
+  readonly digests: readonly string[]
+  /** Of each line; none at all where there are no discounts. */
+  readonly discounts: readonly number[]
+}
+
+export const SEPARATOR = ',\n'
+
+export function renderChunks(
+  lines: Lines,
+  priced: PricedCart,
+  before?: { readonly lines: Lines; readonly shown?: Shown },
+): RenderedChunks {
+  const { catalogVersion } = priced
+  const count = Math.ceil(lines.length / FIXED.chunkLines)
+  const texts: (string | undefined)[] = []
+  const text = (chunk: number) => {
+    const at = chunk * FIXED.chunkLines
+    const some = lines.slice(at, at + FIXED.chunkLines)
+    return (texts[chunk] ??= some
+      .map((line, index) => lineText(line, priced.lines[at + index] as PricedLine))
+      .join(SEPARATOR))
+  }
+  const known = before?.shown?.catalogVersion === catalogVersion ? before.shown : undefined
+  /**
+   * A line's text follows from the line, its discount and what the catalogue says. Edits leave lines that they do not change as they are, so
+   * those are the same objects.
+   */
+  const isSame = (chunk: number) => {
+    if (!known || !before || known.digests[chunk] === undefined) return false
+    const end = Math.min((chunk + 1) * FIXED.chunkLines, Math.max(lines.length, before.lines.length))
+    for (let at = chunk * FIXED.chunkLines; at < end; at++) {
+      if (lines[at] !== before.lines[at] || priced.lines[at]?.discount !== (known.discounts[at] ?? 0)) return false
+    }
+    return true
+  }
+  const same = Array.from({ length: count }, (_, chunk) => isSame(chunk))
+  const digests = same.map((is, chunk) => (is && known?.digests[chunk]) || hash('sha1', text(chunk), 'base64url'))
+  const discounts = priced.lines.map(line => line.discount)
+  const shown = { catalogVersion, digests, discounts: discounts.some(discount => discount !== 0) ? discounts : [] }
+  return { count, text, isSame: chunk => same[chunk] === true, shown }
+}
+
+/** JSON by hand: a third of what `JSON.stringify` of an object takes, 500 times for a long cart. */
+function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
+  const { name, unitPrice, subtotal, discount, total, available } = price
+  const texts = `"sku":${JSON.stringify(sku)},"name":${JSON.stringify(name)}`
+  const chosen = `"quantity":${quantity},"selected":${selected},"note":${note === '' ? '""' : JSON.stringify(note)}`
+  const money = `"unitPrice":${unitPrice},"subtotal":${subtotal},"discount":${discount},"total":${total}`
+  return `{${texts},${chosen},${money},"available":${available}${left === undefined ? '' : `,"left":${left}`}}`
+}
