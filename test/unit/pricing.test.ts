@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-view.ts'
-import { newLine } from '../../src/model/cart.ts'
+import { renderChunks } from '../../src/cart/chunks.ts'
+import { contentsOf, readContents } from '../../src/cart/contents.ts'
+import { type CartLine, type Lines, newLine } from '../../src/model/cart.ts'
 import { minorFromDecimal, plus, times } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
 import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
@@ -81,6 +83,21 @@ describe('prices', () => {
   })
 })
 
+const NO_CART = {
+  version: 1,
+  catalogVersion: 7,
+  digest: '',
+  mergedInto: undefined,
+  lines: [],
+  codes: [],
+  buyerGroup: 'member',
+  ordersPlaced: 0,
+  uses: {},
+  rulesStamp: 0,
+  totals: '',
+  pricedAtMs: 0,
+}
+
 describe('the view of a cart', () => {
   const rendered = (count: number) => {
     const lines = Array.from({ length: count }, (_, n) => ({
@@ -120,6 +137,62 @@ describe('the view of a cart', () => {
         },
       ),
     )
+  })
+
+  describe('after a change', () => {
+    const line = fc.record({
+      sku: fc.constantFrom('a', 'b', 'not sold'),
+      quantity: fc.integer({ min: 1, max: 9 }),
+      selected: fc.boolean(),
+      note: fc.constantFrom('', '', '', 'zum Geburtstag 🎁', ',\n'),
+      position: fc.integer({ min: 1, max: 900 }),
+      left: fc.option(fc.integer({ min: 0, max: 3 }), { nil: undefined, freq: 9 }),
+    })
+    const lineOf = ({ left, ...rest }: { left: number | undefined } & Omit<CartLine, 'left'>): CartLine =>
+      left === undefined ? rest : { ...rest, left }
+    const lines = fc.array(line, { minLength: 25, maxLength: 90 }).map(all => all.map(lineOf))
+    const discounts = fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 90, maxLength: 90 })
+    const priced = (some: Lines, off: readonly number[]) => {
+      const { lines: list, ...rest } = priceCart(some, catalog)
+      return {
+        ...rest,
+        lines: list.map((one, at) => ({ ...one, discount: off[at] ?? 0, total: one.subtotal - (off[at] ?? 0) })),
+      }
+    }
+
+    it('keeps exactly the chunks that show the same', () => {
+      let kept = 0
+      fc.assert(
+        fc.property(
+          lines,
+          fc.array(fc.tuple(fc.constantFrom('change', 'remove', 'add'), fc.nat(89), line), { maxLength: 3 }),
+          discounts,
+          fc.option(discounts),
+          fc.boolean(),
+          (before, edits, off, otherOff, otherCatalog) => {
+            const first = renderChunks(before, priced(before, off))
+            const known = readContents(contentsOf({ ...NO_CART, lines: before, shown: first.shown }))
+            expect(known.lines).to.deep.equal(before)
+            const after = [...known.lines]
+            for (const [what, at, other] of edits)
+              after.splice(at, what === 'add' ? 0 : 1, ...(what === 'remove' ? [] : [lineOf(other)]))
+            const now = { ...priced(after, otherOff ?? off), catalogVersion: otherCatalog ? 9 : catalog.version }
+            const whole = renderChunks(after, now)
+            const changed = renderChunks(after, now, known)
+            expect(changed.shown).to.deep.equal(whole.shown)
+            for (let chunk = 0; chunk < whole.count; chunk++) {
+              expect(changed.text(chunk)).to.equal(whole.text(chunk))
+              if (!changed.isSame(chunk)) continue
+              kept++
+              expect(chunk).to.be.below(first.count)
+              expect(first.text(chunk)).to.equal(whole.text(chunk))
+            }
+          },
+        ),
+        { numRuns: 400 },
+      )
+      expect(kept, 'chunks that were kept').to.be.above(50)
+    })
   })
 
   it('has a digest of everything shown but the version', () => {
