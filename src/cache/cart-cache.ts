@@ -13,7 +13,8 @@ import { FIXED } from '../model/limits.ts'
  *   EMPTY            nothing known
  *   VALUE(v, body)   a hit; its first page is also a string of its own, made and deleted with the state
  *   LEASE(token)     one reader is filling
- *   FENCE(min, token) a writer is between its lock and its publish; nothing below version `min` may be shown
+ *   FENCE(min, token) a writer is between its lock and its publish; nothing below version `min` may be shown. It keeps the chunks of
+ *                    the VALUE that it replaces, so that a PUBLISH on top of that very version brings only what changed
  *
  * Writer (cart/funnel.ts)                           Reader (cart/carts.ts)
  *   lock the row (compare-and-set on the version)     VALUE          → hit
@@ -41,6 +42,8 @@ import { FIXED } from '../model/limits.ts'
  *
  *   R7 the hash is evicted and the page is not: the page is what the hash was, and the next FENCE or LEASE deletes it before anything
  *      else can be committed or filled.
+ *   R8 a fence keeps the chunks of v5, its writer commits v6 and dies, the next fences v7: what it changed is on top of v6, which the
+ *      fence does not have. It sends everything.
  *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).

@@ -21,11 +21,13 @@ export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
     if (!isNext || !selected || note !== '' || left !== undefined)
       unusual.push([at, position, selected ? 1 : 0, note, left ?? null])
   }
-  return JSON.stringify([rest, skus.join(BREAK), quantities, unusual, shown ?? null])
+  return JSON.stringify([FORM, rest, skus.join(BREAK), quantities, unusual, shown ?? null])
 }
 
-export function readContents(text: string): KnownCart {
-  const [rest, skus, quantities, unusual, shown] = JSON.parse(text) as Packed
+/** Undefined for what an instance of another version of cartload has left. */
+export function readContents(text: string): KnownCart | undefined {
+  const [form, rest, skus, quantities, unusual, shown] = JSON.parse(text) as Packed
+  if (form !== FORM) return undefined
   const exceptions = unusual.values()
   let exception = exceptions.next().value
   let position = 0
@@ -41,9 +43,12 @@ export function readContents(text: string): KnownCart {
   return { mergedInto: undefined, ...rest, lines, ...(shown ? { shown } : {}) }
 }
 
+/** Changes with the form of the text. */
+const FORM = 1
+
 /** No product code holds one. */
 const BREAK = '\n'
 
 /** By columns, which are written and read several times as fast as lines. What is not as with most lines: where, position, selected, note, left. */
 type Unusual = readonly [number, number, 0 | 1, string, number | null]
-type Packed = [Omit<StoredCart, 'lines' | 'mergedInto'>, string, number[], Unusual[], Shown | null]
+type Packed = [number, Omit<StoredCart, 'lines' | 'mergedInto'>, string, number[], Unusual[], Shown | null]

@@ -16,7 +16,7 @@ import { isListening, waitForPort } from '../../src/stack/servers.ts'
 import { isReady } from '../../src/stack/stack.ts'
 import { eventually } from '../support/client.ts'
 import { pidsWith } from '../support/cluster.ts'
-import { countedBy } from '../support/metrics.ts'
+import { countedBy, summedOver } from '../support/metrics.ts'
 import { endWithUs, freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'
 import type { Hurt, HurtReply } from './instance.ts'
 import { type Proxies, startProxies } from './proxies.ts'
@@ -43,6 +43,8 @@ export interface Lab {
   startPm2Again(): Promise<void>
   /** What the auditors of the instances have counted; what instances counted that have died since is gone with them. */
   audited(finding: Finding): Promise<number>
+  /** The same of transactions that wrote carts, and of the changes in them. */
+  grouped(): Promise<{ readonly transactions: number; readonly carts: number }>
   healthy(msMax?: number): Promise<void>
   reconnectShards(): Promise<void>
   stop(): Promise<void>
@@ -222,6 +224,13 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
         'cartload_cart_audits_total',
         [finding],
       ),
+    async grouped() {
+      const urls = instances.map(({ opsUrl }) => opsUrl)
+      const [transactions, carts] = await Promise.all(
+        ['count', 'sum'].map(part => summedOver(urls, `cartload_cart_group_size_${part}`)),
+      )
+      return { transactions: transactions ?? 0, carts: carts ?? 0 }
+    },
     async healthy(msMax = 60_000) {
       await eventually('everything is up', isUp, msMax)
     },

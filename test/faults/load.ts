@@ -17,6 +17,7 @@ export interface LoadOptions {
   readonly seed: number
   readonly users: number
   readonly readers: number
+  /** Each sends some changes at once. */
   readonly writers: number
   readonly sessions: number
   readonly buyers: number
@@ -69,6 +70,8 @@ export interface User {
   readonly shard: number
 }
 
+/** Changes that a writer sends at once. */
+const WAVE = 6
 const ATTEMPTS_MAX = 3
 /** Few products, so that edits meet; a cart fits one page. */
 const PRODUCTS = Array.from({ length: 8 }, (_, n) => `T-00${n + 1}`)
@@ -143,9 +146,11 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
     }
   }
 
+  /** Changes carts in waves, so that instances have some to write together. */
   async function writer(client: number): Promise<void> {
     while (!isStopped()) {
-      if (!isHeld) await write(client, pick(users), randomEdit(random))
+      const wave = isHeld ? [] : Array.from({ length: WAVE }, () => pick(users))
+      await Promise.all(wave.map((user, at) => write(client * WAVE + at, user, randomEdit(random))))
       await think(options.thinkMs * 3)
     }
   }

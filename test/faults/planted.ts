@@ -41,7 +41,7 @@ const UNITS = 60
 const CROWDED: Omit<LoadOptions, 'seed' | 'sku'> = {
   users: 3,
   readers: 16,
-  writers: 12,
+  writers: 2,
   sessions: 0,
   buyers: 0,
   thinkMs: 2,

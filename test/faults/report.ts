@@ -40,6 +40,8 @@ export function totalsOf(rounds: readonly RoundResult[]) {
     logouts: sum(({ sessions }) => sessions.logouts),
     resurrected: sum(({ sessions }) => sessions.resurrected),
     sessionsLost: sum(({ sessions }) => sessions.lost),
+    transactions: sum(({ groups }) => groups.transactions),
+    grouped: sum(({ groups }) => groups.carts),
     audited: sum(({ audits }) => audits.compared),
     auditBreaches: sum(({ audits }) => audits.breaches),
     problems: sum(({ problems }) => problems.length),
@@ -73,6 +75,7 @@ of a crowded machine. The same seed gives the same schedule (\`--schedule\` prin
 | cart reads checked | ${count(all.reads)} |
 | stale reads | **${all.stale}** (at most ${ninetyFive} of all reads, at 95 % confidence) |
 | cart writes sent, acknowledged, refused, unknown | ${count(all.writes)}, ${count(all.acknowledged)}, ${count(all.refused)}, ${count(all.unknown)} |
+| changes of carts, in transactions (of the instances that lived to the end of a round) | ${count(all.grouped)} in ${count(all.transactions)} |
 | acknowledged writes and orders lost | **${all.lost}** |
 | writes and orders that took effect twice | **${all.duplicated}** |
 | versions that no write explains | **${all.unexplained}** (besides ${count(all.repriced)} that show what the one before showed: carts that were priced later) |

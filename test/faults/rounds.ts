@@ -48,6 +48,8 @@ export interface RoundResult {
   readonly sessions: SessionVerdict
   readonly orders: OrderVerdict
   /** What auditors of the product found, but for what was put there for them. */
+  /** At least. */
+  readonly groups: { readonly transactions: number; readonly carts: number }
   readonly audits: { /** At least. */ readonly compared: number; readonly breaches: number }
   readonly historyFile: string | undefined
   readonly problems: readonly string[]
@@ -64,7 +66,7 @@ const BUYERS = 60
 export const ROUND_LOAD: Omit<LoadOptions, 'seed' | 'sku'> = {
   users: 24,
   readers: 40,
-  writers: 10,
+  writers: 2,
   sessions: 2,
   buyers: BUYERS,
   thinkMs: 15,
@@ -131,6 +133,7 @@ async function runRound(
   const isOutside = (us: number) => !seen.some(({ sinceUs, endUs }) => us >= sinceUs && us <= endUs)
   const elsewhere = load.failures.filter(({ atUs }) => isOutside(atUs))
   const compared = Math.max(0, (await lab.audited('same')) - auditedBefore)
+  const groups = await lab.grouped()
   const breaches = auditBreachesOf(lab, [...load.users.map(({ id }) => id), ...load.buyers.map(({ userId }) => userId)])
   const problems = [
     ...results.flatMap(result => result.problems.map(problem => `${result.row}: ${problem}`)),
@@ -154,6 +157,7 @@ async function runRound(
     carts,
     sessions,
     orders,
+    groups,
     audits: { compared, breaches },
     historyFile: isClean ? undefined : historyFile,
     problems,

@@ -172,6 +172,7 @@ describe('the view of a cart', () => {
           (before, edits, off, otherOff, otherCatalog) => {
             const first = renderChunks(before, priced(before, off))
             const known = readContents(contentsOf({ ...NO_CART, lines: before, shown: first.shown }))
+            if (!known) throw new Error('the contents cannot be read')
             expect(known.lines).to.deep.equal(before)
             const after = [...known.lines]
             for (const [what, at, other] of edits)
