@@ -165,6 +165,10 @@ async function runLatencies(block: string, units: readonly Unit[], program: stri
   const rate = Math.max(1, Math.floor(Math.min(...first.map(unit => median(ratesOf(unit)))) / 2))
   for (const { round, unit } of thereAndBack(first, pairs)) {
     const times = await lab.latency(program, unit, rate, seconds)
+    if (!times) {
+      say(`${block} latency ${round}/${pairs}: ${nameOf(unit)} did not keep up with ${rate}/s, which is left out`)
+      continue
+    }
     latencies.push({ unit: nameOf(unit), rate, round, ...times })
     say(`${block} latency ${round}/${pairs}: ${nameOf(unit)} at ${rate}/s p99 ${times.p99Ms.toFixed(1)} ms`)
   }

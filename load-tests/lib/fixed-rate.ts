@@ -21,7 +21,7 @@ export const options: Options = {
       rate,
       timeUnit: '1s',
       duration: __ENV['DURATION'] ?? '10s',
-      preAllocatedVUs: Math.min(200, Math.max(10, Math.ceil(rate / 10))),
+      preAllocatedVUs: Math.min(300, Math.max(10, Math.ceil(rate / 3))),
       maxVUs: 1000,
     },
   },
