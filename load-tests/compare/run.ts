@@ -81,7 +81,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
 }
 const LATENCY_BLOCKS = ['view', 'add', 'products', 'mixed']
 const CLAIMS = ['expiry', 'memory']
-const WARM_SECONDS = 6
+const WARM_SECONDS = 15
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
