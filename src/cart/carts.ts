@@ -83,13 +83,18 @@ export function createCarts(deps: CartsDeps) {
     const { first, last } = chunksOf(page)
     try {
       const hit = await cache.read(key, first, last)
-      if (!hit || hit.catalogVersion < pricing.catalogVersion()) return undefined
-      if (hit.rulesStamp >= pricing.rulesStamp()) return { hit, isStale: false }
-      return isItsTurn(userId) ? undefined : { hit, isStale: true }
+      return hit && showable(userId, hit)
     } catch (error) {
       if (isAppError(error, 'unavailable')) return undefined
       throw error
     }
+  }
+
+  /** Whether what is cached may be shown, and how; undefined when it is to be calculated anew. */
+  function showable(userId: string, hit: CartHit): Peeked {
+    if (hit.catalogVersion < pricing.catalogVersion()) return undefined
+    if (hit.rulesStamp >= pricing.rulesStamp()) return { hit, isStale: false }
+    return isItsTurn(userId) ? undefined : { hit, isStale: true }
   }
 
   /**
@@ -128,6 +133,7 @@ export function createCarts(deps: CartsDeps) {
     if (!key) return readPlain(userId, 'degraded')
     try {
       const stale = await cache.read(key, 0, 0)
+      if (stale && showable(userId, stale)) return undefined // somebody has filled it since this reader looked
       const token = cache.newToken()
       const lease = stale ? await cache.renew(key, token, stale) : await cache.lease(key, token)
       switch (lease.kind) {

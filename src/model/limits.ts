@@ -76,7 +76,7 @@ export const FIXED = {
   /** A fence this old has lost its writer; a reader may resolve it under a share lock. */
   fenceAbandonedMs: 2_500,
   /** How long a reader waits for another who is filling, look by look, before it asks the database too. */
-  busyWaitsMs: [8, 16, 32, 64, 128, 256],
+  busyWaitsMs: [8, 16, 32, 64, 128],
 
   /** The lease an instance holds on "the cache of this shard is on" (reliability protocol, step 9). */
   cacheModeLeaseMs: 1_500,
