@@ -1,7 +1,8 @@
-import { check, fail } from 'k6'
+import { check } from 'k6'
 import http from 'k6/http'
 import type { Options } from 'k6/options'
-import { BASE_URL, logIn, USERS, viewCart } from './lib/client.ts'
+import { BASE_URL, viewCart } from './lib/client.ts'
+import { allSkus, logInAll, pick } from './lib/data.ts'
 
 /**
  * Plain cart views while others have heavy carts priced. HEAVY percent of the requests ask for the price of a cart of LINES lines
@@ -44,25 +45,13 @@ interface Shop {
 }
 
 export function setup(): Shop {
-  const tokens = Array.from(
-    { length: USERS },
-    (_, index) => logIn(index + 1) ?? fail(`user ${index + 1} could not log in`),
-  )
-  const skus: string[] = []
-  let cursor = ''
-  while (skus.length < 500) {
-    const page = http.get(`${BASE_URL}/v1/products?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`)
-    const body = page.json() as unknown as { data: { sku: string }[]; page: { next: string | null } }
-    skus.push(...body.data.map(({ sku }) => sku))
-    if (body.page.next === null) break
-    cursor = body.page.next
-  }
-  for (const token of tokens) viewCart(token) // into the cache, under the rules in force
-  return { tokens, skus }
+  const shop = { tokens: logInAll(), skus: allSkus(500) }
+  for (const token of shop.tokens) viewCart(token) // into the cache, under the rules in force
+  return shop
 }
 
 export function view({ tokens }: Shop): void {
-  viewCart(tokens[Math.floor(Math.random() * tokens.length)] ?? '')
+  viewCart(pick(tokens))
 }
 
 export function priceHeavy({ skus }: Shop): void {

@@ -1,0 +1,16 @@
+import { logIn, logOut, viewCart } from './lib/client.ts'
+import { USERS } from './lib/data.ts'
+import { shaped } from './lib/profiles.ts'
+
+/**
+ * Doors open: everybody logs in and looks at the cart. What it costs is the password (20 ms of a core, on purpose), so the rate that a box
+ * carries follows from its cores; the question is what the others notice.
+ */
+export const options = shaped({ rate: 20, secondsEach: 1 })
+
+export default function loginStormScenario(): void {
+  const token = logIn(1 + Math.floor(Math.random() * USERS))
+  if (token === undefined) return
+  viewCart(token)
+  if (Math.random() < 0.2) logOut(token)
+}

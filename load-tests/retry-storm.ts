@@ -1,0 +1,51 @@
+import { check, sleep } from 'k6'
+import http from 'k6/http'
+import { Counter } from 'k6/metrics'
+import { addLine, addLineCall, type Cart, newKey, placeOrder, requestOf, viewCart } from './lib/client.ts'
+import { allSkus, popular } from './lib/data.ts'
+import { shaped } from './lib/profiles.ts'
+
+/**
+ * Clients and proxies that do not wait: every write is sent several times at once with its key, and again after its answer. It must
+ * happen once, and every answer must be that of the one.
+ */
+const duplicates = new Counter('duplicated_writes')
+export const options = shaped({ rate: 20, secondsEach: 1, thresholds: { duplicated_writes: ['count==0'] } })
+
+export function setup(): string[] {
+  duplicates.add(0)
+  return allSkus()
+}
+
+const AT_ONCE = 4
+const TRIES_MAX = 20
+
+export default function retryStormScenario(skus: string[]): void {
+  const [first, second] = [popular(skus), popular(skus)]
+  const begun = addLine(undefined, first)
+  if (!begun) return
+  const { token } = begun
+  const key = newKey()
+  // 409: the first of them is still under way.
+  const call = { ...addLineCall(token, second, 2, key), expected: [200, 409] }
+  http.batch(Array.from({ length: AT_ONCE }, () => requestOf(call)))
+  let last = { status: 0, version: 0 }
+  for (let tries = 0; tries < TRIES_MAX && last.status !== 200; tries++) {
+    const { method, url, body, params } = requestOf(call)
+    const answer = http.request(method, url, body, params)
+    if (answer.status === 200) last = { status: 200, version: (answer.json() as unknown as Cart).version }
+    else sleep(0.2)
+  }
+  const cart = viewCart(token)
+  if (!check(last, { 'add again: 200 in the end': ({ status }) => status === 200 }) || !cart) return
+  duplicates.add(Math.max(0, cart.counts.units - 3))
+  check(cart, {
+    'add again: happened': ({ counts }) => counts.units >= 3,
+    'add again: is told as it was': ({ version }) => version === last.version,
+  })
+  const orderKey = newKey()
+  const tried = [1, 2, 3].map(() => placeOrder(token, cart, orderKey))
+  const ids = new Set(tried.flatMap(one => (one && 'order' in one ? [one.order.id] : [])))
+  duplicates.add(Math.max(0, ids.size - 1))
+  check(ids, { 'order again: there is one': all => all.size === 1 })
+}
