@@ -58,11 +58,19 @@ export function renderChunks(
   return { count, text, isSame: chunk => same[chunk] === true, shown }
 }
 
-/** JSON by hand: a third of what `JSON.stringify` of an object takes, 500 times for a long cart. */
 function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
   const { name, unitPrice, subtotal, discount, total, available } = price
-  const texts = `"sku":${JSON.stringify(sku)},"name":${JSON.stringify(name)}`
-  const chosen = `"quantity":${quantity},"selected":${selected},"note":${note === '' ? '""' : JSON.stringify(note)}`
-  const money = `"unitPrice":${unitPrice},"subtotal":${subtotal},"discount":${discount},"total":${total}`
-  return `{${texts},${chosen},${money},"available":${available}${left === undefined ? '' : `,"left":${left}`}}`
+  return JSON.stringify({
+    sku,
+    name,
+    quantity,
+    selected,
+    note,
+    unitPrice,
+    subtotal,
+    discount,
+    total,
+    available,
+    left,
+  })
 }
