@@ -16,7 +16,8 @@ interface Basket {
   readonly l: readonly (readonly [string, number, ...unknown[]])[]
 }
 
-const BASKETS_MAX = Number(__ENV['BASKETS'] ?? 2_000)
+const isSmoke = __ENV['PROFILE'] === 'smoke'
+const BASKETS_MAX = Number(__ENV['BASKETS'] ?? (isSmoke ? 30 : 2_000))
 const LINES_MAX = 60
 
 const baskets = new SharedArray('baskets', () => {
@@ -52,7 +53,9 @@ function rhythm(seconds: number): { target: number; duration: string }[] {
   })
 }
 
-const DURATION_S = Number(/^(\d+)s$/.exec(__ENV['DURATION'] ?? '')?.[1] ?? 60)
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
+const [, length, unit = 's'] = /^(\d+)([smh])$/.exec(__ENV['DURATION'] ?? '') ?? []
+const DURATION_S = length === undefined ? (isSmoke ? 6 : 60) : Number(length) * (SECONDS[unit] ?? 1)
 const usual = shaped({ rate: 10, secondsEach: 3 })
 
 export const options: Options = {

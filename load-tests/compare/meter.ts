@@ -48,21 +48,36 @@ function read(): Reading {
   for (const name of readdirSync('/proc')) {
     if (/^\d+$/.test(name)) byPid.set(Number(name), cpuOf(Number(name)))
   }
-  const ticks = readFileSync('/proc/stat', 'utf8').split('\n')[0]?.split(/\s+/)[8] ?? '0'
-  return { at: performance.now() / 1000, byPid, stolen: Number(ticks) / 100 }
+  return { at: performance.now() / 1000, byPid, stolen: cpuOfMachine().stolen }
 }
 
 /** Seconds on a CPU, all threads; 0 for a process that is gone. */
-function cpuOf(pid: number): number {
+export function cpuOf(pid: number): number {
   try {
-    let nanoseconds = 0
-    for (const task of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
-    }
-    return nanoseconds / 1e9
+    return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + cpuOfThread(pid, task), 0)
   } catch {
     return 0
   }
+}
+
+/** Of one thread; without its name of the first one, which in Node.js runs the event loop. */
+export function cpuOfThread(pid: number, task: number | string = pid): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e9
+  } catch {
+    return 0
+  }
+}
+
+/** What all CPUs together have worked, and what the hypervisor has given to other machines meanwhile, in seconds. */
+export function cpuOfMachine(): { readonly busy: number; readonly stolen: number } {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, stolen = 0] = (
+    readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
+  )
+    .split(/\s+/)
+    .slice(1)
+    .map(ticks => Number(ticks) / 100)
+  return { busy: user + nice + system + irq + softirq, stolen }
 }
 
 function partOf(pid: number): Part {
@@ -99,7 +114,7 @@ function parentOf(pid: number): number {
   }
 }
 
-/** Resident memory in MB. */
+/** Resident memory in MB. @throws Error for a process that is gone */
 export function residentMb(pid: number): number {
   const kb = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
   return Number(kb) / 1024

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { findK6 } from '../../src/cli/load.ts'
+import { findK6 } from '../../src/stack/k6.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { PROJECT } from '../../test/support/servers.ts'
 import { versionOf } from './generators.ts'
@@ -115,7 +115,7 @@ const [pairs, seconds, minutes] = [number('pairs', 100), number('seconds', 120),
 const say = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
 await findOrInstall(['wrk'], join(PROJECT, '.cartload'), say)
-const k6 = values['no-latency'] ? undefined : await findK6(join(PROJECT, '.cartload'))
+const k6 = values['no-latency'] ? undefined : await findK6(join(PROJECT, '.cartload'), console.error)
 const lab = createLab(say)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void lab.close().then(() => process.exit(130)))

@@ -184,13 +184,28 @@ export interface Added {
 
 /** Adds a line; without a token as a new guest. */
 export function addLine(token: string | undefined, sku: string, quantity = 1, key = newKey()): Added | undefined {
-  const answer = send(addLineCall(token, sku, quantity, key))
+  return added(addLineCall(token, sku, quantity, key), quantity)
+}
+
+/** Adds many lines at once; without a token as a new guest. */
+export function addLines(token: string | undefined, lines: readonly Wanted[]): Added | undefined {
+  const units = lines.reduce((sum, { quantity }) => sum + quantity, 0)
+  return added({ ...addLineCall(token, '', 0, newKey()), body: { lines } }, units)
+}
+
+export interface Wanted {
+  readonly sku: string
+  readonly quantity: number
+}
+
+function added(call: Call, units: number): Added | undefined {
+  const answer = send(call)
   const cart = told<Cart>(answer, 'add', 200, {
     ...CART_CHECKS,
     'the cart has changed': ({ version }) => version > 0,
-    'there is at least what was added': ({ counts }) => counts.units >= quantity,
+    'there is at least what was added': ({ counts }) => counts.units >= units,
   })
-  const session = token ?? answer.headers['X-Session-Token']
+  const session = call.token ?? answer.headers['X-Session-Token']
   return cart && session !== undefined ? { cart, token: session } : undefined
 }
 

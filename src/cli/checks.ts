@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
+import { findK6 } from '../stack/k6.ts'
 import { findOrInstall, MissingPrograms } from '../stack/programs.ts'
 import type { Command } from './command.ts'
-import { exitOf } from './load.ts'
 import { step } from './terminal.ts'
 
 /** What a contributor runs is what CI runs. */
@@ -18,12 +18,14 @@ export function testCommand(projectDir: string): Command {
       await step('find nginx, Redis and MariaDB', say =>
         findOrInstall(['nginx', 'redis', 'mariadb'], config.dataDir, say),
       )
+      const orSkip = (what: string) => (error: unknown) => {
+        if (!(error instanceof MissingPrograms)) throw error
+        console.log(`  ${what} will be skipped: ${error.message}`)
+      }
       await step('find Chromium (for the page tests)', say => findOrInstall(['chromium'], config.dataDir, say)).catch(
-        (error: unknown) => {
-          if (!(error instanceof MissingPrograms)) throw error
-          console.log('  the page tests will be skipped: there is no Chromium')
-        },
+        orSkip('the page tests'),
       )
+      await step('find k6 (for the load tests)', say => findK6(config.dataDir, say)).catch(orSkip('the load tests'))
       const bin = (name: string) => join(projectDir, 'node_modules', '.bin', name)
       const some = words.some(word => word.endsWith('.ts'))
       const run = spawn(bin('c8'), [bin('mocha'), ...words, ...(some ? [] : SUITES)], {
@@ -62,4 +64,11 @@ export function checkCommand(projectDir: string): Command {
       console.log('\n=== all checks passed')
     },
   }
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => resolve(code ?? (signal ? 1 : 0)))
+  })
 }

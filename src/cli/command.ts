@@ -4,6 +4,8 @@ import { parseArgs } from 'node:util'
 export interface Command {
   readonly name: string
   readonly summary: string
+  /** How it is called, where that is not `cartload NAME`. */
+  readonly call?: string
   /** What follows the name in the usage line. */
   readonly usage?: string
   readonly options?: Readonly<Record<string, Option>>
@@ -78,7 +80,11 @@ export function readArgs(command: Command, argv: readonly string[]): Args | 'hel
 }
 
 export function helpOf(command: Command): string {
-  const lines = [`cartload ${command.name}${command.usage ? ` ${command.usage}` : ''}`, '', command.summary]
+  const lines = [
+    `${command.call ?? `cartload ${command.name}`}${command.usage ? ` ${command.usage}` : ''}`,
+    '',
+    command.summary,
+  ]
   if (command.details) lines.push('', command.details)
   const options = Object.entries(command.options ?? {})
   if (options.length > 0) lines.push('', 'Options:')

@@ -1,19 +1,15 @@
 import { join } from 'node:path'
-import { ConfigError } from '../config/config.ts'
-import { isAppError } from '../lib/errors.ts'
-import { MissingPrograms } from '../stack/programs.ts'
-import { StackError } from '../stack/stack.ts'
-import { type Command, CommandError, helpOf, readArgs, UsageError } from './command.ts'
+import type { Command } from './command.ts'
 import { environmentCommand, migrateCommand, nginxCommand, shardsCommand } from './configuration.ts'
 import { importCommand } from './import.ts'
-import { loadCommand } from './load.ts'
 import { operatorCommand, promotionsCommand } from './promotions.ts'
+import { runCommand } from './run-command.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
 import { checkCommand, testCommand } from './checks.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
 
-/** The command line: `cartload COMMAND`. Finds the command, shows help, and turns what is thrown into a message and an exit code. */
+/** The command line: `cartload COMMAND`. Finds the command, or shows what there is. */
 const PROJECT = join(import.meta.dirname, '..', '..')
 
 const COMMANDS: readonly Command[] = [
@@ -30,7 +26,6 @@ const COMMANDS: readonly Command[] = [
   saleCommand(PROJECT),
   migrateCommand(PROJECT),
   shardsCommand(PROJECT),
-  loadCommand(PROJECT),
   environmentCommand(PROJECT),
   nginxCommand(PROJECT),
   testCommand(PROJECT),
@@ -48,25 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.error(`cartload: there is no command '${name}'\n\n${overview()}`)
     return 2
   }
-  try {
-    const args = readArgs(command, rest)
-    if (args === 'help') console.log(helpOf(command))
-    else await command.run(args)
-    return Number(process.exitCode ?? 0)
-  } catch (error) {
-    return explain(command, error)
-  }
-}
-
-function explain(command: Command, error: unknown): number {
-  if (error instanceof UsageError) {
-    console.error(`cartload ${command.name}: ${error.message}\nSee: cartload ${command.name} --help`)
-    return 2
-  }
-  const expected = [CommandError, StackError, MissingPrograms, ConfigError].some(kind => error instanceof kind)
-  if (expected || isAppError(error)) console.error(`cartload ${command.name}: ${(error as Error).message}`)
-  else console.error(`cartload ${command.name} failed:`, error)
-  return 1
+  return runCommand(command, rest)
 }
 
 function overview(): string {

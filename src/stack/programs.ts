@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  * Finds the server programs, and gets the missing ones: with apt, as root into the system (their daemons kept from
  * starting), as an ordinary user downloaded and unpacked into the data folder. Elsewhere it says what to install.
  */
-export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium' | 'wrk'
+export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium' | 'wrk' | 'go'
 
 export interface Program {
   readonly name: ProgramName
@@ -49,6 +49,7 @@ const RECIPES: Record<ProgramName, Recipe> = {
     apk: 'chromium',
   },
   wrk: { binaries: ['wrk'], debian: ['wrk'], brew: 'wrk', dnf: 'wrk', apk: 'wrk' },
+  go: { binaries: ['go'], debian: ['golang-go'], brew: 'go', dnf: 'golang', apk: 'go' },
 }
 
 export class MissingPrograms extends Error {
@@ -66,7 +67,7 @@ export async function findOrInstall(
   const root = join(dataDir, 'programs')
   let { found, missing } = find(names, root)
   if (missing.length === 0) return found
-  if (!onPath('apt-get')) throw new MissingPrograms(advice(missing))
+  if (!findProgram('apt-get')) throw new MissingPrograms(advice(missing))
   const packages = missing.flatMap(name => RECIPES[name].debian)
   try {
     if (process.getuid?.() === 0) await installAsRoot(packages, say)
@@ -102,6 +103,11 @@ export function companionOf(program: Program, names: readonly string[]): string 
   return search(names, program.root ? [join(program.root, 'usr/bin')] : searchPath())
 }
 
+/** A program on PATH, or in one of these folders. */
+export function findProgram(name: string, dirs: readonly string[] = []): string | undefined {
+  return search([name], [...searchPath(), ...dirs])
+}
+
 function find(names: readonly ProgramName[], root: string) {
   const found = new Map<ProgramName, Program>()
   const missing: ProgramName[] = []
@@ -135,10 +141,6 @@ function search(binaries: readonly string[], dirs: readonly string[]): string | 
     }
   }
   return undefined
-}
-
-function onPath(binary: string): boolean {
-  return search([binary], searchPath()) !== undefined
 }
 
 function advice(missing: readonly ProgramName[]): string {

@@ -1,0 +1,144 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { join } from 'node:path'
+import { type Args, type Command, CommandError, UsageError } from '../../src/cli/command.ts'
+import { runCommand } from '../../src/cli/run-command.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { findK6 } from '../../src/stack/k6.ts'
+import { versionOf } from '../compare/generators.ts'
+import { startK6 } from './k6.ts'
+import { createPoints } from './points.ts'
+import { checkShop, prepare } from './preparations.ts'
+import { showProgress } from './progress.ts'
+import { reportOf } from './report.ts'
+import { type Machine, type Result, resultOf } from './result.ts'
+import { startSampler } from './sampler.ts'
+import { verdictOf } from './verdict.ts'
+
+/** A k6 scenario against the running cluster, through nginx, while everything that takes part is watched; then a report. */
+const PROJECT = join(import.meta.dirname, '..', '..')
+const FOLDER = join(PROJECT, 'load-tests')
+const PROFILES = ['smoke', 'average', 'stress', 'spike', 'breakpoint', 'soak']
+const TIME = /^\d+(s|m|h)$/
+
+const scenarios = readdirSync(FOLDER)
+  .filter(file => file.endsWith('.ts'))
+  .map(file => file.slice(0, -3))
+
+const command: Command = {
+  name: 'load',
+  call: 'npm run load --',
+  summary: 'Runs a k6 load scenario against the running cluster, watches the cluster, and writes a report',
+  usage: scenarios.join(' | '),
+  details:
+    'The rate is kept whatever the answers take (open model); a run that cannot keep it fails. Exit status 0 when all thresholds held.',
+  options: {
+    profile: { type: 'string', value: 'NAME', doc: `${PROFILES.join(', ')} (default average)` },
+    rate: { type: 'string', value: 'N', doc: 'iterations a second (default: the scenario’s)' },
+    duration: { type: 'string', value: 'TIME', doc: 'how long the load lasts, such as 30s (default: the profile’s)' },
+    users: { type: 'string', value: 'N', doc: 'different users that log in (default 200; smoke 20)' },
+    units: { type: 'string', value: 'N', doc: 'flash-sale: units (default 50)' },
+    file: { type: 'string', value: 'FILE', doc: 'replay: baskets, NDJSON (default: made-up ones)' },
+    url: { type: 'string', value: 'URL', doc: 'another address than this cluster; only one that is yours to load' },
+    out: { type: 'string', value: 'DIR', doc: 'where the report and its JSON go (default .cartload/load)' },
+  },
+  run,
+}
+
+async function run(args: Args): Promise<void> {
+  const { scenario, profile, duration, rate } = wishOf(args)
+  const { config, secrets } = loadConfig(PROJECT)
+  const own = `http://127.0.0.1:${config.port}`
+  const url = args.text('url') ?? own
+  await checkShop(url, secrets.seedPassword)
+  const k6 = await findK6(config.dataDir, text => console.log(`  ${text}`))
+  const dir = args.text('out') ?? join(config.dataDir, 'load')
+  mkdirSync(dir, { recursive: true })
+  const prepared = await prepare(scenario, { projectDir: PROJECT, args, url, dir })
+  const startedAt = new Date()
+  const points = createPoints()
+  try {
+    const load = startK6(
+      k6,
+      join(FOLDER, `${scenario}.ts`),
+      {
+        BASE_URL: url,
+        PROFILE: profile,
+        USERS: String(args.number('users', profile === 'smoke' ? 20 : 200, 1, 1_000_000)),
+        PASSWORD: secrets.seedPassword,
+        ...(rate === undefined ? {} : { RATE: String(rate) }),
+        ...(duration === undefined ? {} : { DURATION: duration }),
+        ...prepared.environment,
+      },
+      line => points.accept(line),
+    )
+    endOnSignal(load.child)
+    const isHere = url === own && secrets.servers !== undefined
+    const sampler = isHere
+      ? await startSampler(config, secrets.servers, () => (load.child.pid ? [load.child.pid] : []))
+      : undefined
+    const progress = showProgress(points, sampler?.readings ?? [], availableParallelism())
+    const ended = await load.ended
+    progress.stop()
+    await sampler?.stop()
+    const about = {
+      ...ended,
+      scenario,
+      profile,
+      startedAt: startedAt.toISOString(),
+      command: `npm run load -- ${process.argv.slice(2).join(' ')}`,
+      machine: await machineOf(k6),
+      cluster: isHere
+        ? { version: projectVersion(), instances: config.instances, shards: secrets.servers.shards.length }
+        : undefined,
+    }
+    write(resultOf(about, points, sampler?.readings ?? []), dir, startedAt)
+  } finally {
+    await prepared.undo?.()
+  }
+}
+
+function wishOf(args: Args) {
+  const [scenario, ...more] = args.words
+  if (!scenario || !scenarios.includes(scenario)) throw new UsageError(`say which scenario: ${scenarios.join(', ')}`)
+  if (more.length > 0) throw new UsageError(`one scenario at a time, not also ${more.join(' ')}`)
+  const profile = args.text('profile') ?? 'average'
+  if (!PROFILES.includes(profile)) throw new UsageError(`--profile is one of ${PROFILES.join(', ')}`)
+  const duration = args.text('duration')
+  if (duration !== undefined && !TIME.test(duration))
+    throw new UsageError(`--duration takes a time such as 30s, not '${duration}'`)
+  const rate = args.text('rate') === undefined ? undefined : args.number('rate', 0, 1, 100_000)
+  return { scenario, profile, duration, rate }
+}
+
+/** k6 ends its run in order when it is asked to; a second request ends it at once. */
+function endOnSignal(child: { kill(signal: NodeJS.Signals): boolean }): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+}
+
+async function machineOf(k6: string): Promise<Machine> {
+  const [cpu] = cpus()
+  return {
+    cores: availableParallelism(),
+    cpu: cpu?.model ?? arch(),
+    memoryGb: Math.round(totalmem() / 1e9),
+    kernel: `${type()} ${release()}`,
+    node: process.version,
+    k6: await versionOf(k6, 'version'),
+  }
+}
+
+const projectVersion = (): string =>
+  (JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as { version: string }).version
+
+function write(result: Result, dir: string, startedAt: Date): void {
+  const stamp = startedAt.toISOString().replace(/[:T]/g, '-').slice(0, 19)
+  const file = join(dir, `${stamp}-${result.scenario}-${result.profile}`)
+  const verdict = verdictOf(result)
+  writeFileSync(`${file}.json`, `${JSON.stringify({ ...result, verdict: verdict.lines })}\n`)
+  writeFileSync(`${file}.html`, reportOf(result, verdict))
+  console.log(`\n${verdict.lines.join('\n')}\n\nReport       ${file}.html\nSummary      ${file}.json`)
+  if (!verdict.passed) throw new CommandError(result.problem ?? 'not all thresholds held')
+}
+
+process.exit(await runCommand(command, process.argv.slice(2)))
