@@ -17,7 +17,7 @@ interface Basket {
 }
 
 const isSmoke = __ENV['PROFILE'] === 'smoke'
-const BASKETS_MAX = Number(__ENV['BASKETS'] ?? (isSmoke ? 30 : 2_000))
+const BASKETS_MAX = Number(__ENV['BASKETS'] ?? (isSmoke ? 20 : 2_000))
 const LINES_MAX = 60
 
 const baskets = new SharedArray('baskets', () => {
@@ -55,7 +55,7 @@ function rhythm(seconds: number): { target: number; duration: string }[] {
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 }
 const [, length, unit = 's'] = /^(\d+)([smh])$/.exec(__ENV['DURATION'] ?? '') ?? []
-const DURATION_S = length === undefined ? (isSmoke ? 6 : 60) : Number(length) * (SECONDS[unit] ?? 1)
+const DURATION_S = length === undefined ? (isSmoke ? 4 : 60) : Number(length) * (SECONDS[unit] ?? 1)
 const usual = shaped({ rate: 10, secondsEach: 3 })
 
 export const options: Options = {

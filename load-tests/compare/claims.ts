@@ -12,8 +12,8 @@ const EXPIRIES = 20
 
 /** Under load on one key it is made to expire again and again; how often do the instances together go to the database for it? */
 export async function expiries(lab: Lab, say: (text: string) => void): Promise<Verdict[]> {
-  const { stack, cacheAdmin, cookies } = await lab.get('cartload')
-  const redis = new Redis(cacheAdmin)
+  const { stack, servers, cookies } = await lab.get('cartload')
+  const redis = new Redis(servers.cacheAdmin)
   const counted = (metric: string, results: readonly string[]) => countedBy(stack.opsUrls, metric, results)
   const keys = [
     {

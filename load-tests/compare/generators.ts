@@ -74,24 +74,39 @@ export async function closedLoop(urls: readonly string[], requests: Requests, se
 }
 
 /** Open model: so many requests a second, however long the answers take. Undefined when the rate was not kept. @throws Error when some failed */
-export async function openModel(
-  k6: string,
-  url: string,
-  requests: Requests,
-  options: { readonly rate: number; readonly seconds: number },
-): Promise<Open | undefined> {
+export async function openModel(k6: string, url: string, requests: Requests, at: FixedRate): Promise<Open | undefined> {
+  const result = await fixedRate(k6, url, requests, at)
+  if (result.good < 1) throw new Error(`requests failed at ${url}: ${JSON.stringify(result)}`)
+  return result.dropped > 0 ? undefined : result
+}
+
+export interface FixedRate {
+  readonly rate: number
+  readonly seconds: number
+  /** Of k6, when it must be prepared for long answers. */
+  readonly virtualUsers?: number
+}
+
+export interface Kept extends Open {
+  /** Share of the answers that were good. */
+  readonly good: number
+  /** Requests that could not be sent in time. */
+  readonly dropped: number
+}
+
+/** As openModel, whatever came of it. */
+export async function fixedRate(k6: string, url: string, requests: Requests, at: FixedRate): Promise<Kept> {
   const environment = {
     BASE_URL: url,
     REQUESTS: requests.forK6,
-    RATE: String(Math.round(options.rate)),
-    DURATION: `${options.seconds}s`,
+    RATE: String(Math.round(at.rate)),
+    DURATION: `${at.seconds}s`,
     K6_NO_USAGE_REPORT: 'true',
+    ...(at.virtualUsers === undefined ? {} : { VUS: String(at.virtualUsers) }),
   }
   const script = join(import.meta.dirname, '..', 'lib', 'fixed-rate.ts')
   const output = await outputOf(k6, ['run', '--quiet', script], environment)
-  const result = JSON.parse(output.trim().split('\n').at(-1) ?? '') as Open & { good: number; dropped: number }
-  if (result.good < 1) throw new Error(`requests failed at ${url}: ${JSON.stringify(result)}`)
-  return result.dropped > 0 ? undefined : result
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Kept
 }
 
 async function outputOf(program: string, args: string[], environment: Record<string, string> = {}): Promise<string> {

@@ -30,7 +30,7 @@ export class TooNoisy extends Error {
 interface Running {
   readonly stack: Stack
   readonly cookies: Cookies
-  readonly cacheAdmin: string
+  readonly servers: Servers
 }
 
 /** More than this share of the machine for others, and a window says nothing. */
@@ -79,7 +79,7 @@ export function createLab(
     const runningOver = async (servers: Servers, cookies: Cookies, options: Omit<StackOptions, 'servers'>) => ({
       stack: await keep(startStack({ ...options, servers, nodeArgs })),
       cookies,
-      cacheAdmin: servers.cacheAdmin,
+      servers,
     })
     if (name === 'floor') {
       const { stack, cookies } = await get('cartload')
@@ -166,10 +166,21 @@ export function createLab(
     }
   }
 
+  /** A closed loop over it, and what each of its processes used. */
+  async function closed(unit: Unit, seconds: number) {
+    const { stack } = await get(unit.stack)
+    const found = await requestsOf(unit)
+    const { result, used } = await measure(stack.pids(), generatorPids, () =>
+      closedLoop(urlsOf(stack, unit), found, seconds),
+    )
+    return { ...result, used }
+  }
+
   return {
     get,
     prepare,
     window,
+    closed,
     requestsOf,
     write: (name: string, all: readonly Request[]) => writeRequests(dir, name, all),
     async latency(k6: string, unit: Unit, rate: number, seconds: number) {

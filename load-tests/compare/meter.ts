@@ -9,6 +9,8 @@ export interface Used {
   /** What the measured processes used, by what they are. */
   readonly parts: Readonly<Record<Part, number>>
   readonly sum: number
+  /** Of each of the measured processes. */
+  readonly byPid: ReadonlyMap<number, number>
   /** What other processes used (`except` left out), as a share of the whole machine. */
   readonly others: number
   /** What the hypervisor gave to other machines, the same way. */
@@ -40,7 +42,11 @@ export async function measure<T>(
   const seconds = after.at - before.at
   const sum = Object.values(parts).reduce((a, b) => a + b, 0)
   const share = (cpuSeconds: number) => cpuSeconds / seconds / availableParallelism()
-  return { result, used: { seconds, parts, sum, others: share(others), stolen: share(after.stolen - before.stolen) } }
+  const byPid = new Map(pids.map(pid => [pid, used(pid)]))
+  return {
+    result,
+    used: { seconds, parts, sum, byPid, others: share(others), stolen: share(after.stolen - before.stolen) },
+  }
 }
 
 function read(): Reading {
@@ -89,6 +95,12 @@ function partOf(pid: number): Part {
   } catch {
     return 'node'
   }
+}
+
+/** Of processes that this one started and that have ended, in seconds. */
+export function cpuOfEnded(): number {
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ') ?? []
+  return (Number(fields[13]) + Number(fields[14])) / 100
 }
 
 /** Processes and all that they started: nginx's workers carry neither arguments nor environment that would name them. */

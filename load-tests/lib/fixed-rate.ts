@@ -13,6 +13,8 @@ interface Request {
 
 const requests = new SharedArray('requests', () => JSON.parse(open(__ENV['REQUESTS'] ?? '')) as Request[])
 const rate = Number(__ENV['RATE'])
+/** Enough that none is missing while answers take as long as they may. */
+const VUS = Number(__ENV['VUS'] ?? Math.min(300, Math.max(10, Math.ceil(rate / 3))))
 
 export const options: Options = {
   scenarios: {
@@ -21,8 +23,8 @@ export const options: Options = {
       rate,
       timeUnit: '1s',
       duration: __ENV['DURATION'] ?? '10s',
-      preAllocatedVUs: Math.min(300, Math.max(10, Math.ceil(rate / 3))),
-      maxVUs: 1000,
+      preAllocatedVUs: VUS,
+      maxVUs: Math.max(1000, VUS),
     },
   },
   discardResponseBodies: true,

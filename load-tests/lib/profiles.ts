@@ -18,7 +18,7 @@ function stagesOf(
   const to = (times: number, time: string) => ({ target: Math.max(1, Math.round(rate * times)), duration: time })
   switch (profile) {
     case 'smoke':
-      return { start: rate, stages: [to(1, duration ?? '6s')] }
+      return { start: rate, stages: [to(1, duration ?? '4s')] }
     case 'average':
       return { start: Math.ceil(rate / 10), stages: [to(1, '10s'), to(1, duration ?? '60s')] }
     case 'stress':

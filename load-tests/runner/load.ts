@@ -1,17 +1,17 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { type Args, type Command, CommandError, UsageError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { findK6 } from '../../src/stack/k6.ts'
-import { versionOf } from '../compare/generators.ts'
 import { startK6 } from './k6.ts'
+import { machineOf } from './machine.ts'
 import { createPoints } from './points.ts'
 import { checkShop, prepare } from './preparations.ts'
 import { showProgress } from './progress.ts'
 import { reportOf } from './report.ts'
-import { type Machine, type Result, resultOf } from './result.ts'
+import { type Result, resultOf } from './result.ts'
 import { startSampler } from './sampler.ts'
 import { verdictOf } from './verdict.ts'
 
@@ -114,18 +114,6 @@ function wishOf(args: Args) {
 /** k6 ends its run in order when it is asked to; a second request ends it at once. */
 function endOnSignal(child: { kill(signal: NodeJS.Signals): boolean }): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-}
-
-async function machineOf(k6: string): Promise<Machine> {
-  const [cpu] = cpus()
-  return {
-    cores: availableParallelism(),
-    cpu: cpu?.model ?? arch(),
-    memoryGb: Math.round(totalmem() / 1e9),
-    kernel: `${type()} ${release()}`,
-    node: process.version,
-    k6: await versionOf(k6, 'version'),
-  }
 }
 
 const projectVersion = (): string =>

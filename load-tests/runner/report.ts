@@ -1,3 +1,4 @@
+import { textOf } from './machine.ts'
 import { type Chart, htmlOf, type Line, linesOf, type Table } from './page.ts'
 import type { Result } from './result.ts'
 import { ms, shown, type Verdict } from './verdict.ts'
@@ -10,7 +11,7 @@ export function reportOf(result: Result, verdict: Verdict): string {
     : 'a shop elsewhere: nothing was read of it'
   return htmlOf({
     title: `${scenario}, ${profile}`,
-    about: `${startedAt} · ${command} · ${where} · ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, ${machine.kernel}, Node ${machine.node}, ${machine.k6}`,
+    about: `${startedAt} · ${command} · ${where} · ${textOf(machine)}`,
     verdict: { passed: verdict.passed, text: verdict.lines.join('\n') },
     charts: chartsOf(result).filter(({ series }) => series.length > 0),
     tables: tablesOf(result, verdict),

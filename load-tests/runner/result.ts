@@ -1,3 +1,4 @@
+import type { Machine } from './machine.ts'
 import type { RecordableHistogram } from 'node:perf_hooks'
 import { emptySecond, merged, type Points, type Route, type Second } from './points.ts'
 import { type Reading, type Series, seriesOf } from './readings.ts'
@@ -27,15 +28,6 @@ export interface Result {
 }
 
 export const FORMAT = 'cartload load 1'
-
-export interface Machine {
-  readonly cores: number
-  readonly cpu: string
-  readonly memoryGb: number
-  readonly kernel: string
-  readonly node: string
-  readonly k6: string
-}
 
 export interface Threshold {
   readonly metric: string

@@ -1,3 +1,4 @@
+import { fullLoad, type Means, meansAt, worst } from './moments.ts'
 import type { Counted, Result } from './result.ts'
 
 /** What a run says, in ten lines, the bottleneck named from what was read. Pure. */
@@ -22,12 +23,6 @@ export interface Limit {
 
 /** From here on a thing is taken for the one that holds up the others. */
 const AT_LIMIT = 0.9
-/** The time of the full load: what is within this share of the highest rate. */
-const FULL = 0.7
-/** Of these the share that is looked at for what holds up. */
-const WORST = 0.1
-const WORST_MIN = 3
-
 export function verdictOf(result: Result): Verdict {
   const { totals, thresholds, routes, scenario, profile, counters } = result
   const broken = thresholds.filter(({ held }) => !held)
@@ -36,7 +31,7 @@ export function verdictOf(result: Result): Verdict {
   const bottleneck = bottleneckOf(result)
   const slowest = [...routes].sort((a, b) => b.p99 - a.p99)[0]
   const rate = totals.requests / Math.max(1, totals.seconds)
-  const mean = meansAtFullLoad(result)
+  const mean = meansAt(result, fullLoad(result))
   const own = Object.entries(counters).map(([name, count]) => `${name} ${count}`)
   return {
     passed,
@@ -53,41 +48,6 @@ export function verdictOf(result: Result): Verdict {
       `Caches       carts ${percent(mean['carts from the cache'])} from Redis, product pages ${percent(mean['pages from the cache'])}; ${shown(mean['cart changes'] ?? 0)} changes/s, ${shown(mean['changes in a transaction'] ?? 0)} in a transaction`,
       `Bottleneck   ${bottleneck.text}`,
     ],
-  }
-}
-
-type Means = Readonly<Record<string, number | undefined>>
-type Measured = Pick<Result, 'load' | 'samples'>
-
-/** Of what was read while the rate was at its highest. */
-export const meansAtFullLoad = (result: Measured): Means => meansAt(result, fullLoad(result))
-
-/** Numbers of the moments of the load in which the rate was near its highest. */
-function fullLoad({ load }: Measured): number[] {
-  const rates = load.values['requests'] ?? []
-  const top = Math.max(0, ...rates.map(rate => rate ?? 0))
-  return load.at.flatMap((_, index) => ((rates[index] ?? 0) >= top * FULL ? [index] : []))
-}
-
-/** Of those the tenth with the most errors, and then the longest times: what stood in the way then is what stands in the way. */
-function worst({ load }: Measured, moments: readonly number[]): number[] {
-  const of = (name: string, index: number) => load.values[name]?.[index] ?? 0
-  const errors = (index: number) => of('failed', index) + of('dropped', index) + of('failed checks', index)
-  return moments
-    .toSorted((a, b) => errors(b) - errors(a) || of('p99', b) - of('p99', a))
-    .slice(0, Math.max(WORST_MIN, Math.ceil(moments.length * WORST)))
-}
-
-function meansAt({ load, samples }: Measured, moments: readonly number[]): Means {
-  const chosen = new Set(moments)
-  const within = samples.at.flatMap((at, index) => (chosen.has(load.at.findIndex(end => end >= at)) ? [index] : []))
-  const mean = (values: readonly (number | null)[], indexes: readonly number[]) => {
-    const known = indexes.flatMap(index => values[index] ?? [])
-    return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0) / known.length
-  }
-  return {
-    ...Object.fromEntries(Object.entries(samples.values).map(([name, values]) => [name, mean(values, within)])),
-    requests: mean(load.values['requests'] ?? [], moments),
   }
 }
 

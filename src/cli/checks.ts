@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
-import { findK6 } from '../stack/k6.ts'
 import { findOrInstall, MissingPrograms } from '../stack/programs.ts'
 import type { Command } from './command.ts'
 import { step } from './terminal.ts'
@@ -18,14 +17,12 @@ export function testCommand(projectDir: string): Command {
       await step('find nginx, Redis and MariaDB', say =>
         findOrInstall(['nginx', 'redis', 'mariadb'], config.dataDir, say),
       )
-      const orSkip = (what: string) => (error: unknown) => {
-        if (!(error instanceof MissingPrograms)) throw error
-        console.log(`  ${what} will be skipped: ${error.message}`)
-      }
       await step('find Chromium (for the page tests)', say => findOrInstall(['chromium'], config.dataDir, say)).catch(
-        orSkip('the page tests'),
+        (error: unknown) => {
+          if (!(error instanceof MissingPrograms)) throw error
+          console.log('  the page tests will be skipped: there is no Chromium')
+        },
       )
-      await step('find k6 (for the load tests)', say => findK6(config.dataDir, say)).catch(orSkip('the load tests'))
       const bin = (name: string) => join(projectDir, 'node_modules', '.bin', name)
       const some = words.some(word => word.endsWith('.ts'))
       const run = spawn(bin('c8'), [bin('mocha'), ...words, ...(some ? [] : SUITES)], {

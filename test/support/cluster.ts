@@ -14,7 +14,9 @@ export interface Cluster {
   readonly url: string
   readonly dataDir: string
   readonly secrets: () => StackSecrets
-  cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>
+  cli(...args: string[]): Promise<Outcome>
+  /** A program of the project, told of this cluster as `npm run` would be. */
+  node(...args: string[]): Promise<Outcome>
   up(): Promise<void>
   status(): Promise<ProcessReport[]>
   healthy(): Promise<void>
@@ -22,6 +24,12 @@ export interface Cluster {
   /** Every process that belongs to the cluster, however it was started. */
   allPids(): number[]
   remove(): Promise<void>
+}
+
+interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
 }
 
 export async function createCluster(environment: Record<string, string> = {}): Promise<Cluster> {
@@ -36,18 +44,16 @@ export async function createCluster(environment: Record<string, string> = {}): P
     ...environment,
   }
 
-  const cli: Cluster['cli'] = async (...args) => {
+  const run = async (program: string, args: readonly string[]): Promise<Outcome> => {
     try {
-      const { stdout, stderr } = await promisify(execFile)(join(PROJECT, 'bin', 'cartload'), args, {
-        env,
-        maxBuffer: 1e8,
-      })
+      const { stdout, stderr } = await promisify(execFile)(program, args, { env, maxBuffer: 1e8, cwd: PROJECT })
       return { code: 0, stdout, stderr }
     } catch (error) {
       const failed = error as { code: number; stdout: string; stderr: string }
       return { code: failed.code, stdout: failed.stdout, stderr: failed.stderr }
     }
   }
+  const cli: Cluster['cli'] = (...args) => run(join(PROJECT, 'bin', 'cartload'), args)
   const status = async () => JSON.parse((await cli('status', '--json')).stdout) as ProcessReport[]
 
   return {
@@ -56,6 +62,7 @@ export async function createCluster(environment: Record<string, string> = {}): P
     dataDir,
     secrets: () => JSON.parse(readFileSync(join(dataDir, 'secrets.json'), 'utf8')) as StackSecrets,
     cli,
+    node: (...args) => run(process.execPath, args),
     status,
     async up() {
       const { code, stdout, stderr } = await cli('up')

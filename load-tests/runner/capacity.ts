@@ -1,0 +1,301 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { type Args, type Command, CommandError } from '../../src/cli/command.ts'
+import { runCommand } from '../../src/cli/run-command.ts'
+import { step } from '../../src/cli/terminal.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { findK6 } from '../../src/stack/k6.ts'
+import { findOrInstall } from '../../src/stack/programs.ts'
+import { isListening } from '../../src/stack/servers.ts'
+import { PROJECT } from '../../test/support/servers.ts'
+import { fixedRate, generatorPids } from '../compare/generators.ts'
+import { createLab, type Lab, type StackName, type Unit } from '../compare/lab.ts'
+import { cpuOfEnded, measure } from '../compare/meter.ts'
+import { capacityPage, type Capacity, capacityText, type Level, type Measured, type Point } from './capacity-report.ts'
+import { machineOf } from './machine.ts'
+import { type Costs, type Footprint, type Operation, OPERATIONS, type PartName, PARTS, planOf } from './plan.ts'
+import { type Cost, fit } from './usl.ts'
+import { ms, shown } from './verdict.ts'
+
+/** What this machine carries, how that grows with instances, and what a crowd of shoppers needs. On servers of its own, which end with it. */
+const STEP_SECONDS = 4
+const COST_SECONDS = 5
+const WARM_SECONDS = 3
+/** The first step, as a share of what a closed loop gets out of it; then so much more each time; then the gap is halved so often. */
+const FIRST_SHARE = 0.08
+const FACTOR = 1.4
+const HALVINGS = 2
+const STEPS_MAX = 14
+/**
+ * Costs are compared twice, at this share of the lowest rate that was carried: with the same work for each instance, however many there are,
+ * which says what they cost each other; and with the same work in all, which says what it costs to divide it.
+ */
+const COST_SHARE = 0.8
+/** k6 is given users for answers that take so many times as long as the service level allows. */
+const PATIENCE = 2
+const SCENARIO_OF: Readonly<Record<Operation, Unit['scenario']>> = { view: 'view-10', change: 'add-10', login: 'login' }
+
+const command: Command = {
+  name: 'capacity',
+  call: 'npm run capacity --',
+  summary: 'Finds what this machine carries, how it grows with instances, and what a number of shoppers needs',
+  details:
+    'Starts a cluster of its own on free ports, with 2,000 carts of 10 lines, and steps the rate of cart views up (k6, open model) until the\n' +
+    'service level breaks: for one instance, two, and so on. Ends within 8 minutes with four of them; writes a report.',
+  options: {
+    instances: { type: 'string', value: 'N', doc: 'the most of them (default 4, or the number of cores up to 16)' },
+    p99: { type: 'string', value: 'MS', doc: 'service level: 99th percentile (default 200)' },
+    'errors-per-1000': { type: 'string', value: 'N', doc: 'service level: failures of 1,000 requests (default 1)' },
+    shoppers: { type: 'string', value: 'N', doc: 'plan: how many at the same time (default 50000)' },
+    'view-every': {
+      type: 'string',
+      value: 'S',
+      doc: 'plan: seconds between two looks of a shopper at the cart (default 5)',
+    },
+    'change-every': { type: 'string', value: 'S', doc: 'plan: seconds between two changes (default 60)' },
+    'login-every': { type: 'string', value: 'S', doc: 'plan: seconds between two logins (default 1800)' },
+    busy: { type: 'string', value: 'PERCENT', doc: 'plan: how much of what a core can do is planned for (default 60)' },
+    out: { type: 'string', value: 'DIR', doc: 'where the report goes (default .cartload/load)' },
+  },
+  run,
+}
+
+async function run(args: Args): Promise<void> {
+  const { config } = loadConfig(PROJECT)
+  const cores = availableParallelism()
+  const level: Level = {
+    p99Ms: args.number('p99', 200, 1, 60_000),
+    errors: args.number('errors-per-1000', 1, 0, 1000) / 1000,
+  }
+  const crowd = {
+    shoppers: args.number('shoppers', 50_000, 1, 1e9),
+    viewEveryS: args.number('view-every', 5, 1, 1e6),
+    changeEveryS: args.number('change-every', 60, 1, 1e6),
+    loginEveryS: args.number('login-every', 1800, 1, 1e6),
+    busyMax: args.number('busy', 60, 1, 100) / 100,
+  }
+  const counts = countsTo(args.number('instances', Math.min(16, Math.max(4, cores)), 1, 64))
+  if (await isListening(config.port))
+    console.log(`! something runs on port ${config.port}; for figures that hold, stop it first: npm stop`)
+  const since = performance.now()
+  const k6 = await step('find k6 and wrk', async say => {
+    await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], config.dataDir, say)
+    return findK6(config.dataDir, say)
+  })
+  const lab = createLab(() => undefined)
+  const onSignal = () => void lab.close().then(() => process.exit(1))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal)
+  try {
+    const footprint = await step('start the servers and fill 2,000 carts', async () => {
+      await lab.get(stackOf(1))
+      return footprintOf(lab)
+    })
+    const points: Point[] = []
+    const closed: { n: number; rate: number }[] = []
+    for (const n of counts) closed.push({ n, rate: await climb(lab, k6, n, level, points) })
+    const carried = counts.map(n => ({ n, rate: carriedBy(points, n) }))
+    if (carried.some(({ rate }) => rate === 0))
+      throw new CommandError(
+        `even the first step broke the service level (p99 ${level.p99Ms} ms): this machine is busy with something else`,
+      )
+    const [rateEach, rateInAll] = [
+      COST_SHARE * Math.min(...carried.map(({ n, rate }) => rate / n)),
+      COST_SHARE * Math.min(...carried.map(({ rate }) => rate)),
+    ]
+    const each = await costsByCount(lab, k6, counts, level, n => n * rateEach)
+    const inAll = await costsByCount(lab, k6, counts, level, () => rateInAll)
+    const costs = await step('measure what a view, a change and a login cost', () => costsOf(lab))
+    const scaling = {
+      each: fit(each),
+      inAll: fit(inAll),
+      byThroughput: fit(carried.map(({ n, rate }) => ({ n, cost: n / rate }))),
+    }
+    const result: Capacity = {
+      startedAt: new Date().toISOString(),
+      command: `npm run capacity -- ${process.argv.slice(2).join(' ')}`.trim(),
+      machine: await machineOf(k6),
+      seconds: Math.round((performance.now() - since) / 1000),
+      level,
+      points,
+      carried,
+      closed,
+      each: { rate: rateEach, costs: each },
+      inAll: { rate: rateInAll, costs: inAll },
+      costs,
+      footprint,
+      scaling,
+      crowd,
+      plan: planOf(crowd, costs, footprint, scaling.each),
+    }
+    write(result, args.text('out') ?? join(config.dataDir, 'load'))
+  } finally {
+    await lab.close()
+  }
+}
+
+/** One to four each, then doubled. */
+function countsTo(most: number): number[] {
+  const counts: number[] = []
+  for (let n = 1; n <= most; n = n < 4 ? n + 1 : n * 2) counts.push(n)
+  return counts
+}
+
+const stackOf = (n: number): StackName => `cartload-${n}`
+const viewsBy = (n: number): Unit => ({ stack: stackOf(n), scenario: 'view-10' })
+const holds = (point: Measured, level: Level) =>
+  point.dropped === 0 && point.failed <= level.errors && point.p99Ms <= level.p99Ms
+
+/**
+ * Up by steps until the service level breaks twice at the same rate, then between the last good rate and that one.
+ * @returns what a closed loop (wrk) gets out of it: a rate without a service level
+ */
+async function climb(lab: Lab, k6: string, n: number, level: Level, points: Point[]): Promise<number> {
+  const unit = viewsBy(n)
+  await step(`start ${n} ${n === 1 ? 'instance' : 'instances'}`, () => lab.prepare(unit, WARM_SECONDS))
+  const closed = await lab.window(unit, 2)
+  const attempt = async (rate: number): Promise<boolean> => {
+    for (let tries = 0; tries < 2; tries++) {
+      const measured = await stepAt(lab, k6, unit, rate, level)
+      const point = { n, ...measured, holds: holds(measured, level) }
+      points.push(point)
+      show(point)
+      if (point.holds) return true
+    }
+    return false
+  }
+  let [good, bad] = [0, Number.POSITIVE_INFINITY]
+  for (let rate = closed.rate * FIRST_SHARE, steps = 0; steps < STEPS_MAX; rate *= FACTOR, steps++) {
+    if (await attempt(rate)) good = rate
+    else {
+      bad = rate
+      break
+    }
+  }
+  for (let halving = 0; halving < HALVINGS && good > 0 && bad < Number.POSITIVE_INFINITY; halving++) {
+    const middle = (good + bad) / 2
+    if (await attempt(middle)) good = middle
+    else bad = middle
+  }
+  return closed.rate
+}
+
+const carriedBy = (points: readonly Point[], n: number): number =>
+  Math.max(0, ...points.filter(point => point.n === n && point.holds).map(({ rate }) => rate))
+
+async function stepAt(
+  lab: Lab,
+  k6: string,
+  unit: Unit,
+  rate: number,
+  level: Level,
+  seconds = STEP_SECONDS,
+): Promise<Measured> {
+  const { stack } = await lab.get(unit.stack)
+  const requests = await lab.requestsOf(unit)
+  const virtualUsers = Math.ceil(Math.max(20, (rate * level.p99Ms * PATIENCE) / 1000))
+  const before = cpuOfEnded()
+  const { result, used } = await measure(stack.pids(), generatorPids, () =>
+    fixedRate(k6, stack.url, requests, { rate, seconds, virtualUsers }),
+  )
+  return {
+    rate,
+    p50Ms: result.medianMs,
+    p95Ms: result.p95Ms,
+    p99Ms: result.p99Ms,
+    failed: 1 - result.good,
+    dropped: result.dropped,
+    cpuUs: (used.sum / (rate * seconds - result.dropped)) * 1e6,
+    service: used.sum / used.seconds,
+    generator: (cpuOfEnded() - before) / used.seconds,
+  }
+}
+
+function show({ n, rate, p50Ms, p99Ms, failed, dropped, cpuUs, holds: isGood }: Point): void {
+  const errors = failed > 0 ? `, ${(failed * 100).toFixed(2)} % failed` : ''
+  const lost = dropped > 0 ? `, ${dropped} could not be sent in time` : ''
+  console.log(
+    `  ${isGood ? '✓' : '✗'} ${n} with ${shown(rate)}/s: median ${ms(p50Ms)}, p99 ${ms(p99Ms)}, ${shown(cpuUs)} µs${errors}${lost}`,
+  )
+}
+
+/** There and back, so that what drifts on the machine meets all alike. */
+async function costsByCount(
+  lab: Lab,
+  k6: string,
+  counts: readonly number[],
+  level: Level,
+  rateOf: (n: number) => number,
+): Promise<Cost[]> {
+  const found: Cost[] = []
+  for (const n of [...counts, ...counts.toReversed()]) {
+    const { cpuUs } = await stepAt(lab, k6, viewsBy(n), rateOf(n), level, COST_SECONDS)
+    console.log(`  ${n} with ${shown(rateOf(n))}/s: ${shown(cpuUs)} µs a view`)
+    found.push({ n, cost: cpuUs })
+  }
+  return found
+}
+
+/** Of each operation on two instances, in a closed loop: busy, as in the minute that the plan is for. */
+async function costsOf(lab: Lab): Promise<Costs> {
+  const costs: Partial<Record<Operation, Record<PartName, number>>> = {}
+  for (const operation of OPERATIONS) {
+    const unit: Unit = { stack: stackOf(2), scenario: SCENARIO_OF[operation] }
+    await lab.prepare(unit, WARM_SECONDS)
+    const { requests, used } = await lab.closed(unit, COST_SECONDS)
+    const parts = Object.fromEntries(PARTS.map(part => [part, 0])) as Record<PartName, number>
+    for (const [pid, seconds] of used.byPid) parts[partOf(pid)] += (seconds / requests) * 1e6
+    costs[operation] = parts
+  }
+  return costs as Costs
+}
+
+function partOf(pid: number): PartName {
+  const of = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  try {
+    const name = of('comm')
+    if (name.startsWith('nginx')) return 'nginx'
+    if (/^(mariadb|mysql)/.test(name)) return 'databases'
+    if (/^(redis|valkey)/.test(name)) return of('cmdline').includes('/sessions/') ? 'redis-sessions' : 'redis-cache'
+  } catch {
+    // it has ended meanwhile
+  }
+  return 'instances'
+}
+
+async function footprintOf(lab: Lab): Promise<Footprint> {
+  const { cookies, servers } = await lab.get(stackOf(1))
+  const cache = new Redis(servers.cacheAdmin)
+  const sessions = new Redis(servers.sessions)
+  try {
+    const used = Number(/^used_memory:(\d+)/m.exec(await sessions.info('memory'))?.[1])
+    const start = Number(/^used_memory_startup:(\d+)/m.exec(await sessions.info('memory'))?.[1])
+    const users = cookies.slice(0, 100).map(cookie => /^sid=(\d+)\./.exec(cookie)?.[1] ?? '')
+    const sizes = await Promise.all(
+      users.map(async user => {
+        const keys = await cache.keys(`{u:${user}}:*`)
+        const all = await Promise.all(keys.map(key => cache.memory('USAGE', key)))
+        return all.reduce<number>((sum, size) => sum + (size ?? 0), 0)
+      }),
+    )
+    const known = sizes.filter(size => size > 0)
+    return {
+      bytesPerCart: known.reduce((sum, size) => sum + size, 0) / known.length,
+      bytesPerSession: (used - start) / cookies.length,
+    }
+  } finally {
+    cache.disconnect()
+    sessions.disconnect()
+  }
+}
+
+function write(result: Capacity, dir: string): void {
+  mkdirSync(dir, { recursive: true })
+  const file = join(dir, `${result.startedAt.replace(/[:T]/g, '-').slice(0, 19)}-capacity`)
+  writeFileSync(`${file}.json`, `${JSON.stringify(result)}\n`)
+  writeFileSync(`${file}.html`, capacityPage(result))
+  console.log(`\n${capacityText(result)}\n\nReport       ${file}.html\nSummary      ${file}.json`)
+}
+
+process.exit(await runCommand(command, process.argv.slice(2)))

@@ -1,0 +1,49 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { findOrInstall } from '../../src/stack/programs.ts'
+import { PROJECT } from './servers.ts'
+
+/** A real Chromium; undefined where there is none and none can be installed. */
+export async function startBrowser(): Promise<Browser | undefined> {
+  const found = await findOrInstall(['chromium'], join(PROJECT, '.cartload'), () => undefined).catch(() => undefined)
+  const executablePath = found?.get('chromium')?.path
+  if (!executablePath) return undefined
+  const args = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ]
+  return chromium.launch({ executablePath, args })
+}
+
+export interface Opened {
+  readonly page: Page
+  /** What the console and the page complained of. */
+  readonly complaints: readonly string[]
+  /** What was asked of others than `url`. */
+  readonly elsewhere: readonly string[]
+}
+
+export async function open(browser: Browser, url: string, own: string): Promise<Opened> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+  const complaints: string[] = []
+  const elsewhere: string[] = []
+  page.on('console', message => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', error => complaints.push(error.message))
+  page.on('request', request => {
+    if (!request.url().startsWith(own) && !request.url().startsWith('data:')) elsewhere.push(request.url())
+  })
+  await page.goto(url, { waitUntil: 'networkidle' })
+  return { page, complaints, elsewhere }
+}
+
+/** Kept with the coverage, for whoever wants to see it. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  mkdirSync(join(PROJECT, 'coverage'), { recursive: true })
+  await page.screenshot({ path: join(PROJECT, 'coverage', `${name}.png`), fullPage: true })
+}
