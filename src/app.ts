@@ -162,7 +162,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
     closers.push(auditor.stop)
     const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
-    const passwords = createPasswords(limits.loginsWaitingMax, metrics)
+    const passwords = createPasswords(limits, metrics)
     const ids = createIds(global, 'user', FIXED.userIdBlock)
     const registrations = createRegistrations({ router, ids, passwords })
     if (config.sessionsReplicas === 0 && servers.sessionsRedis.startsWith('redis+sentinel:'))

@@ -35,6 +35,7 @@ export function startK6(
   const args = ['--quiet', '--no-color', '--summary-export', summary]
   const child = spawn(k6, ['run', ...args, '--system-tags', TAGS, '--out', 'json=-', script], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // Ctrl-C reaches us alone, and is passed on once: a second one would cut k6's end short
     env: { ...process.env, K6_NO_USAGE_REPORT: 'true', ...environment },
   })
   const lines = createInterface({ input: child.stdout })

@@ -37,7 +37,7 @@ const command: Command = {
     rate: { type: 'string', value: 'N', doc: 'iterations a second (default: the scenario’s)' },
     duration: { type: 'string', value: 'TIME', doc: 'how long the load lasts, such as 30s (default: the profile’s)' },
     users: { type: 'string', value: 'N', doc: 'different users that log in (default 200; smoke 20)' },
-    units: { type: 'string', value: 'N', doc: 'flash-sale: units (default 50)' },
+    units: { type: 'string', value: 'N', doc: 'flash-sale: units (default 50; smoke 20)' },
     file: { type: 'string', value: 'FILE', doc: 'replay: baskets, NDJSON (default: made-up ones)' },
     url: { type: 'string', value: 'URL', doc: 'another address than this cluster; only one that is yours to load' },
     out: { type: 'string', value: 'DIR', doc: 'where the report and its JSON go (default .cartload/load)' },

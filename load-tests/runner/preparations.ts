@@ -49,7 +49,7 @@ export async function checkShop(url: string, password: string): Promise<void> {
 async function makeSale({ projectDir, args, url }: Wish): Promise<Prepared> {
   if (args.text('url') !== undefined)
     throw new UsageError('flash-sale makes a sale, so it runs on its own cluster only')
-  const units = args.number('units', 50, 1, 1_000_000)
+  const units = args.number('units', args.text('profile') === 'smoke' ? 20 : 50, 1, 1_000_000)
   const sku = await lastSku(url)
   const id = `load-${randomUUID().slice(0, 8)}`
   await step(`open a sale of ${units} of ${sku}`, () =>

@@ -1,11 +1,11 @@
 import { hash, verify } from '@node-rs/argon2'
 import { createGate, type Gate } from '../lib/gate.ts'
-import { FIXED } from '../model/limits.ts'
+import { FIXED, type Limits } from '../model/limits.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
 /**
  * argon2id with the parameters of the OWASP cheat sheet (19 MiB, 2 passes, 1 lane), on libuv's threads. One check holds
- * 19 MiB for tens of milliseconds, so few run at once, and the queue for them is bounded.
+ * 19 MiB and a core for tens of milliseconds, so few run at once (one, as there is an instance for each core), and the queue is bounded.
  */
 export interface Passwords {
   /** @throws AppError `overloaded` */
@@ -25,13 +25,16 @@ const PARAMETERS = { algorithm: ARGON2ID, memoryCost: 19_456, timeCost: 2, paral
 const NOBODY = '$argon2id$v=19$m=19456,t=2,p=1$xk36Hw13d0hkomOPra+dVw$X8NLE3aN2lL7s4pnWFPSfFRx/lkBHLzizGA/bb2r+Oc'
 const PREFIX = '$argon2id$v=19$m=19456,t=2,p=1$'
 
-export function createPasswords(waitingMax: number, metrics: Metrics): Passwords {
+export function createPasswords(
+  { passwordChecksMax, loginsWaitingMax }: Pick<Limits, 'passwordChecksMax' | 'loginsWaitingMax'>,
+  metrics: Metrics,
+): Passwords {
   const waits = metrics.poolWaits.labels({ pool: 'passwords' })
   const gate: Gate = createGate(
     {
       name: 'passwords',
-      concurrencyMax: FIXED.passwordHashConcurrency,
-      queueMax: waitingMax,
+      concurrencyMax: passwordChecksMax,
+      queueMax: loginsWaitingMax,
       waitMsMax: FIXED.passwordWaitMsMax,
     },
     waitedMs => waits.observe(waitedMs / 1000),

@@ -42,6 +42,12 @@ export const LIMIT_SETTINGS = {
     'statementMsMax',
     [1100, 60_000],
   ),
+  passwordChecksMax: limit(
+    'CARTLOAD_PASSWORD_CHECKS_MAX',
+    'Password checks that one instance makes at once: each keeps a core busy for some 25 ms and takes 19 MB.',
+    'passwordChecksMax',
+    [1, 64],
+  ),
   loginsWaitingMax: limit(
     'CARTLOAD_LOGINS_WAITING_MAX',
     'Password checks that may wait in one instance.',

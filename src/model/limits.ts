@@ -14,6 +14,7 @@ export interface Limits {
   readonly mysqlQueueMax: number
   readonly mysqlWaitMsMax: number
   readonly statementMsMax: number
+  readonly passwordChecksMax: number
   readonly loginsWaitingMax: number
   readonly pricingQueueMax: number
   readonly inFlightMax: number
@@ -29,6 +30,7 @@ export const DEFAULT_LIMITS: Limits = {
   mysqlQueueMax: 512,
   mysqlWaitMsMax: 1500,
   statementMsMax: 3000,
+  passwordChecksMax: 1,
   loginsWaitingMax: 200,
   pricingQueueMax: 512,
   inFlightMax: 2000,
@@ -115,7 +117,6 @@ export const FIXED = {
   userIdBlock: 1_000,
   reservationAbandonedS: 10,
 
-  passwordHashConcurrency: 2,
   passwordWaitMsMax: 5_000,
   loginFreeFailures: 5,
   loginFreeFailuresPerAddress: 100,

@@ -76,8 +76,9 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   const piscina = new Piscina<PricingTask, PricingResult[]>({
     filename: options.workerFile ?? join(import.meta.dirname, 'worker.ts'),
     name: 'price',
-    minThreads: threads,
+    minThreads: 0, // a shop without promotions needs none: `start`
     maxThreads: threads,
+    idleTimeout: Number.POSITIVE_INFINITY,
     concurrentTasksPerWorker: 1,
     recordTiming: false,
     niceIncrement: FIXED.pricingNice, // where cores are short, whoever waits for a price waits longer, not everybody
@@ -137,6 +138,13 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     })
   }
 
+  /** Threads begin with the first promotion, not with the first cart that needs one: that one should not wait for them. */
+  function start(): void {
+    if (!packedCatalog || isPlain()) return
+    const task = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts: [] }
+    for (let n = piscina.threads.length; n < threads; n++) void piscina.run(task).catch(() => undefined)
+  }
+
   function pump(): void {
     scheduled = false
     while (running < threads && queue.length > 0) {
@@ -178,10 +186,12 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     useCatalog(version, products) {
       packedCatalog = packSnapshot(version, products)
       catalog = { version, products: new Map(products.map(product => [product.sku, product])) }
+      start()
     },
     useRules(version, stamp, ruleSet) {
       packedRules = packRules(version, stamp, ruleSet)
       rules = { ...rules, version, stamp, compiled: compileRules(ruleSet) }
+      start()
     },
     useStamp(stamp) {
       packedRules = { ...packedRules, stamp }

@@ -35,7 +35,7 @@ export async function registrationsOf(shop: Pick<Shop, 'addresses'>) {
     },
     () => undefined,
   )
-  const passwords = createPasswords(10, createMetrics())
+  const passwords = createPasswords({ passwordChecksMax: 2, loginsWaitingMax: 10 }, createMetrics())
   const registrations = createRegistrations({ router, ids: createIds(global, 'user', FIXED.userIdBlock), passwords })
   const passwordHash = await passwords.hash('correct horse battery')
   const day = 86_400_000

@@ -32,7 +32,7 @@ interface Outcome {
   readonly stderr: string
 }
 
-export async function createCluster(environment: Record<string, string> = {}): Promise<Cluster> {
+export async function createCluster(environment: NodeJS.ProcessEnv = {}): Promise<Cluster> {
   const dataDir = mkdtempSync(join(tmpdir(), 'cl-'))
   const port = await freeRange()
   const env = {
