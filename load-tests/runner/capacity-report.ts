@@ -64,7 +64,7 @@ const figures = ({ alpha, beta, r2 }: Scaling) =>
 
 const peakText = (scaling: Scaling) => {
   const peak = peakOf(scaling)
-  return peak === Number.POSITIVE_INFINITY ? 'no peak' : `most at ${Math.max(1, Math.floor(peak))} instances`
+  return peak === Number.POSITIVE_INFINITY ? 'no peak' : `most with ${instances(Math.max(1, Math.floor(peak)))}`
 }
 
 /** What was found, what follows from it, and what that takes for granted. */
@@ -80,9 +80,9 @@ export function capacityText(result: Capacity): string {
     `By instances: ${carried.map(({ n, rate }) => `${n}: ${shown(rate)}/s`).join(', ')}; closed loop: ${closed.map(({ n, rate }) => `${n}: ${shown(rate)}/s`).join(', ')}`,
     `CPU, saturated, two instances: a view ${shown(sum('view'))} µs, a durable change ${shown(sum('change'))} µs, a login ${shown(sum('login'))} µs`,
     'Universal Scalability Law',
-    `  CPU of a view, ${shown(each.rate)}/s for each instance: ${figures(scaling.each)}: what instances cost each other`,
-    `  CPU of a view, ${shown(inAll.rate)}/s in all: ${figures(scaling.inAll)}: what it costs to divide the same work`,
-    `  views a second: ${figures(scaling.byThroughput)}, ${peakText(scaling.byThroughput)}: with it, that ${machine.cores} cores are shared, also with k6`,
+    `  CPU of a view, ${shown(each.rate)}/s for each instance: c(1) ${shown(scaling.each.first)} µs, ${figures(scaling.each)}: what instances cost each other`,
+    `  CPU of a view, ${shown(inAll.rate)}/s in all: c(1) ${shown(scaling.inAll.first)} µs, ${figures(scaling.inAll)}: what it costs to divide the same work`,
+    `  views a second: λ ${shown(1 / scaling.byThroughput.first)}, ${figures(scaling.byThroughput)}, ${peakText(scaling.byThroughput)}: with it, that ${machine.cores} cores are shared, also with k6`,
     '',
     ...planLines(plan, crowd, result.footprint),
     '',

@@ -69,7 +69,7 @@ export function between(before: Reading, after: Reading, cores: number): Numbers
     const then = before.shards[name] ?? {}
     put(`statements ${name}`, rate(then['Questions'], now['Questions']))
     put(`commits ${name}`, rate(then['Handler_commit'], now['Handler_commit']))
-    put(`flushes ${name}`, rate(then['Innodb_os_log_fsyncs'], now['Innodb_os_log_fsyncs']))
+    put(`flushes ${name}`, rate(then['Innodb_data_fsyncs'], now['Innodb_data_fsyncs']))
     put(`lock waits ${name}`, rate(then['Innodb_row_lock_waits'], now['Innodb_row_lock_waits']))
     put(`disk reads ${name}`, rate(then['Innodb_buffer_pool_reads'], now['Innodb_buffer_pool_reads']))
     // Milliseconds waited in a second: how many wait at a time.

@@ -100,7 +100,7 @@ function chartsOf({ load, samples, machine }: Result): Chart[] {
     {
       ...ofSamples,
       title: 'MariaDB',
-      note: 'statements, commits and flushes of the log a second, by shard',
+      note: 'a second, by shard: statements, commits, flushes to the disk, pages read from it',
       series: linesOf(samples, 'statements *', 'commits *', 'flushes *', 'disk reads *'),
     },
     { ...ofSamples, title: 'Memory, MB', note: 'resident, by component', series: linesOf(samples, 'memory ~') },

@@ -25,7 +25,7 @@ const LOOK_UP_MS = 5_000
 const STATUS = [
   'Questions',
   'Handler_commit',
-  'Innodb_os_log_fsyncs',
+  'Innodb_data_fsyncs',
   'Innodb_row_lock_waits',
   'Innodb_row_lock_time',
   'Innodb_buffer_pool_reads',
