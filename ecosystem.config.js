@@ -33,6 +33,8 @@ export const apps = [
     kill_timeout: 12_000,
     exp_backoff_restart_delay: 100,
     max_memory_restart: '1G',
+    // PM2 has each process keep the source maps of all its modules; our sources run as they are.
+    disable_source_map_support: true,
     pmx: false, // PM2's own measuring of each request: metrics.ts has its own
     treekill: false,
     merge_logs: false,

@@ -4,6 +4,8 @@ import { loadConfig } from './config/config.ts'
 import { createLog } from './telemetry/log.ts'
 
 /** Entry of one instance: start, tell PM2, and on a signal leave without losing a request. */
+if (process.argv.includes('--check')) process.exit(0) // only to be loaded: stack/compile.ts
+
 const { config, secrets } = loadConfig(join(import.meta.dirname, '..'))
 const log = createLog(config.logLevel, { instance: config.instanceIndex, pid: process.pid })
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import type { ServerAddresses } from '../../src/config/config.ts'
+import { compileAhead } from '../../src/stack/compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
@@ -115,6 +116,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         wait_ready: true,
         listen_timeout: 30_000,
         kill_timeout: 12_000,
+        disable_source_map_support: true,
         pmx: false,
         treekill: false,
         env: environmentOf(index),
@@ -153,6 +155,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     },
   }
   try {
+    if (options.servers.addresses) await compileAhead(PROJECT, { ...process.env, ...apps[0]?.env })
     // PM2 asks the `node` on PATH what it can do.
     await pm2.start(file, { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` })
     await Promise.all(instancePorts.map(each => waitForPort(each, 30_000)))

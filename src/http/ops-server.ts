@@ -1,6 +1,7 @@
-import { createServer as createHttpServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import express from 'express'
 import type { Inventory } from '../checkout/inventory.ts'
+import { createHttpServer } from '../lib/http.ts'
 import type { Health } from '../ops/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 

@@ -1,4 +1,4 @@
-import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import { parse as parseQuery } from 'node:querystring'
 import express, {
   type ErrorRequestHandler,
@@ -20,6 +20,7 @@ import type { Orders } from '../checkout/orders.ts'
 import type { Sales } from '../checkout/sales.ts'
 import type { Stock } from '../checkout/stock.ts'
 import { AppError } from '../lib/errors.ts'
+import { createHttpServer } from '../lib/http.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Drain } from '../ops/drain.ts'

@@ -26,6 +26,9 @@ function calculate(key: string): number {
   return Number((hash & 0xffn) << 2n) | Number((hash >> 14n) & 0x3n)
 }
 
+/** What the slot map calls the owners, in the order of their addresses. */
+export const shardName = (index: number): string => `shard-${index}`
+
 export interface SlotRange {
   readonly first: number
   readonly last: number

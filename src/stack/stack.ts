@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
 import { migrateGlobal, migrateShards } from '../store/migrate.ts'
+import { compileAhead } from './compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
 import { nginxOrphans, pidFiles, stopProcess } from './orphans.ts'
 import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
@@ -238,7 +238,7 @@ export function createStack(config: Config): Stack {
       const running = (await instances.list()).filter(p => p.name === 'cartload')
       if (running.length === config.instances && running.every(p => p.status === 'online')) return
       if (running.length > 0) await instances.run('delete', 'cartload', '--silent')
-      flushCompileCache() // most of what this program has compiled is theirs too
+      await compileAhead(config.projectDir)
       await instances.start(join(config.projectDir, 'ecosystem.config.js'), {
         CARTLOAD_INSTANCES: String(config.instances),
       })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise'
 import { Umzug } from 'umzug'
 import { AppError } from '../lib/errors.ts'
-import { evenRanges, SLOTS } from '../sharding/slots.ts'
+import { evenRanges, shardName, SLOTS } from '../sharding/slots.ts'
 
 /**
  * Migrations: numbered SQL files, forward only, one list for the shards and one for the global database. Two processes
@@ -60,10 +60,6 @@ export async function migrateShards(urls: readonly string[]): Promise<MigrationR
 async function countSlots(connection: Connection): Promise<number> {
   const [rows] = await connection.query<RowDataPacket[]>('SELECT COUNT(*) AS slots FROM slots')
   return Number(rows[0]?.['slots'])
-}
-
-export function shardName(index: number): string {
-  return `shard-${index}`
 }
 
 /** Which files have been applied; for `cartload migrate --status`. */
