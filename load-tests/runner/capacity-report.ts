@@ -1,7 +1,7 @@
 import { type Machine, textOf } from './machine.ts'
 import { type Chart, htmlOf, type Line, type Table } from './page.ts'
 import { type Costs, type Crowd, type Footprint, OPERATIONS, PARTS, type Plan } from './plan.ts'
-import { type Cost, growth, peakOf, type Scaling } from './usl.ts'
+import { type Cost, growth, isFound, peakOf, type Scaling } from './usl.ts'
 import { ms, percent, shown } from './verdict.ts'
 
 export interface Level {
@@ -57,10 +57,13 @@ export interface Capacity {
   readonly plan: Plan
 }
 
-const figures = ({ alpha, beta, r2 }: Scaling) =>
-  alpha === 0 && beta === 0
-    ? 'α 0, β 0 (it does not grow)'
-    : `α ${alpha.toFixed(3)}, β ${beta.toFixed(4)} (explains ${percent(Math.max(0, r2))} of the scatter)`
+const figures = (scaling: Scaling) => {
+  const { alpha, beta, r2 } = scaling
+  const sure = isFound(scaling)
+    ? `explains ${percent(r2)} of the scatter`
+    : 'not sure: the scatter is larger than the growth'
+  return `α ${alpha.toFixed(3)}, β ${beta.toFixed(4)} (${sure})`
+}
 
 const peakText = (scaling: Scaling) => {
   const peak = peakOf(scaling)
@@ -109,12 +112,13 @@ function planLines(plan: Plan, crowd: Crowd, footprint: Footprint): string[] {
   ]
 }
 
-const assumptions = ({ machine, crowd, each }: Capacity): string[] => [
+const assumptions = ({ machine, crowd, each, scaling }: Capacity): string[] => [
   `cores as fast as these (${machine.cpu}), ${percent(crowd.busyMax)} of what they can do planned for; two of instances and shards at least, so that one may be away`,
   'carts of 10 lines, all of them in the cache; a cart that must be loaded costs several times as much',
   'one page of the cart for a view, one line for a change; no promotions, product pages or orders: add what npm run load -- shop says',
   'shoppers spread evenly over shards and time; shards write to disks that flush at least as fast as this one',
-  `what instances cost for being many was measured with up to ${Math.max(...each.costs.map(({ n }) => n))} of them on ${machine.cores} cores; beyond that it is the law's guess`,
+  `for what instances cost for being many the plan goes by the law ${isFound(scaling.each) ? 'at the same rate for each' : 'at the same rate in all, which is rather too careful'}`,
+  `it was measured with up to ${Math.max(...each.costs.map(({ n }) => n))} of them on ${machine.cores} cores; beyond that it is the law's guess`,
   'cartload keeps to one cache Redis and one sessions Redis for a cluster: where the plan says more than one, split the shop into clusters by user',
 ]
 

@@ -1,13 +1,14 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { type Args, type Command, CommandError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
 import { step } from '../../src/cli/terminal.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { findK6 } from '../../src/stack/k6.ts'
-import { findOrInstall } from '../../src/stack/programs.ts'
+import { environmentOf, findOrInstall, type Program } from '../../src/stack/programs.ts'
 import { isListening } from '../../src/stack/servers.ts'
 import { PROJECT } from '../../test/support/servers.ts'
 import { fixedRate, generatorPids } from '../compare/generators.ts'
@@ -16,13 +17,14 @@ import { cpuOfEnded, measure } from '../compare/meter.ts'
 import { capacityPage, type Capacity, capacityText, type Level, type Measured, type Point } from './capacity-report.ts'
 import { machineOf } from './machine.ts'
 import { type Costs, type Footprint, type Operation, OPERATIONS, type PartName, PARTS, planOf } from './plan.ts'
-import { type Cost, fit } from './usl.ts'
+import { type Cost, fit, isFound } from './usl.ts'
 import { ms, shown } from './verdict.ts'
 
 /** What this machine carries, how that grows with instances, and what a crowd of shoppers needs. On servers of its own, which end with it. */
 const STEP_SECONDS = 4
 const COST_SECONDS = 5
 const WARM_SECONDS = 3
+const IDLE_MS = 3_000
 /** The first step, as a share of what a closed loop gets out of it; then so much more each time; then the gap is halved so often. */
 const FIRST_SHARE = 0.08
 const FACTOR = 1.4
@@ -81,7 +83,8 @@ async function run(args: Args): Promise<void> {
     console.log(`! something runs on port ${config.port}; for figures that hold, stop it first: npm stop`)
   const since = performance.now()
   const k6 = await step('find k6 and wrk', async say => {
-    await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], config.dataDir, say)
+    const programs = await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], config.dataDir, say)
+    usePrograms(programs.get('wrk'))
     return findK6(config.dataDir, say)
   })
   const lab = createLab(() => undefined)
@@ -104,6 +107,7 @@ async function run(args: Args): Promise<void> {
       COST_SHARE * Math.min(...carried.map(({ n, rate }) => rate / n)),
       COST_SHARE * Math.min(...carried.map(({ rate }) => rate)),
     ]
+    for (const n of counts) await measureIdle(lab, viewsBy(n)) // now that all of them are there
     const each = await costsByCount(lab, k6, counts, level, n => n * rateEach)
     const inAll = await costsByCount(lab, k6, counts, level, () => rateInAll)
     const costs = await step('measure what a view, a change and a login cost', () => costsOf(lab))
@@ -127,12 +131,19 @@ async function run(args: Args): Promise<void> {
       footprint,
       scaling,
       crowd,
-      plan: planOf(crowd, costs, footprint, scaling.each),
+      plan: planOf(crowd, costs, footprint, isFound(scaling.each) ? scaling.each : scaling.inAll),
     }
     write(result, args.text('out') ?? join(config.dataDir, 'load'))
   } finally {
     await lab.close()
   }
+}
+
+/** The generator is started by its name; where it was unpacked for this folder only, it is not on PATH yet. */
+function usePrograms(wrk: Program | undefined): void {
+  if (!wrk) return
+  process.env['PATH'] = `${process.env['PATH'] ?? ''}${delimiter}${dirname(wrk.path)}`
+  Object.assign(process.env, environmentOf(wrk))
 }
 
 /** One to four each, then doubled. */
@@ -154,6 +165,7 @@ const holds = (point: Measured, level: Level) =>
 async function climb(lab: Lab, k6: string, n: number, level: Level, points: Point[]): Promise<number> {
   const unit = viewsBy(n)
   await step(`start ${n} ${n === 1 ? 'instance' : 'instances'}`, () => lab.prepare(unit, WARM_SECONDS))
+  await measureIdle(lab, unit)
   const closed = await lab.window(unit, 2)
   const attempt = async (rate: number): Promise<boolean> => {
     for (let tries = 0; tries < 2; tries++) {
@@ -184,6 +196,16 @@ async function climb(lab: Lab, k6: string, n: number, level: Level, points: Poin
 const carriedBy = (points: readonly Point[], n: number): number =>
   Math.max(0, ...points.filter(point => point.n === n && point.holds).map(({ rate }) => rate))
 
+const idle = new Map<string, number>()
+const idleOf = ({ stack }: Unit): number => idle.get(stack) ?? 0
+
+/** Cores that a stack uses while nobody asks for anything, with what the others do on the same servers: no part of what a view costs. */
+async function measureIdle(lab: Lab, unit: Unit): Promise<void> {
+  const { stack } = await lab.get(unit.stack)
+  const { used } = await measure(stack.pids(), generatorPids, () => sleep(IDLE_MS))
+  idle.set(unit.stack, used.sum / used.seconds)
+}
+
 async function stepAt(
   lab: Lab,
   k6: string,
@@ -206,7 +228,7 @@ async function stepAt(
     p99Ms: result.p99Ms,
     failed: 1 - result.good,
     dropped: result.dropped,
-    cpuUs: (used.sum / (rate * seconds - result.dropped)) * 1e6,
+    cpuUs: ((used.sum - idleOf(unit) * used.seconds) / (rate * seconds - result.dropped)) * 1e6,
     service: used.sum / used.seconds,
     generator: (cpuOfEnded() - before) / used.seconds,
   }

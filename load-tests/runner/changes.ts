@@ -1,5 +1,5 @@
 import { randomFrom } from '../compare/pricing/cases.ts'
-import { fullLoad, mean, samplesWithin } from './moments.ts'
+import { fullLoad, mean, momentOf, samplesWithin } from './moments.ts'
 import type { Result } from './result.ts'
 
 /**
@@ -34,9 +34,11 @@ const LEAST = 0.03
 /** An interval that is wider than this does not say that nothing changed. */
 const WIDE = 0.2
 const BLOCK = 5
+/** Of fewer seconds nothing can be said for sure. */
+const SECONDS_MIN = 6 * BLOCK
 const RESAMPLES = 2_000
 /** Rates that differ by less are the same load. */
-const RATE_STEP = 1.1
+const RATE_STEP = 1.02
 
 const FIGURES: readonly Figure[] = [
   { what: 'requests', unit: '/s', isMoreBetter: true, of: run => ofLoad(run, 'requests') },
@@ -57,11 +59,12 @@ export function changesOf(before: Result, after: Result): Change[] {
     const [a, b] = [of(before), of(after)]
     if (a.length < BLOCK || b.length < BLOCK || mean(a) === 0 || mean(b) === 0) return []
     const ratio = ratioOf(a, b)
-    return [{ what, unit, before: mean(a), after: mean(b), ratio, verdict: judge(ratio, isMoreBetter) }]
+    const verdict = Math.min(a.length, b.length) < SECONDS_MIN ? 'unclear' : judge(ratio, isMoreBetter)
+    return [{ what, unit, before: mean(a), after: mean(b), ratio, verdict }]
   })
 }
 
-/** Counts of what must not happen: more of them than chance makes of as many is worse. */
+/** Counts of what must not happen: more of them, for as many requests, than chance makes of as many is worse. */
 export function errorsOf(
   before: Result,
   after: Result,
@@ -69,8 +72,15 @@ export function errorsOf(
   const kinds = ['failed', 'dropped', 'failedChecks'] as const
   return kinds.map(kind => {
     const [a, b] = [before.totals[kind], after.totals[kind]]
-    const isChance = Math.abs(b - a) <= 2 * Math.sqrt(a + b)
-    return [NAMES[kind], a, b, a === b ? 'the same' : isChance ? 'unclear' : b > a ? 'worse' : 'better'] as const
+    const scale = after.totals.requests / Math.max(1, before.totals.requests)
+    const expected = a * scale
+    const isChance = Math.abs(b - expected) <= 2 * Math.sqrt(b + expected * scale)
+    return [
+      NAMES[kind],
+      a,
+      b,
+      a === 0 && b === 0 ? 'the same' : isChance ? 'unclear' : b > expected ? 'worse' : 'better',
+    ] as const
   })
 }
 
@@ -91,6 +101,9 @@ export function differencesOf(before: Result, after: Result): string[] {
     ...of('CPU', ({ machine }) => machine.cpu),
     ...of('instances', ({ cluster }) => cluster?.instances),
     ...of('shards', ({ cluster }) => cluster?.shards),
+    ...(fullLoad(before).length === fullLoad(after).length
+      ? []
+      : [`seconds at full load: ${fullLoad(before).length}, then ${fullLoad(after).length}`]),
     ...(byRate > RATE_STEP ? [`iterations a second: ${rate(before).toFixed(0)}, then ${rate(after).toFixed(0)}`] : []),
   ]
 }
@@ -124,7 +137,7 @@ function cpuPerRequest(run: Result, parts: readonly string[]): number[] {
   const names = Object.keys(run.samples.values).filter(name => parts.some(part => name.startsWith(`cpu ${part}`)))
   if (names.length === 0) return []
   return samplesWithin(run, fullLoad(run)).flatMap(index => {
-    const moment = run.load.at.findIndex(end => end >= (run.samples.at[index] ?? 0))
+    const moment = momentOf(run, run.samples.at[index] ?? 0)
     const cores = names.reduce((sum, name) => sum + (run.samples.values[name]?.[index] ?? 0), 0)
     const rate = rates[moment] ?? 0
     return rate > 0 ? [(cores / rate) * 1e6] : []

@@ -40,12 +40,15 @@ export function startK6(
   })
   const lines = createInterface({ input: child.stdout })
   lines.on('line', onLine)
-  const complaints: string[] = []
+  let complaints = 0
+  let first = 'it does not say why'
+  const thrown: string[] = []
   createInterface({ input: child.stderr }).on('line', line => {
-    complaints.push(line)
-    if (complaints.length <= COMPLAINTS_SHOWN) console.error(`  k6: ${textOf(line)}`)
-    if (complaints.length === COMPLAINTS_SHOWN + 1) console.error('  k6 has more of the kind to say')
-    if (complaints.length > COMPLAINTS_SHOWN) complaints.pop()
+    complaints++
+    if (complaints === 1) first = textOf(line)
+    if (complaints <= COMPLAINTS_SHOWN) console.error(`  k6: ${textOf(line)}`)
+    if (complaints === COMPLAINTS_SHOWN + 1) console.error('  k6 has more of the kind to say')
+    if (isThrown(line)) thrown.push(textOf(line))
   })
   const closed = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
@@ -53,9 +56,10 @@ export function startK6(
   })
   const ended = closed
     .then(code => {
-      if (code === HELD || code === BROKEN) return { thresholds: thresholdsOf(summary), problem: undefined }
-      const [first = 'it does not say why'] = complaints
-      return { thresholds: [], problem: `k6 ended with ${code ?? 'a signal'}: ${textOf(first)}` }
+      if (code !== HELD && code !== BROKEN)
+        return { thresholds: [], problem: `k6 ended with ${code ?? 'a signal'}: ${first}` }
+      const problem = thrown.length === 0 ? undefined : `the scenario threw ${thrown.length} times: ${thrown[0]}`
+      return { thresholds: thresholdsOf(summary), problem }
     })
     .finally(() => rmSync(dir, { recursive: true, force: true }))
   return { child, ended }
@@ -64,6 +68,9 @@ export function startK6(
 /** k6 logs in pairs of name and value. */
 const textOf = (line: string): string =>
   /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1]?.replaceAll('\\n', ' ').replaceAll('\\"', '"') ?? line
+
+/** k6 goes on when an iteration throws, and no check or threshold knows of it. That a threshold was crossed it tells in the same voice. */
+const isThrown = (line: string): boolean => / level=error /.test(` ${line} `) && !/thresholds on metrics/.test(line)
 
 /** In this file true says that a threshold was crossed. */
 function thresholdsOf(file: string): Threshold[] {

@@ -1,11 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Args, type Command, CommandError, UsageError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { findK6 } from '../../src/stack/k6.ts'
-import { startK6 } from './k6.ts'
+import { type Run, startK6 } from './k6.ts'
 import { machineOf } from './machine.ts'
 import { createPoints } from './points.ts'
 import { checkShop, prepare } from './preparations.ts'
@@ -52,13 +53,21 @@ async function run(args: Args): Promise<void> {
   const url = args.text('url') ?? own
   await checkShop(url, secrets.seedPassword)
   const k6 = await findK6(config.dataDir, text => console.log(`  ${text}`))
-  const dir = args.text('out') ?? join(config.dataDir, 'load')
+  const dir = resolve(args.text('out') ?? join(config.dataDir, 'load'))
   mkdirSync(dir, { recursive: true })
   const prepared = await prepare(scenario, { projectDir: PROJECT, args, url, dir })
   const startedAt = new Date()
   const points = createPoints()
+  const isHere = url === own && secrets.servers !== undefined
+  const canRead = isHere && existsSync('/proc/stat')
+  if (isHere && !canRead) console.log('! what the cluster does cannot be read on this system, only what k6 says')
+  let load: Run | undefined
+  // Before the load: looking up processes asks PM2, which must not be in the measured seconds.
+  const sampler = canRead
+    ? await startSampler(config, secrets.servers, () => (load?.child.pid ? [load.child.pid] : []))
+    : undefined
   try {
-    const load = startK6(
+    load = startK6(
       k6,
       join(FOLDER, `${scenario}.ts`),
       {
@@ -73,13 +82,8 @@ async function run(args: Args): Promise<void> {
       line => points.accept(line),
     )
     endOnSignal(load.child)
-    const isHere = url === own && secrets.servers !== undefined
-    const sampler = isHere
-      ? await startSampler(config, secrets.servers, () => (load.child.pid ? [load.child.pid] : []))
-      : undefined
     const progress = showProgress(points, sampler?.readings ?? [], availableParallelism())
-    const ended = await load.ended
-    progress.stop()
+    const ended = await load.ended.finally(() => progress.stop())
     await sampler?.stop()
     const about = {
       ...ended,
@@ -94,6 +98,8 @@ async function run(args: Args): Promise<void> {
     }
     write(resultOf(about, points, sampler?.readings ?? []), dir, startedAt)
   } finally {
+    load?.child.kill()
+    await sampler?.stop()
     await prepared.undo?.()
   }
 }
@@ -111,9 +117,15 @@ function wishOf(args: Args) {
   return { scenario, profile, duration, rate }
 }
 
-/** k6 ends its run in order when it is asked to; a second request ends it at once. */
-function endOnSignal(child: { kill(signal: NodeJS.Signals): boolean }): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+/** k6 ends its run in order when it is asked to, and we with it; asked again, or when it has ended, we end at once. */
+function endOnSignal(child: ChildProcess): void {
+  let isAsked = false
+  const ask = (signal: NodeJS.Signals) => {
+    if (isAsked || child.exitCode !== null) process.exit(1)
+    isAsked = true
+    child.kill(signal)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ask(signal))
 }
 
 const projectVersion = (): string =>
@@ -123,9 +135,10 @@ function write(result: Result, dir: string, startedAt: Date): void {
   const stamp = startedAt.toISOString().replace(/[:T]/g, '-').slice(0, 19)
   const file = join(dir, `${stamp}-${result.scenario}-${result.profile}`)
   const verdict = verdictOf(result)
+  console.log(`\n${verdict.lines.join('\n')}`)
   writeFileSync(`${file}.json`, `${JSON.stringify({ ...result, verdict: verdict.lines })}\n`)
   writeFileSync(`${file}.html`, reportOf(result, verdict))
-  console.log(`\n${verdict.lines.join('\n')}\n\nReport       ${file}.html\nSummary      ${file}.json`)
+  console.log(`\nReport       ${file}.html\nSummary      ${file}.json`)
   if (!verdict.passed) throw new CommandError(result.problem ?? 'not all thresholds held')
 }
 

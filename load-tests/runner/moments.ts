@@ -26,10 +26,16 @@ export function worst({ load }: Measured, moments: readonly number[]): number[] 
     .slice(0, Math.max(WORST_MIN, Math.ceil(moments.length * WORST)))
 }
 
+/** Number of the moment of the load in which the second before `at` mostly lies; -1 for what was before the load or after it. */
+export function momentOf({ load }: Pick<Measured, 'load'>, at: number): number {
+  const middle = at - 0.5
+  return middle < 0 ? -1 : load.at.findIndex(end => end > middle)
+}
+
 /** Numbers of the samples that were taken in those moments. */
-export function samplesWithin({ load, samples }: Measured, moments: readonly number[]): number[] {
+export function samplesWithin(run: Measured, moments: readonly number[]): number[] {
   const chosen = new Set(moments)
-  return samples.at.flatMap((at, index) => (chosen.has(load.at.findIndex(end => end >= at)) ? [index] : []))
+  return run.samples.at.flatMap((at, index) => (chosen.has(momentOf(run, at)) ? [index] : []))
 }
 
 export function meansAt(run: Measured, moments: readonly number[]): Means {

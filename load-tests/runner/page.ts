@@ -46,6 +46,9 @@ const ASSETS = join(import.meta.dirname, 'page')
 const require = createRequire(import.meta.url)
 const uplot = (file: string) => readFileSync(join(dirname(require.resolve('uplot')), file), 'utf8')
 const asset = (file: string) => readFileSync(join(ASSETS, file), 'utf8')
+/** Read before anything is measured: what is missing must not be missed at the end of a long run. */
+const STYLE = `${uplot('uPlot.min.css')}\n${asset('page.css')}`
+const PROGRAMS = [uplot('uPlot.iife.min.js'), asset('charts.js')]
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 const escape = (text: string) => text.replace(/[&<>"]/g, each => ENTITIES[each] ?? each)
@@ -66,8 +69,7 @@ export function htmlOf({ title, about, verdict, charts, tables }: Page): string 
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
 <title>${escape(title)}</title>
-<style>${uplot('uPlot.min.css')}
-${asset('page.css')}</style>
+<style>${STYLE}</style>
 <main>
 <h1>${escape(title)}</h1>
 <p class="about">${escape(about)}</p>
@@ -80,8 +82,7 @@ ${figures.join('\n')}
 ${tables.map(tableOf).join('\n')}
 </main>
 ${data.join('\n')}
-<script>${uplot('uPlot.iife.min.js')}</script>
-<script>${asset('charts.js')}</script>
+${PROGRAMS.map(program => `<script>${program}</script>`).join('\n')}
 </html>
 `
 }

@@ -40,6 +40,8 @@ export interface Plan {
 /** Even where one would do, another must be there when it is away. */
 const INSTANCES_MIN = 2
 const SHARDS_MIN = 2
+/** Instances of the stack that the costs are those of (capacity.ts, costsOf). */
+const MEASURED_WITH = 2
 
 export function planOf(crowd: Crowd, costs: Costs, footprint: Footprint, scaling: Scaling): Plan {
   const { shoppers, busyMax } = crowd
@@ -51,7 +53,7 @@ export function planOf(crowd: Crowd, costs: Costs, footprint: Footprint, scaling
   const coresOf = (part: PartName) =>
     OPERATIONS.reduce((sum, operation) => sum + rates[operation] * costs[operation][part], 0) / 1e6
   const needed = (cores: number) => Math.max(1, Math.ceil(cores / busyMax))
-  const alone = coresOf('instances')
+  const alone = coresOf('instances') / growth(scaling, MEASURED_WITH)
   const { instances, clusters } = instancesFor(alone / busyMax, scaling)
   const gb = (bytes: number) => (bytes * shoppers) / 1e9
   return {
@@ -65,10 +67,10 @@ export function planOf(crowd: Crowd, costs: Costs, footprint: Footprint, scaling
     },
     instances: instances * clusters,
     clusters,
-    nginxCores: needed(coresOf('nginx')),
-    cacheServers: needed(coresOf('redis-cache')),
-    sessionServers: needed(coresOf('redis-sessions')),
-    shards: Math.max(SHARDS_MIN, needed(coresOf('databases'))),
+    nginxCores: Math.max(clusters, needed(coresOf('nginx'))),
+    cacheServers: Math.max(clusters, needed(coresOf('redis-cache'))),
+    sessionServers: Math.max(clusters, needed(coresOf('redis-sessions'))),
+    shards: Math.max(SHARDS_MIN * clusters, needed(coresOf('databases'))),
     cacheGb: gb(footprint.bytesPerCart),
     sessionsGb: gb(footprint.bytesPerSession),
   }
@@ -76,12 +78,12 @@ export function planOf(crowd: Crowd, costs: Costs, footprint: Footprint, scaling
 
 /** The least number, in the least number of clusters, that does the work of `cores` for one of them. */
 function instancesFor(cores: number, scaling: Scaling): { instances: number; clusters: number } {
-  for (let clusters = 1; ; clusters++) {
-    const most = Math.max(INSTANCES_MIN, Math.min(INSTANCES_MAX, Math.floor(peakOf(scaling))))
-    for (let n = INSTANCES_MIN; n <= most; n++)
-      if (n >= (cores / clusters) * growth(scaling, n)) return { instances: n, clusters }
-    if (clusters >= INSTANCES_MAX) throw new Error('no number of clusters carries that')
-  }
+  const most = Math.max(INSTANCES_MIN, Math.min(INSTANCES_MAX, Math.floor(peakOf(scaling))))
+  const worth = (n: number) => n / growth(scaling, n) // in instances that work alone
+  const clusters = Math.max(1, Math.ceil(cores / worth(most)))
+  for (let n = INSTANCES_MIN; n < most; n++) if (worth(n) >= cores / clusters) return { instances: n, clusters }
+  return { instances: most, clusters }
 }
 
-const INSTANCES_MAX = 1_000
+/** Of one cluster: with more of them nobody has tried it. */
+const INSTANCES_MAX = 100

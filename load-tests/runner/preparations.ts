@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Args, CommandError, UsageError } from '../../src/cli/command.ts'
 import { createGenerator } from '../../src/cli/generator.ts'
 import { DEMO_EMAIL } from '../../src/cli/seed.ts'
@@ -24,7 +24,7 @@ export interface Prepared {
 
 export async function prepare(scenario: string, wish: Wish): Promise<Prepared> {
   if (scenario === 'flash-sale') return makeSale(wish)
-  if (scenario === 'replay') return { environment: { FILE: wish.args.text('file') ?? writeBaskets(wish.dir) } }
+  if (scenario === 'replay') return { environment: { FILE: resolve(wish.args.text('file') ?? writeBaskets(wish.dir)) } }
   return { environment: {} }
 }
 

@@ -11,6 +11,8 @@ export interface Reading {
   readonly memory: Numbers
   /** Metrics of instances, by their whole name: `cartload_cart_reads_total{result="hit"}`. */
   readonly instances: Readonly<Record<string, Numbers>>
+  /** How many there should be. */
+  readonly instancesAsked: number
   /** Members of INFO, by server. */
   readonly redis: Readonly<Record<string, Numbers>>
   /** Of SHOW GLOBAL STATUS, by server. */
@@ -84,20 +86,21 @@ type Put = (name: string, value: number | undefined) => void
 
 function instances(before: Reading, after: Reading, rate: Rate, put: Put): void {
   const names = Object.keys(after.instances)
+  for (const name of names)
+    put(`loop delay ${name}`, (after.instances[name]?.['cartload_event_loop_delay_p99_seconds'] ?? Number.NaN) * 1000)
   if (names.length === 0) return
+  // A sum over those that answered would be too small just when one is too busy to.
+  if (names.length < after.instancesAsked || names.some(name => !before.instances[name])) return
   /** Over all instances, the metrics whose names begin so. */
   const grown = (start: string) =>
     names.reduce((sum, name) => {
       const now = after.instances[name] ?? {}
-      const then = before.instances[name]
-      if (!then) return sum
+      const then = before.instances[name] ?? {}
       const all = Object.keys(now).filter(metric => metric.startsWith(start))
       return all.reduce((inner, metric) => inner + (rate(then[metric] ?? 0, now[metric]) ?? 0), sum)
     }, 0)
   const summed = (metric: string) => names.reduce((sum, name) => sum + (after.instances[name]?.[metric] ?? 0), 0)
 
-  for (const name of names)
-    put(`loop delay ${name}`, (after.instances[name]?.['cartload_event_loop_delay_p99_seconds'] ?? Number.NaN) * 1000)
   put('in flight', summed('cartload_http_in_flight'))
   put('shed', grown('cartload_http_shed_total'))
   const share = (metric: string, hits: readonly string[]) =>

@@ -75,6 +75,7 @@ export async function startSampler(
       memory,
       machine: cpuOfMachine(),
       instances: fromInstances,
+      instancesAsked: config.instances,
       redis: fromRedis,
       shards: fromShards,
     }
@@ -83,7 +84,8 @@ export async function startSampler(
   let next: NodeJS.Timeout | undefined
   let reading: Promise<void> = Promise.resolve()
   const tick = async (due: number): Promise<void> => {
-    readings.push(await read())
+    const found = await read().catch(() => undefined)
+    if (found) readings.push(found)
     const isComplete = processes.every(({ pid }) => existsSync(`/proc/${pid}`))
     if (!isComplete && performance.now() - lookedUp > LOOK_UP_MS) {
       processes = await findProcesses(config).catch(() => processes)
@@ -148,10 +150,10 @@ async function infoOf(redis: RedisConnection): Promise<Numbers> {
 
 function createDatabase(name: string, uri: string) {
   let connection: Promise<Connection> | undefined
-  const drop = async () => {
-    const old = connection
+  /** Not in order: that would wait for the question that was not answered. */
+  const drop = () => {
+    void connection?.then(open => open.destroy()).catch(() => undefined)
     connection = undefined
-    await (await old?.catch(() => undefined))?.end().catch(() => undefined)
   }
   return {
     name,
@@ -167,11 +169,11 @@ function createDatabase(name: string, uri: string) {
         const found = rows as { Variable_name: string; Value: string }[]
         return Object.fromEntries(found.map(row => [row.Variable_name, Number(row.Value)]))
       } catch (error) {
-        await drop()
+        drop()
         throw error
       }
     },
-    close: drop,
+    close: () => Promise.resolve(drop()),
   }
 }
 

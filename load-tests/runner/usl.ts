@@ -16,6 +16,9 @@ export interface Cost {
   readonly cost: number
 }
 
+/** A law that explains nothing of what was measured, such as one of costs that fall, has not been found. */
+export const isFound = ({ r2 }: Scaling): boolean => r2 >= 0.5
+
 export const growth = ({ alpha, beta }: Pick<Scaling, 'alpha' | 'beta'>, n: number): number =>
   1 + alpha * (n - 1) + beta * n * (n - 1)
 

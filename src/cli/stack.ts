@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { styleText } from 'node:util'
 import { createApp } from '../app.ts'
 import { type Config, loadConfig, type Secrets } from '../config/config.ts'
+import { compileAhead } from '../stack/compile.ts'
 import { createStack } from '../stack/stack.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { createLog } from '../telemetry/log.ts'
@@ -124,6 +125,7 @@ export function reloadCommand(projectDir: string): Command {
       refuseOutside(config)
       const { instances } = createStack(config)
       if (!instances.isAlive()) throw new CommandError('the instances are not running: npm start')
+      await compileAhead(config.projectDir)
       await step(
         `reload ${config.instances} instances`,
         async () => void (await instances.run('reload', 'cartload', '--silent')),

@@ -31,7 +31,7 @@ export const DEFAULT_LIMITS: Limits = {
   mysqlWaitMsMax: 1500,
   statementMsMax: 3000,
   passwordChecksMax: 1,
-  loginsWaitingMax: 200,
+  loginsWaitingMax: 100,
   pricingQueueMax: 512,
   inFlightMax: 2000,
 }

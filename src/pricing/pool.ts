@@ -83,8 +83,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     recordTiming: false,
     niceIncrement: FIXED.pricingNice, // where cores are short, whoever waits for a price waits longer, not everybody
   })
-  // A thread that fails outside a task must not take the process with it; the pool replaces the thread.
-  piscina.on('error', () => undefined)
+  // A thread that fails outside a task must not take the process with it; another begins.
+  piscina.on('error', start)
   const waits = metrics.poolWaits.labels({ pool: 'pricing' })
   metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => queue.length)
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
@@ -140,7 +140,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
 
   /** Threads begin with the first promotion, not with the first cart that needs one: that one should not wait for them. */
   function start(): void {
-    if (!packedCatalog || isPlain()) return
+    if (!packedCatalog || (isPlain() && inline !== 'never')) return
     const task = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts: [] }
     for (let n = piscina.threads.length; n < threads; n++) void piscina.run(task).catch(() => undefined)
   }
@@ -177,6 +177,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
       }
     } catch (error) {
       // The thread died or ran out of time: whoever was on it with others is tried once more, alone.
+      start()
       if (jobs.length === 1) jobs[0]?.reject(unavailable('pricing', error))
       else queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
     }

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { changesOf, differencesOf, errorsOf } from '../../load-tests/runner/changes.ts'
 import { htmlOf } from '../../load-tests/runner/page.ts'
 import { type Costs, planOf } from '../../load-tests/runner/plan.ts'
+import { momentOf } from '../../load-tests/runner/moments.ts'
 import { createPoints } from '../../load-tests/runner/points.ts'
 import { between, parseMetrics, type Reading } from '../../load-tests/runner/readings.ts'
 import { FORMAT, type Result, resultOf } from '../../load-tests/runner/result.ts'
@@ -113,6 +114,7 @@ describe('a load run', () => {
       machine: { busy: cpu * 2, stolen: 0 },
       memory: { 'instance 0': 150 },
       instances: { 'instance 0': metrics(hits, waited) },
+      instancesAsked: 1,
       redis: {},
       shards: { 'shard-0': { Questions: hits } },
     })
@@ -130,6 +132,11 @@ describe('a load run', () => {
       'statements shard-0': 15,
     })
     expect(between(reading(10, 5, 30, 0), reading(12, 1, 0, 0), 2)['cpu instance 0'], 'a restart').to.equal(0)
+    const lacking = { ...reading(12, 2, 60, 3), instancesAsked: 2 }
+    expect(between(reading(10, 1, 30, 0), lacking, 2), 'one of two did not answer: no sums').not.to.have.any.keys(
+      'waiting for shard-0 reads',
+      'carts from the cache',
+    )
   })
 
   describe('names the bottleneck:', () => {
@@ -156,6 +163,16 @@ describe('a load run', () => {
         /9\.0 waiting at a time for their turn to have a password/,
       ],
       ['rows', { 'machine busy': 0.2, 'waiting for rows shard-0': 2 }, /locked rows of shard-0/],
+      [
+        'the machine before those who wait because of it',
+        { 'machine busy': 0.99, 'waiting for shard-0': 12, 'waiting for passwords': 5 },
+        /^in the slowest moments the CPU of this machine, 99 % busy.*; also 12\.0 waiting/,
+      ],
+      [
+        'a machine that others use too',
+        { 'machine busy': 0.6, 'machine stolen': 0.35 },
+        /60 % busy and 35 % taken by other machines/,
+      ],
       [
         'nothing',
         { 'machine busy': 0.4, 'thread instance 0': 0.2 },
@@ -194,6 +211,31 @@ describe('a load run', () => {
     expect(verdictOf(runOf(0)).passed, 'a run without a request').to.equal(false)
   })
 
+  it('says of a run that is there to break up to which rate it held', () => {
+    const broken = [{ metric: 'checks', rule: 'rate>0.999', held: false }]
+    const run = runOf(10)
+    const values = {
+      ...run.load.values,
+      requests: run.load.at.map((_, index) => 10 * (index + 1)),
+      dropped: run.load.at.map((_, index) => (index >= 7 ? 5 : 0)),
+    }
+    const found = verdictOf({ ...run, profile: 'breakpoint', thresholds: broken, load: { ...run.load, values } })
+    expect(found.lines[0]).to.match(/^BROKE, held up to 70\/s: /)
+    expect(found.passed).to.equal(true)
+    expect(verdictOf({ ...run, profile: 'breakpoint' }).lines[0]).to.match(/^NEVER BROKE/)
+    const slow = { ...run.load.values, p99: run.load.at.map(() => 900) }
+    const fromTheStart = verdictOf({ ...run, profile: 'breakpoint', load: { ...run.load, values: slow } })
+    expect(fromTheStart.passed, 'over what is allowed from the start').to.equal(false)
+  })
+
+  it('says of a soak what has grown', () => {
+    const run = runOf(40, { samples: { 'memory instance 0': 100, 'memory k6': 100 } })
+    const growing = run.samples.at.map((_, index) => (index < 30 ? 100 : 150))
+    const samples = { ...run.samples, values: { ...run.samples.values, 'memory instance 0': growing } }
+    const text = verdictOf({ ...run, profile: 'soak', samples }).lines.join('\n')
+    expect(text).to.include('instance 0 150 MB (+50.0 %)').and.not.include('memory k6')
+  })
+
   it('writes a page in which nothing of the data can become markup', () => {
     const evil = '</script><script>alert(1)</script>'
     const page = htmlOf({
@@ -216,6 +258,10 @@ describe('two load runs', () => {
   const verdicts = (before: Result, after: Result) =>
     Object.fromEntries(changesOf(before, after).map(({ what, verdict }) => [what, verdict]))
 
+  it('that were short say nothing for sure', () => {
+    expect(verdicts(wobbling(12, 1), wobbling(12, 2))['p99 time']).to.equal('unclear')
+  })
+
   it('that differ by their noise only are the same', () => {
     expect(verdicts(wobbling(60, 1), wobbling(60, 1))['p99 time']).to.equal('the same')
     expect(verdicts(wobbling(60, 1), wobbling(60, 1.01))['p99 time']).to.equal('the same')
@@ -226,18 +272,22 @@ describe('two load runs', () => {
     expect(verdicts(wobbling(60, 1.3), wobbling(60, 1))).to.include({ 'p99 time': 'better', '  instances': 'better' })
   })
 
-  it('are unclear when they were too short and too wild to say', () => {
+  it('are unclear when they were too wild to say', () => {
     const wild = (offset: number): Result => {
-      const run = runOf(12)
-      const p99 = run.load.at.map((_, index) => ((index + offset) % 3 === 0 ? 100 : 5))
+      const run = runOf(34)
+      const p99 = run.load.at.map((_, index) => ((index * 7 + offset) % 11 < 2 ? 100 : 5))
       return { ...run, load: { ...run.load, values: { ...run.load.values, p99 } } }
     }
     expect(verdicts(wild(0), wild(1))['p99 time']).to.equal('unclear')
   })
 
   it('count errors, and know what chance makes of as many', () => {
-    const failing = (failed: number): Result => ({ ...runOf(10), totals: { ...runOf(10).totals, failed } })
+    const failing = (failed: number, seconds = 10): Result => {
+      const run = runOf(seconds)
+      return { ...run, totals: { ...run.totals, failed } }
+    }
     const verdict = (before: number, after: number) => errorsOf(failing(before), failing(after))[0]?.[3]
+    expect(errorsOf(failing(5, 60), failing(50, 600))[0]?.[3], 'as many of as many').to.equal('unclear')
     expect([verdict(0, 0), verdict(100, 104), verdict(0, 50), verdict(50, 0)]).to.deep.equal([
       'the same',
       'unclear',
@@ -284,6 +334,12 @@ describe('capacity', () => {
     expect(peakOf({ first: 1, alpha: 0.1, beta: 0, r2: 1 })).to.equal(Infinity)
   })
 
+  it('counts samples for the second in which they lie, and none from before the load', () => {
+    const run = runOf(3)
+    const at = [-2, 0.4, 1.007, 2, 3.2]
+    expect(at.map(end => momentOf(run, end))).to.deep.equal([-1, -1, 0, 1, 2])
+  })
+
   const each = (us: number) => ({ nginx: us, instances: us, 'redis-cache': us, 'redis-sessions': us, databases: us })
   const operations: Costs = { view: each(100), change: each(500), login: each(10_000) }
   const crowd = { shoppers: 50_000, viewEveryS: 5, changeEveryS: 50, loginEveryS: 1_000, busyMax: 0.5 }
@@ -299,9 +355,13 @@ describe('capacity', () => {
 
   it('adds what instances cost for being many, and goes on in more clusters when they are too many', () => {
     const more = planOf(crowd, operations, footprint, { first: 100, alpha: 0.1, beta: 0, r2: 1 })
-    expect(more.instances, '4 · (1 + 0.1 · 5) = 6').to.equal(6)
+    expect(more.instances, 'costs were measured with two: 4 / 1.1 · (1 + 0.1 · 4) = 5.1, so 6 with 1.5').to.equal(6)
     const peaked = planOf(crowd, operations, footprint, { first: 100, alpha: 0.3, beta: 0.1, r2: 1 })
     expect(peaked.clusters).to.be.above(1)
     expect(peaked.instances % peaked.clusters).to.equal(0)
+    expect(peaked.cacheServers).to.be.at.least(peaked.clusters)
+    expect(peaked.shards).to.be.at.least(2 * peaked.clusters)
+    const huge = planOf({ ...crowd, shoppers: 1e9 }, operations, footprint, { first: 1, alpha: 0.01, beta: 0, r2: 1 })
+    expect(huge.instances).to.be.above(100_000).and.satisfy(Number.isFinite)
   })
 })
