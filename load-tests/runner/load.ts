@@ -13,7 +13,7 @@ import { checkShop, prepare } from './preparations.ts'
 import { showProgress } from './progress.ts'
 import { reportOf } from './report.ts'
 import { type Result, resultOf } from './result.ts'
-import { startSampler } from './sampler.ts'
+import { type Sampler, startSampler } from './sampler.ts'
 import { verdictOf } from './verdict.ts'
 
 /** A k6 scenario against the running cluster, through nginx, while everything that takes part is watched; then a report. */
@@ -62,11 +62,10 @@ async function run(args: Args): Promise<void> {
   const canRead = isHere && existsSync('/proc/stat')
   if (isHere && !canRead) console.log('! what the cluster does cannot be read on this system, only what k6 says')
   let load: Run | undefined
-  // Before the load: looking up processes asks PM2, which must not be in the measured seconds.
-  const sampler = canRead
-    ? await startSampler(config, secrets.servers, () => (load?.child.pid ? [load.child.pid] : []))
-    : undefined
+  let sampler: Sampler | undefined
   try {
+    // Before the load: looking up processes asks PM2, which must not be in the measured seconds.
+    if (canRead) sampler = await startSampler(config, secrets.servers, () => (load?.child.pid ? [load.child.pid] : []))
     load = startK6(
       k6,
       join(FOLDER, `${scenario}.ts`),

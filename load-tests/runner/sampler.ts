@@ -96,14 +96,14 @@ export async function startSampler(
   }
   reading = tick(performance.now())
 
-  return {
-    readings,
-    async stop() {
-      await reading
-      clearTimeout(next)
-      await Promise.all([...databases, ...redis].map(one => one.close()))
-    },
+  async function end(): Promise<void> {
+    await reading
+    clearTimeout(next)
+    await Promise.all([...databases, ...redis].map(one => one.close()))
   }
+
+  let ended: Promise<void> | undefined
+  return { readings, stop: () => (ended ??= end()) }
 }
 
 async function findProcesses(config: Config): Promise<Process[]> {
