@@ -141,12 +141,9 @@ export function createLab(
   }
 
   async function window(unit: Unit, seconds: number): Promise<Window> {
-    const { stack } = await get(unit.stack)
-    const found = await requestsOf(unit)
     for (let attempt = 1; ; attempt++) {
-      const idle = (await Promise.all(running.values())).flatMap(({ stack: other }) => other.pids())
-      const ours = () => [...generatorPids(), ...idle]
-      const { result, used } = await measure(stack.pids(), ours, () => closedLoop(urlsOf(stack, unit), found, seconds))
+      const idle = (await Promise.all(running.values())).flatMap(({ stack }) => stack.pids())
+      const { used, ...result } = await closed(unit, seconds, idle)
       if (used.others <= OTHERS_MAX) {
         const perRequest = (cpuSeconds: number) => (cpuSeconds / result.requests) * 1e6
         const parts = Object.fromEntries(Object.entries(used.parts).map(([part, sum]) => [part, perRequest(sum)]))
@@ -166,13 +163,12 @@ export function createLab(
     }
   }
 
-  /** A closed loop over it, and what each of its processes used. */
-  async function closed(unit: Unit, seconds: number) {
+  /** A closed loop over it, and what each of its processes used; `idle` are nobody else's either. */
+  async function closed(unit: Unit, seconds: number, idle: readonly number[] = []) {
     const { stack } = await get(unit.stack)
     const found = await requestsOf(unit)
-    const { result, used } = await measure(stack.pids(), generatorPids, () =>
-      closedLoop(urlsOf(stack, unit), found, seconds),
-    )
+    const ours = () => [...generatorPids(), ...idle]
+    const { result, used } = await measure(stack.pids(), ours, () => closedLoop(urlsOf(stack, unit), found, seconds))
     return { ...result, used }
   }
 

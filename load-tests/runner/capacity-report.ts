@@ -1,4 +1,5 @@
 import { type Machine, textOf } from './machine.ts'
+import { mean } from './moments.ts'
 import { type Chart, htmlOf, type Line, type Table } from './page.ts'
 import { type Costs, type Crowd, type Footprint, OPERATIONS, PARTS, type Plan } from './plan.ts'
 import { type Cost, growth, isFound, peakOf, type Scaling } from './usl.ts'
@@ -140,10 +141,7 @@ function chartsOf({ points, carried, closed, each, inAll, scaling, level }: Capa
     const found = points.filter(point => point.n === n && point.rate === rate)
     return found.length === 0 ? null : (found.at(-1)?.p99Ms ?? null)
   }
-  const meanOf = ({ costs }: Compared, n: number) => {
-    const found = costs.filter(cost => cost.n === n)
-    return found.reduce((sum, { cost }) => sum + cost, 0) / found.length
-  }
+  const meanOf = ({ costs }: Compared, n: number) => mean(costs.filter(cost => cost.n === n).map(({ cost }) => cost))
   const law = (label: string, colour: number, values: readonly number[]): Line => ({
     label,
     values,

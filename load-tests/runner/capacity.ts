@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +16,8 @@ import { createLab, type Lab, type StackName, type Unit } from '../compare/lab.t
 import { cpuOfEnded, measure } from '../compare/meter.ts'
 import { capacityPage, type Capacity, capacityText, type Level, type Measured, type Point } from './capacity-report.ts'
 import { machineOf } from './machine.ts'
+import { mean } from './moments.ts'
+import { writeReport } from './page.ts'
 import { type Costs, type Footprint, type Operation, OPERATIONS, type PartName, PARTS, planOf } from './plan.ts'
 import { type Cost, fit, isFound } from './usl.ts'
 import { ms, shown } from './verdict.ts'
@@ -303,7 +305,7 @@ async function footprintOf(lab: Lab): Promise<Footprint> {
     )
     const known = sizes.filter(size => size > 0)
     return {
-      bytesPerCart: known.reduce((sum, size) => sum + size, 0) / known.length,
+      bytesPerCart: mean(known),
       bytesPerSession: (used - start) / cookies.length,
     }
   } finally {
@@ -313,11 +315,9 @@ async function footprintOf(lab: Lab): Promise<Footprint> {
 }
 
 function write(result: Capacity, dir: string): void {
+  console.log(`\n${capacityText(result)}`)
   mkdirSync(dir, { recursive: true })
-  const file = join(dir, `${result.startedAt.replace(/[:T]/g, '-').slice(0, 19)}-capacity`)
-  writeFileSync(`${file}.json`, `${JSON.stringify(result)}\n`)
-  writeFileSync(`${file}.html`, capacityPage(result))
-  console.log(`\n${capacityText(result)}\n\nReport       ${file}.html\nSummary      ${file}.json`)
+  writeReport(dir, result.startedAt, 'capacity', result, capacityPage(result))
 }
 
 process.exit(await runCommand(command, process.argv.slice(2)))

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Args, type Command, CommandError, UsageError } from '../../src/cli/command.ts'
@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { findK6 } from '../../src/stack/k6.ts'
 import { type Run, startK6 } from './k6.ts'
 import { machineOf } from './machine.ts'
+import { writeReport } from './page.ts'
 import { createPoints } from './points.ts'
 import { checkShop, prepare } from './preparations.ts'
 import { showProgress } from './progress.ts'
@@ -56,7 +57,7 @@ async function run(args: Args): Promise<void> {
   const dir = resolve(args.text('out') ?? join(config.dataDir, 'load'))
   mkdirSync(dir, { recursive: true })
   const prepared = await prepare(scenario, { projectDir: PROJECT, args, url, dir })
-  const startedAt = new Date()
+  const startedAt = new Date().toISOString()
   const points = createPoints()
   const isHere = url === own && secrets.servers !== undefined
   const canRead = isHere && existsSync('/proc/stat')
@@ -88,14 +89,14 @@ async function run(args: Args): Promise<void> {
       ...ended,
       scenario,
       profile,
-      startedAt: startedAt.toISOString(),
+      startedAt,
       command: `npm run load -- ${process.argv.slice(2).join(' ')}`,
       machine: await machineOf(k6),
       cluster: isHere
         ? { version: projectVersion(), instances: config.instances, shards: secrets.servers.shards.length }
         : undefined,
     }
-    write(resultOf(about, points, sampler?.readings ?? []), dir, startedAt)
+    write(resultOf(about, points, sampler?.readings ?? []), dir)
   } finally {
     load?.child.kill()
     await sampler?.stop()
@@ -130,14 +131,11 @@ function endOnSignal(child: ChildProcess): void {
 const projectVersion = (): string =>
   (JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as { version: string }).version
 
-function write(result: Result, dir: string, startedAt: Date): void {
-  const stamp = startedAt.toISOString().replace(/[:T]/g, '-').slice(0, 19)
-  const file = join(dir, `${stamp}-${result.scenario}-${result.profile}`)
+function write(result: Result, dir: string): void {
   const verdict = verdictOf(result)
   console.log(`\n${verdict.lines.join('\n')}`)
-  writeFileSync(`${file}.json`, `${JSON.stringify({ ...result, verdict: verdict.lines })}\n`)
-  writeFileSync(`${file}.html`, reportOf(result, verdict))
-  console.log(`\nReport       ${file}.html\nSummary      ${file}.json`)
+  const kept = { ...result, verdict: verdict.lines }
+  writeReport(dir, result.startedAt, `${result.scenario}-${result.profile}`, kept, reportOf(result, verdict))
   if (!verdict.passed) throw new CommandError(result.problem ?? 'not all thresholds held')
 }
 

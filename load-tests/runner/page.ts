@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Series } from './readings.ts'
@@ -85,6 +85,14 @@ ${data.join('\n')}
 ${PROGRAMS.map(program => `<script>${program}</script>`).join('\n')}
 </html>
 `
+}
+
+/** The page and what it was made of, beside each other, and where they are. `startedAt`: ISO 8601. */
+export function writeReport(dir: string, startedAt: string, name: string, summary: object, html: string): void {
+  const file = join(dir, `${startedAt.replace(/[:T]/g, '-').slice(0, 19)}-${name}`)
+  writeFileSync(`${file}.json`, `${JSON.stringify(summary)}\n`)
+  writeFileSync(`${file}.html`, html)
+  console.log(`\nReport       ${file}.html\nSummary      ${file}.json`)
 }
 
 function tableOf({ title, head, rows }: Table): string {

@@ -24,7 +24,6 @@ export interface Points {
   readonly seconds: ReadonlyMap<number, Second>
   /** Of the load itself; what was done to prepare it is left out. */
   readonly routes: ReadonlyMap<string, Route>
-  readonly times: RecordableHistogram
   /** Names of checks that failed, with how often; those of the preparation too. */
   readonly failedChecks: ReadonlyMap<string, number>
   /** Statuses of requests that failed (0: no answer), with how often. */
@@ -60,6 +59,8 @@ export const emptySecond = (): Second => ({
   times: newHistogram(),
 })
 
+const emptyRoute = (): Route => ({ requests: 0, failed: 0, times: newHistogram() })
+
 /** Of several seconds together. */
 export function merged(seconds: readonly Second[]): RecordableHistogram {
   const all = newHistogram()
@@ -70,29 +71,13 @@ export function merged(seconds: readonly Second[]): RecordableHistogram {
 export function createPoints(): Points {
   const seconds = new Map<number, Second>()
   const routes = new Map<string, Route>()
-  const times = newHistogram()
-  const [failedChecks, failures, counters] = [1, 2, 3].map(() => new Map<string, number>()) as [
-    Map<string, number>,
-    Map<string, number>,
-    Map<string, number>,
-  ]
+  const failedChecks = new Map<string, number>()
+  const failures = new Map<string, number>()
+  const counters = new Map<string, number>()
   let passedChecks = 0
 
-  function secondOf(time: string): Second {
-    const at = Math.floor(Date.parse(time) / 1000)
-    let second = seconds.get(at)
-    if (!second) {
-      second = emptySecond()
-      seconds.set(at, second)
-    }
-    return second
-  }
-
-  function routeOf(name: string): Route {
-    let route = routes.get(name)
-    if (!route) routes.set(name, (route = { requests: 0, failed: 0, times: newHistogram() }))
-    return route
-  }
+  const secondOf = (time: string) => made(seconds, Math.floor(Date.parse(time) / 1000), emptySecond)
+  const routeOf = (name: string) => made(routes, name, emptyRoute)
 
   function request(second: Second, value: number, tags: Readonly<Record<string, string>>): void {
     const us = Math.min(US_MAX, Math.max(1, Math.round(value * 1000)))
@@ -101,7 +86,6 @@ export function createPoints(): Points {
       counted.requests++
       counted.times.record(us)
     }
-    times.record(us)
     if (tags['expected_response'] !== 'false') return
     second.failed++
     route.failed++
@@ -111,7 +95,6 @@ export function createPoints(): Points {
   return {
     seconds,
     routes,
-    times,
     failedChecks,
     failures,
     counters,
@@ -142,6 +125,13 @@ export function createPoints(): Points {
 }
 
 const READ = new Set(['http_req_duration', 'iterations', 'dropped_iterations', 'checks'])
+
+/** What stands under the key, made when it is first asked for. */
+function made<Key, Value>(all: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const value = all.get(key) ?? make()
+  all.set(key, value)
+  return value
+}
 
 function count(counts: Map<string, number>, key: string, by = 1): void {
   counts.set(key, (counts.get(key) ?? 0) + by)

@@ -1,5 +1,6 @@
 import type { Machine } from './machine.ts'
 import type { RecordableHistogram } from 'node:perf_hooks'
+import { mean } from './moments.ts'
 import { emptySecond, merged, type Points, type Route, type Second } from './points.ts'
 import { type Reading, type Series, seriesOf } from './readings.ts'
 
@@ -89,7 +90,7 @@ export function resultOf(about: About, points: Points, readings: readonly Readin
       dropped: sum(({ dropped }) => dropped),
       checks: points.passedChecks + counted(points.failedChecks).reduce((all, { count }) => all + count, 0),
       failedChecks: counted(points.failedChecks).reduce((all, { count }) => all + count, 0),
-      ...timesOf(points.times),
+      ...timesOf(merged([...seconds.values()])),
     },
     routes: [...points.routes].map(routeOf).sort((a, b) => b.requests - a.requests),
     failures: counted(points.failures),
@@ -139,14 +140,14 @@ function thinned({ at, values }: Series): Series {
   const width = Math.ceil(at.length / POINTS_MAX)
   if (width <= 1) return { at, values }
   const starts = Array.from({ length: Math.ceil(at.length / width) }, (_, index) => index * width)
-  const mean = (all: readonly (number | null)[]) => {
+  const meanOf = (all: readonly (number | null)[]) => {
     const known = all.filter(value => value !== null)
-    return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length
+    return known.length === 0 ? null : mean(known)
   }
   return {
     at: starts.map(start => at[Math.min(at.length, start + width) - 1] ?? 0),
     values: Object.fromEntries(
-      Object.entries(values).map(([name, all]) => [name, starts.map(start => mean(all.slice(start, start + width)))]),
+      Object.entries(values).map(([name, all]) => [name, starts.map(start => meanOf(all.slice(start, start + width)))]),
     ),
   }
 }
