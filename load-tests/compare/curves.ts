@@ -64,7 +64,7 @@ const AXES: readonly { name: string; axis: string; of: Readonly<Record<string, r
 ]
 
 const say = (text: string) => console.error(text)
-const lab = createLab(say, LINES)
+const lab = createLab(say, { ladder: LINES })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void lab.close().then(() => process.exit(130)))
 }

@@ -39,11 +39,9 @@ interface Profile {
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'cl-flame-'))
-const lab = createLab(
-  text => console.error(text),
-  [],
-  ['--cpu-prof', `--cpu-prof-dir=${dir}`, '--cpu-prof-interval=200'],
-)
+const lab = createLab(text => console.error(text), {
+  nodeArgs: ['--cpu-prof', `--cpu-prof-dir=${dir}`, '--cpu-prof-interval=200'],
+})
 try {
   const unit = { stack: 'cartload', scenario } as const
   await lab.prepare(unit, 1)

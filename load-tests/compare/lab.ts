@@ -1,9 +1,18 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { closedLoop, generatorPids, openModel, type Request, type Requests, writeRequests } from './generators.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Closed,
+  closedLoop,
+  generatorPids,
+  openModel,
+  type Request,
+  type Requests,
+  writeRequests,
+} from './generators.ts'
 import type { Window } from './goals.ts'
-import { measure } from './meter.ts'
+import { measure, type Part, type Used } from './meter.ts'
 import { type ScenarioName, scenarioOf } from './scenarios.ts'
 import { type Cookies, fillCartload, fillFloor, fillTypical, makeShop } from './shop.ts'
 import { type Servers, type Stack, type StackOptions, startServers, startStack } from './stacks.ts'
@@ -12,16 +21,26 @@ import { type Servers, type Stack, type StackOptions, startServers, startStack }
  * The contenders, each started when it is first asked for, and windows of load over them. A window is one contender under one scenario:
  * its CPU per request over every process, and its rate.
  */
-export type StackName = 'cartload' | 'floor' | 'typical' | 'fastify' | `cartload-${number}` | `shards-${number}`
+export type StackName =
+  | 'cartload'
+  | 'floor'
+  | 'floor-single'
+  | 'typical'
+  | 'fastify'
+  | `cartload-${number}`
+  | `floor-${number}`
+  | `shards-${number}`
 
-/** `stack/scenario`, and whether instances are asked past nginx. */
+/** `stack/scenario`, and whether instances are asked past nginx, or at a fixed rate for each of them instead of in a closed loop. */
 export interface Unit {
   readonly stack: StackName
   readonly scenario: ScenarioName
   readonly direct?: boolean
+  readonly rateEach?: number
 }
 
-export const nameOf = ({ stack, scenario, direct }: Unit): string => `${stack}/${scenario}${direct ? ' direct' : ''}`
+export const nameOf = ({ stack, scenario, direct, rateEach }: Unit): string =>
+  `${stack}/${scenario}${direct ? ' direct' : ''}${rateEach === undefined ? '' : ` at ${rateEach}/s each`}`
 
 export class TooNoisy extends Error {
   override readonly name = 'TooNoisy'
@@ -39,16 +58,22 @@ const WINDOW_TRIES_MAX = 3
 const INSTANCES = 2
 const SHARDS = 2
 const contender = (name: string) => `load-tests/compare/contenders/${name}.ts`
+const REST_MS = 2_000
+const NOTHING = { seconds: 1, sum: 0, parts: { nginx: 0, node: 0, redis: 0, database: 0 } }
 const SECRET = 'only for this comparison'
 
 export type Lab = ReturnType<typeof createLab>
 
-/** `ladder`: further sizes of carts; `nodeArgs`: more arguments for the instances. */
-export function createLab(
-  say: (text: string) => void,
-  ladder: readonly number[] = [],
-  nodeArgs: readonly string[] = [],
-) {
+export interface LabOptions {
+  /** Further sizes of carts. */
+  readonly ladder?: readonly number[]
+  /** More arguments for the instances. */
+  readonly nodeArgs?: readonly string[]
+  /** For fixed rates. */
+  readonly k6?: string | undefined
+}
+
+export function createLab(say: (text: string) => void, { ladder = [], nodeArgs = [], k6 }: LabOptions = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
   const shop = makeShop(ladder)
   const running = new Map<StackName, Promise<Running>>()
@@ -73,22 +98,31 @@ export function createLab(
     })
   }
 
-  async function start(name: StackName): Promise<Running> {
-    say(`starting ${name}`)
-    const common = { name, instances: INSTANCES }
-    const runningOver = async (servers: Servers, cookies: Cookies, options: Omit<StackOptions, 'servers'>) => ({
-      stack: await keep(startStack({ ...options, servers, nodeArgs })),
-      cookies,
-      servers,
-    })
-    if (name === 'floor') {
+  /** What cartload answers, for those that only pass it on. */
+  function floorData() {
+    return once(data, 'floor', async () => {
       const { stack, cookies } = await get('cartload')
       const answers = await Promise.all(
         cookies.map(async cookie => (await fetch(`${stack.url}/v1/cart`, { headers: { cookie } })).text()),
       )
       const own = await keep(startServers('no database'))
-      await fillFloor(own, cookies, answers)
-      return runningOver(own, cookies, { ...common, script: contender('floor'), nginx: 'plain' })
+      return { servers: own, cookies: await fillFloor(own, cookies, answers) }
+    })
+  }
+
+  async function start(name: StackName): Promise<Running> {
+    say(`starting ${name}`)
+    const [kind, part] = name.split('-')
+    const common = { name, instances: Number(part) || INSTANCES }
+    const runningOver = async (servers: Servers, cookies: Cookies, options: Omit<StackOptions, 'servers'>) => ({
+      stack: await keep(startStack({ ...options, servers, nodeArgs })),
+      cookies,
+      servers,
+    })
+    if (kind === 'floor') {
+      const { servers, cookies } = await floorData()
+      const environment = { GATHER: part === 'single' ? 'no' : 'yes' }
+      return runningOver(servers, cookies, { ...common, script: contender('floor'), nginx: 'plain', environment })
     }
     if (name === 'typical') {
       const own = await keep(startServers('plain'))
@@ -106,10 +140,13 @@ export function createLab(
       const filled = await cartloadData(SHARDS, name)
       return runningOver(filled.servers, filled.cookies, { ...common, script: contender(name), nginx: 'cartload' })
     }
-    const [kind, number] = name.split('-')
-    const filled = await cartloadData(kind === 'shards' ? Number(number) : SHARDS, 'cartload')
-    const instances = kind === 'cartload' && number ? Number(number) : INSTANCES
-    return runningOver(filled.servers, filled.cookies, { name, instances, script: 'src/main.ts', nginx: 'cartload' })
+    const own = { ...common, script: 'src/main.ts', nginx: 'cartload' } as const
+    if (kind === 'shards') {
+      const filled = await cartloadData(Number(part), 'cartload')
+      return runningOver(filled.servers, filled.cookies, { ...own, instances: INSTANCES })
+    }
+    const filled = await cartloadData(SHARDS, 'cartload')
+    return runningOver(filled.servers, filled.cookies, own)
   }
 
   const get = (name: StackName): Promise<Running> => once(running, name, () => start(name))
@@ -142,17 +179,21 @@ export function createLab(
 
   async function window(unit: Unit, seconds: number): Promise<Window> {
     for (let attempt = 1; ; attempt++) {
-      const idle = (await Promise.all(running.values())).flatMap(({ stack }) => stack.pids())
-      const { used, ...result } = await closed(unit, seconds, idle)
+      const bystanders = (await Promise.all(running.values())).flatMap(({ stack }) => stack.pids())
+      const atRest = unit.rateEach === undefined ? NOTHING : await rest(unit)
+      const { used, ...result } = await loaded(unit, seconds, bystanders)
       if (used.others <= OTHERS_MAX) {
-        const perRequest = (cpuSeconds: number) => (cpuSeconds / result.requests) * 1e6
-        const parts = Object.fromEntries(Object.entries(used.parts).map(([part, sum]) => [part, perRequest(sum)]))
-        const rate = result.requests / result.seconds
+        const perRequest = (cpuSeconds: number, idle = 0) =>
+          ((cpuSeconds - (idle / atRest.seconds) * used.seconds) / result.requests) * 1e6
+        const parts = Object.entries(used.parts).map(([part, sum]) => [
+          part,
+          perRequest(sum, atRest.parts[part as Part]),
+        ])
         return {
           unit: nameOf(unit),
-          cpuUs: perRequest(used.sum),
-          rate,
-          parts,
+          cpuUs: perRequest(used.sum, atRest.sum),
+          rate: result.requests / result.seconds,
+          parts: Object.fromEntries(parts) as Record<Part, number>,
           others: used.others,
           stolen: used.stolen,
         }
@@ -163,24 +204,42 @@ export function createLab(
     }
   }
 
-  /** A closed loop over it, and what each of its processes used; `idle` are nobody else's either. */
-  async function closed(unit: Unit, seconds: number, idle: readonly number[] = []) {
+  /** Its load, and what each of its processes used; `bystanders` are nobody else's either. */
+  async function loaded(unit: Unit, seconds: number, bystanders: readonly number[] = []) {
     const { stack } = await get(unit.stack)
     const found = await requestsOf(unit)
-    const ours = () => [...generatorPids(), ...idle]
-    const { result, used } = await measure(stack.pids(), ours, () => closedLoop(urlsOf(stack, unit), found, seconds))
+    const ours = () => [...generatorPids(), ...bystanders]
+    const load = () =>
+      unit.rateEach === undefined
+        ? closedLoop(urlsOf(stack, unit), found, seconds)
+        : openLoop(stack, found, unit.rateEach * stack.direct.length, seconds)
+    const { result, used } = await measure(stack.pids(), ours, load)
     return { ...result, used }
+  }
+
+  async function openLoop(stack: Stack, found: Requests, rate: number, seconds: number): Promise<Closed> {
+    if (k6 === undefined) throw new Error('a fixed rate needs k6')
+    if (!(await openModel(k6, stack.url, found, { rate, seconds })))
+      throw new Error(`${stack.name} did not keep up with ${rate}/s`)
+    return { requests: rate * seconds, seconds }
+  }
+
+  /** What it uses while nobody asks for anything: at a low rate that is much of a request, and the others on the same servers have a part in it. */
+  async function rest({ stack: name }: Unit): Promise<Used> {
+    const { stack } = await get(name)
+    return (await measure(stack.pids(), generatorPids, () => sleep(REST_MS))).used
   }
 
   return {
     get,
     prepare,
     window,
-    closed,
+    closed: loaded,
     requestsOf,
     write: (name: string, all: readonly Request[]) => writeRequests(dir, name, all),
-    async latency(k6: string, unit: Unit, rate: number, seconds: number) {
+    async latency(unit: Unit, rate: number, seconds: number) {
       const { stack } = await get(unit.stack)
+      if (k6 === undefined) throw new Error('latencies need k6')
       return openModel(k6, stack.url, await requestsOf(unit), { rate, seconds })
     },
     async stopStack(name: StackName) {

@@ -115,7 +115,7 @@ export async function fillTypical({ products, users }: Shop, servers: Servers, s
       products.map(({ sku, name, price, category }) => [sku, name, price, category]),
     ])
     const idOf = new Map(products.map(({ sku }, index) => [sku, index + 1]))
-    const passwordHash = await hash(PASSWORD, { memoryCost: 19_456, timeCost: 2, parallelism: 1 })
+    const passwordHash = await hash(PASSWORD, { memoryCost: 12_288, timeCost: 3, parallelism: 1 })
     await database.query('INSERT INTO users (email, password_hash) VALUES ?', [
       users.map(({ email }) => [email, passwordHash]),
     ])

@@ -12,7 +12,9 @@ const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => proces
   string,
 ]
 
-/** A client that can GET. Commands of one turn of the event loop go out in one write; replies come in the order of the commands. */
+const gathers = process.env['GATHER'] !== 'no'
+
+/** A client that can GET; replies come in the order of the commands. Where it gathers, commands of one turn of the event loop go out in one write. */
 function redisAt(address: string): (key: string) => Promise<Buffer | undefined> {
   const { hostname, port: redisPort, username, password } = new URL(address)
   const socket = connect({ host: hostname, port: Number(redisPort), noDelay: true })
@@ -47,7 +49,7 @@ function redisAt(address: string): (key: string) => Promise<Buffer | undefined> 
   return key =>
     new Promise(resolve => {
       waiting.push(resolve)
-      if (!corked) {
+      if (gathers && !corked) {
         corked = true
         socket.cork()
         setImmediate(() => {
