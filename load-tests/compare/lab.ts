@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Closed,
   closedLoop,
+  fixedRate,
   generatorPids,
   openModel,
   type Request,
@@ -24,23 +25,24 @@ import { type Servers, type Stack, type StackOptions, startServers, startStack }
 export type StackName =
   | 'cartload'
   | 'floor'
-  | 'floor-single'
+  | 'floor-plain'
   | 'typical'
   | 'fastify'
   | `cartload-${number}`
   | `floor-${number}`
   | `shards-${number}`
 
-/** `stack/scenario`, and whether instances are asked past nginx, or at a fixed rate for each of them instead of in a closed loop. */
+/** `stack/scenario`, and whether instances are asked past nginx, or at a fixed rate instead of in a closed loop. */
 export interface Unit {
   readonly stack: StackName
   readonly scenario: ScenarioName
   readonly direct?: boolean
-  readonly rateEach?: number
+  /** Requests a second in all. */
+  readonly rate?: number
 }
 
-export const nameOf = ({ stack, scenario, direct, rateEach }: Unit): string =>
-  `${stack}/${scenario}${direct ? ' direct' : ''}${rateEach === undefined ? '' : ` at ${rateEach}/s each`}`
+export const nameOf = ({ stack, scenario, direct, rate }: Unit): string =>
+  `${stack}/${scenario}${direct ? ' direct' : ''}${rate === undefined ? '' : ` at ${rate}/s`}`
 
 export class TooNoisy extends Error {
   override readonly name = 'TooNoisy'
@@ -121,7 +123,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     })
     if (kind === 'floor') {
       const { servers, cookies } = await floorData()
-      const environment = { GATHER: part === 'single' ? 'no' : 'yes' }
+      const environment = { PLAIN: part === 'plain' ? 'yes' : 'no' }
       return runningOver(servers, cookies, { ...common, script: contender('floor'), nginx: 'plain', environment })
     }
     if (name === 'typical') {
@@ -180,7 +182,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
   async function window(unit: Unit, seconds: number): Promise<Window> {
     for (let attempt = 1; ; attempt++) {
       const bystanders = (await Promise.all(running.values())).flatMap(({ stack }) => stack.pids())
-      const atRest = unit.rateEach === undefined ? NOTHING : await rest(unit)
+      const atRest = unit.rate === undefined ? NOTHING : await rest(unit)
       const { used, ...result } = await loaded(unit, seconds, bystanders)
       if (used.others <= OTHERS_MAX) {
         const perRequest = (cpuSeconds: number, idle = 0) =>
@@ -210,18 +212,18 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     const found = await requestsOf(unit)
     const ours = () => [...generatorPids(), ...bystanders]
     const load = () =>
-      unit.rateEach === undefined
+      unit.rate === undefined
         ? closedLoop(urlsOf(stack, unit), found, seconds)
-        : openLoop(stack, found, unit.rateEach * stack.direct.length, seconds)
+        : openLoop(stack, found, unit.rate, seconds)
     const { result, used } = await measure(stack.pids(), ours, load)
     return { ...result, used }
   }
 
   async function openLoop(stack: Stack, found: Requests, rate: number, seconds: number): Promise<Closed> {
     if (k6 === undefined) throw new Error('a fixed rate needs k6')
-    if (!(await openModel(k6, stack.url, found, { rate, seconds })))
-      throw new Error(`${stack.name} did not keep up with ${rate}/s`)
-    return { requests: rate * seconds, seconds }
+    const { good, dropped } = await fixedRate(k6, stack.url, found, { rate, seconds })
+    if (good < 1) throw new Error(`requests failed at ${stack.url}`)
+    return { requests: rate * seconds - dropped, seconds }
   }
 
   /** What it uses while nobody asks for anything: at a low rate that is much of a request, and the others on the same servers have a part in it. */

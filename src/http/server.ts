@@ -101,7 +101,9 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   app.use(nothingThere(routes))
   app.use(onError)
 
-  const server = createHttpServer(shortCut(app, arrivals, answers, parsers, onError))
+  // Without a body to come a request needs no stream: a sixth of what Node.js itself does for a GET.
+  const listener = shortCut(app, arrivals, answers, parsers, onError)
+  const server = createHttpServer({ optimizeEmptyRequests: true }, listener)
   server.keepAliveTimeout = FIXED.keepAliveMs // longer than nginx keeps its side, so that nginx is the one who closes
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000

@@ -16,7 +16,12 @@ import { PROJECT } from '../../../test/support/servers.ts'
 const { config, secrets } = loadConfig(PROJECT)
 if (!secrets.servers) throw new Error('no servers')
 const app = await createApp(config, secrets.servers, createLog('warn'))
-const server = fastify({ logger: false, bodyLimit: config.limits.bodyBytesMax, keepAliveTimeout: 75_000 })
+const server = fastify({
+  logger: false,
+  bodyLimit: config.limits.bodyBytesMax,
+  keepAliveTimeout: 75_000,
+  http: { optimizeEmptyRequests: true },
+})
 
 server.addHook('onRequest', (_request, reply, done) => {
   Object.assign(reply, { since: performance.now() })
