@@ -19,11 +19,10 @@ export const apps = [
     // Fork mode: cluster mode ignores the interpreter and balances connections instead of requests.
     exec_mode: 'fork',
     instances: Number(process.env.CARTLOAD_INSTANCES || Math.max(2, availableParallelism())),
-    // All measured (docs/performance.md). Little of a request survives it, so a small nursery is enough; 32 MB took 100 MB more of memory
-    // and no less of CPU. Maglev, the compiler in the middle, holds 12 MB for itself, and requests cost no more without it. The
-    // rest of the heap may grow by 15 % before it is collected: next to nothing is added to it, so that happens seldom all the same.
-    // glibc keeps what threads have freed, for each arena: two will do.
-    node_args: ['--max-semi-space-size=8', '--no-maglev', '--heap-growing-percent=15'],
+    // Little of a request survives it, so a small nursery is enough; 32 MB took 100 MB more of memory and no less of CPU. Maglev, the
+    // compiler in the middle, holds 12 MB for itself, and requests cost no more without it (docs/performance.md). glibc keeps what threads
+    // have freed, for each arena: two will do.
+    node_args: ['--max-semi-space-size=8', '--no-maglev'],
     env: {
       MALLOC_ARENA_MAX: '2',
       // Without it each process and each of its threads takes the TypeScript apart by itself: 40 MB.

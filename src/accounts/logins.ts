@@ -1,5 +1,5 @@
 import type { Handover, Merged } from '../cart/handover.ts'
-import { AppError } from '../lib/errors.ts'
+import { AppError, isAppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Session, Sessions } from '../sessions/sessions.ts'
 import type { Throttle } from '../sessions/throttle.ts'
@@ -69,6 +69,15 @@ export function createLogins(deps: LoginsDeps) {
     return { replayed: true }
   }
 
+  /** Not what a login is for: while everybody logs in there may be no place for it, and the next login does it. */
+  async function renewHash({ id, passwordHash }: User, password: string): Promise<void> {
+    try {
+      await userRows.rehash(router.of(id), id, passwordHash, await passwords.hash(password))
+    } catch (error) {
+      if (!isAppError(error, 'overloaded')) throw error
+    }
+  }
+
   return {
     /** The session of a token as it came in a cookie or header, or undefined. */
     find: (token: SessionToken): Promise<Session | undefined> => sessions.find(token),
@@ -98,9 +107,7 @@ export function createLogins(deps: LoginsDeps) {
         metrics.logins.inc({ result: 'wrong' })
         throw wrongCredentials()
       }
-      if (passwords.isOutdated(user.passwordHash)) {
-        await userRows.rehash(router.of(user.id), user.id, user.passwordHash, await passwords.hash(password))
-      }
+      if (passwords.isOutdated(user.passwordHash)) await renewHash(user, password)
       await throttle.succeeded(account)
       const guest = from.current?.kind === 'guest' ? from.current : undefined
       const merged = guest && (await handover.handOver(guest.userId, user.id))

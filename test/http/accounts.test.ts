@@ -1,4 +1,7 @@
+import { hash } from '@node-rs/argon2'
 import { expect } from 'chai'
+import { AppError } from '../../src/lib/errors.ts'
+import { userRows } from '../../src/store/users.ts'
 import { withApp } from '../support/app.ts'
 import { clientOf, newEmail, newMember, PASSWORD } from '../support/client.ts'
 
@@ -94,6 +97,30 @@ describe('accounts and sessions over HTTP', () => {
       const member = await newMember(app().url)
       const login = () => clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })
       expect((await login()).body.token).not.to.equal((await login()).body.token)
+    })
+
+    it('renews a hash of other parameters, and does without where there is no place for it', async () => {
+      const { passwords, router } = app()
+      const member = await newMember(app().url)
+      const database = router.of(member.userId)
+      const login = () => clientOf(app().url).post('/v1/sessions', { email: member.email, password: PASSWORD })
+      const stored = async () => (await userRows.find(database, member.userId))?.passwordHash ?? ''
+      const old = await hash(PASSWORD, { memoryCost: 19_456, timeCost: 2, parallelism: 1 })
+      await userRows.rehash(database, member.userId, await stored(), old)
+      const { hash: hashNow } = passwords
+      passwords.hash = () => Promise.reject(new AppError('overloaded', 'no place'))
+      try {
+        expect((await login()).status).to.equal(201)
+        expect(await stored()).to.equal(old)
+      } finally {
+        passwords.hash = hashNow
+      }
+      expect((await login()).status).to.equal(201)
+      const renewed = await stored()
+      expect(renewed).not.to.equal(old)
+      expect(passwords.isOutdated(renewed)).to.equal(false)
+      expect((await login()).status).to.equal(201)
+      expect(await stored()).to.equal(renewed)
     })
 
     it('answers an unknown address and a wrong password alike', async () => {
