@@ -49,7 +49,7 @@ export function tableOf(report: Report): string {
       return `| ${row} | ${goal} | ${shown(figure.median)} | ${shown(figure.low)} – ${shown(figure.high)} | ${verdictText(verdict)} |`
     }),
     '',
-    'CPU per request in µs, 64 connections in a closed loop (medians):',
+    'CPU per request in µs (medians), 64 connections in a closed loop where no rate is named:',
     '',
     '| | whole | node | nginx | redis | database | requests/s |',
     '|---|---|---|---|---|---|---|',
