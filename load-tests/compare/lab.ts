@@ -182,7 +182,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
   async function window(unit: Unit, seconds: number): Promise<Window> {
     for (let attempt = 1; ; attempt++) {
       const bystanders = (await Promise.all(running.values())).flatMap(({ stack }) => stack.pids())
-      const atRest = unit.rate === undefined ? NOTHING : await rest(unit)
+      const atRest = unit.rate === undefined ? NOTHING : await rest(unit, REST_MS)
       const { used, ...result } = await loaded(unit, seconds, bystanders)
       if (used.others <= OTHERS_MAX) {
         const perRequest = (cpuSeconds: number, idle = 0) =>
@@ -227,16 +227,17 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
   }
 
   /** What it uses while nobody asks for anything: at a low rate that is much of a request, and the others on the same servers have a part in it. */
-  async function rest({ stack: name }: Unit): Promise<Used> {
+  async function rest({ stack: name }: Unit, ms: number): Promise<Used> {
     const { stack } = await get(name)
-    return (await measure(stack.pids(), generatorPids, () => sleep(REST_MS))).used
+    return (await measure(stack.pids(), generatorPids, () => sleep(ms))).used
   }
 
   return {
     get,
     prepare,
     window,
-    closed: loaded,
+    loaded,
+    rest,
     requestsOf,
     write: (name: string, all: readonly Request[]) => writeRequests(dir, name, all),
     async latency(unit: Unit, rate: number, seconds: number) {

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { hash } from '@node-rs/argon2'
+import { PARAMETERS } from '../../src/accounts/passwords.ts'
 import { createConnection } from 'mysql2/promise'
 import { Redis } from 'ioredis'
 import { createApp } from '../../src/app.ts'
@@ -115,7 +116,7 @@ export async function fillTypical({ products, users }: Shop, servers: Servers, s
       products.map(({ sku, name, price, category }) => [sku, name, price, category]),
     ])
     const idOf = new Map(products.map(({ sku }, index) => [sku, index + 1]))
-    const passwordHash = await hash(PASSWORD, { memoryCost: 12_288, timeCost: 3, parallelism: 1 })
+    const passwordHash = await hash(PASSWORD, PARAMETERS)
     await database.query('INSERT INTO users (email, password_hash) VALUES ?', [
       users.map(({ email }) => [email, passwordHash]),
     ])

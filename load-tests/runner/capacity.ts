@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { type Args, type Command, CommandError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
@@ -203,9 +202,8 @@ const idleOf = ({ stack }: Unit): number => idle.get(stack) ?? 0
 
 /** Cores that a stack uses while nobody asks for anything, with what the others do on the same servers: no part of what a view costs. */
 async function measureIdle(lab: Lab, unit: Unit): Promise<void> {
-  const { stack } = await lab.get(unit.stack)
-  const { used } = await measure(stack.pids(), generatorPids, () => sleep(IDLE_MS))
-  idle.set(unit.stack, used.sum / used.seconds)
+  const { sum, seconds } = await lab.rest(unit, IDLE_MS)
+  idle.set(unit.stack, sum / seconds)
 }
 
 async function stepAt(
@@ -267,7 +265,7 @@ async function costsOf(lab: Lab): Promise<Costs> {
   for (const operation of OPERATIONS) {
     const unit: Unit = { stack: stackOf(2), scenario: SCENARIO_OF[operation] }
     await lab.prepare(unit, WARM_SECONDS)
-    const { requests, used } = await lab.closed(unit, COST_SECONDS)
+    const { requests, used } = await lab.loaded(unit, COST_SECONDS)
     const parts = Object.fromEntries(PARTS.map(part => [part, 0])) as Record<PartName, number>
     for (const [pid, seconds] of used.byPid) parts[partOf(pid)] += (seconds / requests) * 1e6
     costs[operation] = parts

@@ -21,10 +21,10 @@ export interface Passwords {
 }
 
 const ARGON2ID = 2
-const PARAMETERS = { algorithm: ARGON2ID, memoryCost: 12_288, timeCost: 3, parallelism: 1 }
+export const PARAMETERS = { algorithm: ARGON2ID, memoryCost: 12_288, timeCost: 3, parallelism: 1 }
+const PREFIX = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$`
 /** The hash of a random password that was thrown away: what a login of nobody is compared with. */
-const NOBODY = '$argon2id$v=19$m=12288,t=3,p=1$mN+iBiT3zvkMH8XA+TNXeQ$6lh5+SuxdtJaC1E8UiKlZZM5rVGYQ19nHSEWEGXsr0E'
-const PREFIX = '$argon2id$v=19$m=12288,t=3,p=1$'
+const NOBODY = `${PREFIX}mN+iBiT3zvkMH8XA+TNXeQ$6lh5+SuxdtJaC1E8UiKlZZM5rVGYQ19nHSEWEGXsr0E`
 
 export function createPasswords(
   { passwordChecksMax, loginsWaitingMax }: Pick<Limits, 'passwordChecksMax' | 'loginsWaitingMax'>,
