@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { Bench } from 'tinybench'
-import { type CartKey, createCartCache } from '../../src/cache/cart-cache.ts'
+import { type WantedFence, createCartCache } from '../../src/cache/cart-cache.ts'
 import { renderCart, type RenderedCart, pageOf } from '../../src/cart/cart-view.ts'
 import { contentsOf, readContents } from '../../src/cart/contents.ts'
 import { createGenerator } from '../../src/cli/generator.ts'
@@ -46,12 +46,10 @@ bench
   .add('slot of a user id, hashed', () => void xxhash64(String(next())))
   .add('key of a session from its token', () => void sessionKey(token))
 
-const keyOf = (n: number): CartKey => ({ userId: String(n), epoch: 1 })
+const wanted = (): WantedFence => ({ key: { userId: String(next()), epoch: 1 }, minVersion: 2, token: 'token' })
 bench
-  .add('fence script, one at a time', () => cache.fence(keyOf(next()), 2, 'token'))
-  .add('fence script, 64 at once', () =>
-    Promise.all(Array.from({ length: 64 }, () => cache.fence(keyOf(next()), 2, 'token'))).then(() => undefined),
-  )
+  .add('fence script, one cart', () => cache.fence([wanted()]))
+  .add('fence script, 64 carts', () => cache.fence(Array.from({ length: 64 }, wanted)))
 
 for (const count of [10, 100, 500]) {
   const cart = cartOf(count)

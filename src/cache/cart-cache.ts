@@ -43,7 +43,7 @@ import { FIXED } from '../model/limits.ts'
  *   R7 the hash is evicted and the page is not: the page is what the hash was, and the next FENCE or LEASE deletes it before anything
  *      else can be committed or filled.
  *   R8 a fence keeps the chunks of v5, its writer commits v6 and dies, the next fences v7: what it changed is on top of v6, which the
- *      fence does not have. It sends everything.
+ *      fence does not have. The cart becomes EMPTY, and whoever reads it next fills it.
  *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
@@ -76,6 +76,30 @@ export interface Chunks {
   isSame(chunk: number): boolean
 }
 
+/** A cart ready to be sent to the cache: some strings, since many carts wait for their commit at once. */
+export interface Packed {
+  readonly version: number
+  /** The version that it stands on, and what the fence must have kept of that; undefined when everything is sent. */
+  readonly on: { readonly version: number; readonly chunks: number } | undefined
+  readonly chunks: number
+  /** Meta, head and contents; then number and text of each chunk that is sent. */
+  readonly parts: readonly (string | number)[]
+}
+
+/** With the version `before`, whose chunks a fence keeps, only the chunks that are not as they were then. */
+export function pack(
+  cart: PublishedCart,
+  before?: { readonly version: number; readonly lines: readonly unknown[] },
+): Packed {
+  const { chunks, version } = cart
+  const parts: (string | number)[] = [metaOf(cart), cart.head.toString(), cart.contents]
+  for (let chunk = 0; chunk < chunks.count; chunk++) {
+    if (!before || !chunks.isSame(chunk)) parts.push(chunk, chunks.text(chunk))
+  }
+  const on = before && { version: before.version, chunks: Math.ceil(before.lines.length / FIXED.chunkLines) }
+  return { version, on, chunks: chunks.count, parts }
+}
+
 /** A hit holds only the chunks that were asked for. */
 export type CartHit = CachedCart & {
   readonly head: Buffer
@@ -96,11 +120,18 @@ export interface CartKey {
   readonly epoch: number
 }
 
+export interface WantedFence {
+  readonly key: CartKey
+  readonly minVersion: number
+  readonly token: string
+}
+
 export type CartCache = ReturnType<typeof createCartCache>
 
 export function createCartCache(redis: RedisConnection) {
   const call = (name: string, key: CartKey, args: readonly (string | number)[]) =>
     redis.call(LIBRARY, name, [keyOf(key), pageKeyOf(key)], args)
+  const valueOf = (token: string, { version, parts }: Packed) => [token, version, FIXED.cartValueMs, ...parts]
 
   const own = `${randomBytes(12).toString('base64url')}.`
   let tokens = 0
@@ -133,29 +164,18 @@ export function createCartCache(redis: RedisConnection) {
       return userId === undefined ? undefined : { userId, epoch: Number(epoch) }
     },
 
-    /** @throws AppError `unavailable` when the fence is not known to stand: the writer must not commit then */
-    async fence(key: CartKey, minVersion: number, token: string): Promise<void> {
-      await call('fence', key, [minVersion, token, FIXED.fenceMs])
+    /** Of one cart or many. @throws AppError `unavailable` when the fences are not known to stand: the writer must not commit then */
+    async fence(fences: readonly WantedFence[]): Promise<void> {
+      const keys = fences.flatMap(({ key }) => [keyOf(key), pageKeyOf(key)])
+      const args = fences.flatMap(({ minVersion, token }) => [minVersion, token])
+      await redis.call(LIBRARY, 'fence', keys, [FIXED.fenceMs, ...args])
     },
 
-    /** Sends only the chunks that are not as in `before`, where the fence has kept those. */
-    async publish(
-      key: CartKey,
-      token: string,
-      cart: PublishedCart,
-      before?: { readonly version: number; readonly lines: readonly unknown[] },
-    ): Promise<boolean> {
-      if (before) {
-        const chunksBefore = Math.ceil(before.lines.length / FIXED.chunkLines)
-        const reply = await call('patch', key, [
-          before.version,
-          chunksBefore,
-          cart.chunks.count,
-          ...body(token, cart, true),
-        ])
-        if (reply !== NOT_KEPT) return reply === 1
-      }
-      return (await call('publish', key, body(token, cart))) === 1
+    /** False when the fence was not its own any more, or had not kept what the cart stands on. */
+    async publish(key: CartKey, token: string, cart: Packed): Promise<boolean> {
+      const { on } = cart
+      if (!on) return (await call('publish', key, valueOf(token, cart))) === 1
+      return (await call('patch', key, [on.version, on.chunks, cart.chunks, ...valueOf(token, cart)])) === 1
     },
 
     async lease(key: CartKey, token: string): Promise<LeaseResult> {
@@ -179,11 +199,11 @@ export function createCartCache(redis: RedisConnection) {
     },
 
     async fill(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
-      return (await call('fill', key, body(token, cart))) === 1
+      return (await call('fill', key, valueOf(token, pack(cart)))) === 1
     },
 
     async resolve(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
-      return (await call('resolve', key, body(token, cart))) === 1
+      return (await call('resolve', key, valueOf(token, pack(cart)))) === 1
     },
   }
 }
@@ -227,12 +247,7 @@ function numbersOf(meta: Buffer): number[] {
   return numbers
 }
 
-/** `m`, the number of bytes of the head, a line end, head, first chunk. */
-function pageOf(cart: PublishedCart): string {
-  const first = cart.chunks.count === 0 ? '' : cart.chunks.text(0)
-  return `${metaOf(cart)}|${Buffer.byteLength(cart.head)}\n${cart.head.toString()}${first}`
-}
-
+/** The page is `m`, the number of bytes of the head, a line end, head, first chunk (cart-functions.lua). */
 function hitOf(page: Buffer): CartHit {
   const end = page.indexOf(LINE_END)
   return new PageHit(readMeta(page.subarray(0, end)), page.subarray(end + 1))
@@ -266,16 +281,4 @@ class PageHit {
   get chunks(): Buffer[] {
     return [this.page.subarray(this.#headBytes)]
   }
-}
-
-/** What the function `patch` says when the fence keeps the chunks of another version, or none. */
-const NOT_KEPT = -1
-
-function body(token: string, cart: PublishedCart, onlyChanged = false): (string | number)[] {
-  const fields = ['m', metaOf(cart), 'h', cart.head.toString(), 'd', cart.contents]
-  const args = [token, cart.version, FIXED.cartValueMs, pageOf(cart), ...fields]
-  for (let chunk = 0; chunk < cart.chunks.count; chunk++) {
-    if (!onlyChanged || !cart.chunks.isSame(chunk)) args.push(chunk, cart.chunks.text(chunk))
-  }
-  return args
 }

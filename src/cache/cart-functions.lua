@@ -11,13 +11,15 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- args: version, ttl ms, first page, then field, value, ... of the hash
+-- args: version, ttl ms, m, h, d, then number and text of chunks. The page is made here, so that nothing is sent twice.
 local function set_value(keys, args, first)
-  local fields = { 's', 'V', 'v', args[first] }
-  for i = first + 3, #args do fields[#fields + 1] = args[i] end
+  local m, h = args[first + 2], args[first + 3]
+  local fields = { 's', 'V', 'v', args[first], 'm', m, 'h', h, 'd', args[first + 4] }
+  for i = first + 5, #args do fields[#fields + 1] = args[i] end
   redis.call('HSET', keys[1], unpack(fields))
   redis.call('PEXPIRE', keys[1], args[first + 1])
-  redis.call('SET', keys[2], args[first + 2], 'PX', args[first + 1])
+  local chunk = args[first + 5] == '0' and args[first + 6] or redis.call('HGET', keys[1], '0') or ''
+  redis.call('SET', keys[2], m .. '|' .. #h .. '\n' .. h .. chunk, 'PX', args[first + 1])
   return 1
 end
 
@@ -34,38 +36,47 @@ local function put_lease(keys, args)
   return { 'L' }
 end
 
--- FENCE key | minVersion token ttl -> 1 set, 0 something newer is there
-local function fence(keys, args)
-  local key, min = keys[1], tonumber(args[1])
+local function fence_one(key, page, min, token, ttl, now)
   local s, v = unpack(redis.call('HMGET', key, 's', 'v'))
-  if s == 'V' and tonumber(v) >= min then return 0 end
-  if s == 'F' and tonumber(v) > min then return 0 end
+  if s == 'V' and tonumber(v) >= tonumber(min) then return 0 end
+  if s == 'F' and tonumber(v) > tonumber(min) then return 0 end
+  local fields = { 's', 'F', 'v', min, 't', token, 'at', now }
   if s == 'V' then
     redis.call('HDEL', key, 'm', 'h', 'd')
-    redis.call('HSET', key, 'k', v)
+    fields[9], fields[10] = 'k', v
   elseif s ~= 'F' then
     redis.call('DEL', key)
   end
-  redis.call('DEL', keys[2])
-  redis.call('HSET', key, 's', 'F', 'v', args[1], 't', args[2], 'at', now_ms())
-  redis.call('PEXPIRE', key, args[3])
+  redis.call('DEL', page)
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIRE', key, ttl)
   return 1
 end
 
--- PUBLISH key | token version ttl page field value ... -> 1 published, 0 the fence is not ours any more
+-- FENCE key page ... | ttl, then minVersion token of each cart -> how many were set; where something newer is, that stays
+local function fence(keys, args)
+  local set, now = 0, now_ms()
+  for i = 1, #keys, 2 do set = set + fence_one(keys[i], keys[i + 1], args[i + 1], args[i + 2], args[1], now) end
+  return set
+end
+
+-- PUBLISH key | token version ttl m h d, chunk text ... -> 1 published, 0 the fence is not ours any more
 local function publish(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'F' or t ~= args[1] then return 0 end
   return put_value(keys, args, 2)
 end
 
--- PATCH key | version chunks chunks' token version ttl page field value ... -> 1 published, 0 the fence is not ours any more, -1 its
--- chunks are not those of that version. How many chunks there were, how many there are; only fields that changed.
+-- PATCH key | version chunks chunks' token version ttl m h d, chunk text ... -> 1 published, 0 the fence is not ours any more, -1 its
+-- chunks are not those of that version: then the next reader fills. How many chunks there were, how many there are; those that changed.
 local function patch(keys, args)
   local key = keys[1]
   local s, t, k = unpack(redis.call('HMGET', key, 's', 't', 'k'))
   if s ~= 'F' or t ~= args[4] then return 0 end
-  if k ~= args[1] then return -1 end
+  if k ~= args[1] then
+    redis.call('DEL', key)
+    return -1
+  end
   local gone = { 't', 'at', 'k' }
   for chunk = tonumber(args[3]), tonumber(args[2]) - 1 do gone[#gone + 1] = tostring(chunk) end
   redis.call('HDEL', key, unpack(gone))
@@ -92,7 +103,7 @@ local function renew(keys, args)
   return put_lease(keys, args)
 end
 
--- FILL key | token version ttl page field value ... -> 1 filled, 0 the lease is not ours any more
+-- FILL key | token version ttl m h d, chunk text ... -> 1 filled, 0 the lease is not ours any more
 local function fill(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'L' or t ~= args[1] then return 0 end

@@ -32,7 +32,7 @@ export function createFencedWrite({ router, cache, modes }: { router: Router; ca
           if (fence.cache.state === 'draining') throw new Draining()
           return work(tx, fence, async (version, token) => {
             if (fence.cache.state !== 'on') return
-            await cache.fence({ userId, epoch }, version, token).catch((error: unknown) => {
+            await cache.fence([{ key: { userId, epoch }, minVersion: version, token }]).catch((error: unknown) => {
               throw new CannotFence('the cache did not acknowledge the fence', { cause: error })
             })
           })

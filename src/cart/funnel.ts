@@ -1,7 +1,7 @@
-import type { CartCache } from '../cache/cart-cache.ts'
+import { type CartCache, pack, type Packed } from '../cache/cart-cache.ts'
 import { AppError, idempotencyMismatch, unlessUnavailable } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
-import { differenceOf, type LineDifference, type Lines } from '../model/cart.ts'
+import { differenceOf, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Purchases } from '../model/order.ts'
 import type { CodeState } from '../pricing/price.ts'
@@ -84,16 +84,17 @@ export interface FunnelDeps {
   readonly onStep: OnCartStep
 }
 
-/** What one attempt wants to write on top of one stored version. */
+/**
+ * What one attempt wants to write on top of one stored version. Nothing in it grows with the cart but one text: many wait for their commit at
+ * once, and what outlives the nursery meanwhile makes the heap grow.
+ */
 interface Prepared {
-  readonly current: KnownCart
-  readonly rendered: RenderedCart
-  readonly contents: CartContents
-  readonly isPriced: boolean
-  readonly difference: LineDifference
-  readonly changed: boolean
-  readonly record: Plan['record']
+  readonly write: CartWrite
+  readonly version: number
   readonly answer: string
+  readonly record: Plan['record']
+  /** For the cache. What could not be priced is not cached: the fence keeps readers on the database until it is. */
+  readonly packed: Packed | undefined
 }
 
 const OPTIMISTIC_ATTEMPTS = 3
@@ -136,14 +137,19 @@ export function createFunnel(deps: FunnelDeps) {
       const written = await commitAlone(request, locked)
       return publish(userId, written.prepared, written.committed)
     }
-    const cached = attempt === 1 ? await fromCache(userId) : undefined
-    const current = cached ?? requireCart(await cartRows.load(router.of(userId), userId))
-    const seen = await prepare(request, current, plan)
-    if (!seen.changed && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
+    const seen = await look(request, plan, attempt)
+    if (!seen.write.to && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
     onStep('planned')
     const alone = async () => (await commitAlone(request, () => seen)).committed
-    const committed = seen.record ? await alone() : await groupCommit.commit(writeOf(request, seen), alone)
+    const committed = seen.record ? await alone() : await groupCommit.commit(seen.write, alone)
     return publish(userId, seen, committed)
+  }
+
+  /** Without a lock. What was loaded is let go when it is done. */
+  async function look(request: ChangeRequest, plan: Planner, attempt: number): Promise<Prepared> {
+    const { userId } = request
+    const cached = attempt === 1 ? await fromCache(userId) : undefined
+    return prepare(request, cached ?? requireCart(await cartRows.load(router.of(userId), userId)), plan)
   }
 
   /** A transaction of its own. `ready` may look at the cart under its lock. */
@@ -155,7 +161,7 @@ export function createFunnel(deps: FunnelDeps) {
       const prepared = await ready(tx)
       // A new token for each run: a late command for the token of an earlier run must find nothing.
       const committed = { fence, token: cache.newToken() }
-      await writeCart(tx, committed, setFence, writeOf(request, prepared), onStep)
+      await writeCart(tx, committed, setFence, prepared.write, onStep)
       await prepared.record?.(tx, fence)
       return { prepared, committed }
     })
@@ -163,18 +169,13 @@ export function createFunnel(deps: FunnelDeps) {
 
   function publish(userId: string, prepared: Prepared, { fence, token }: Committed): Changed {
     onStep('committed')
-    // What could not be priced is not cached: the fence keeps readers on the database until it is.
-    if (prepared.isPriced && prepared.changed && fence.cache.state === 'on') {
+    if (prepared.packed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
-      const { rendered, current } = prepared
-      const { shown } = rendered.chunks
-      const contents = contentsOf({ ...current, ...prepared.contents, ...rowOf(rendered), shown })
-      const key = { userId, epoch: fence.cache.epoch }
-      const published = cache.publish(key, token, { ...rendered, contents }, current.shown && current)
+      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.packed)
       published.then(() => onStep('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
-    return answered(prepared, prepared.changed ? result : 'unchanged')
+    return answered(prepared, prepared.write.to ? result : 'unchanged')
   }
 
   /** The cart as the cache has it: as good as the database's, and without its rows. */
@@ -210,17 +211,25 @@ export function createFunnel(deps: FunnelDeps) {
     const moved = !edited && priced.isPriced && current.digest !== '' && rendered.digest !== current.digest
     if (moved) rendered = render(current.version + 1)
     const changed = edited || moved
+    const { version, catalogVersion, rulesStamp, totals, pricedAtMs } = rendered
+    const digest = priced.isPriced ? rendered.digest : UNPRICED
+    const { lines, codes } = contents
+    const to = { version, catalogVersion, digest, rulesStamp, totals, pricedAtMs, codes, ordersPlaced, uses }
     const staleAtMs = priced.isPriced ? undefined : Date.now()
     const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
     return {
-      current,
-      rendered,
-      contents,
-      isPriced: priced.isPriced,
-      difference: differenceOf(current.lines, contents.lines),
-      changed,
-      record: planned.record,
+      write: {
+        userId: request.userId,
+        buyerGroup: current.buyerGroup,
+        from: current.version,
+        to: changed ? to : undefined,
+        difference: differenceOf(current.lines, lines),
+        claim: claimOf(request, version, answer),
+      },
+      version,
       answer,
+      record: planned.record,
+      packed: changed && priced.isPriced ? packOnTopOf(current, { ...current, ...to, lines }, rendered) : undefined,
     }
   }
 
@@ -237,31 +246,24 @@ export function createFunnel(deps: FunnelDeps) {
 
   function answered(prepared: Prepared, result: 'saved' | 'unchanged' | 'degraded'): Changed {
     metrics.cartWrites.inc({ result })
-    return { version: prepared.rendered.version, body: prepared.answer, replayed: false }
+    return { version: prepared.version, body: prepared.answer, replayed: false }
   }
 
   return { change }
 }
 
-function writeOf({ userId, idempotency }: ChangeRequest, prepared: Prepared): CartWrite {
-  const { current, rendered, contents, isPriced, changed, difference, answer } = prepared
-  const { version } = rendered
-  return {
-    userId,
-    buyerGroup: current.buyerGroup,
-    from: current.version,
-    to: changed ? { ...rowOf(rendered), ...contents, digest: isPriced ? rendered.digest : UNPRICED } : undefined,
-    difference,
-    claim: idempotency && {
+function claimOf({ idempotency }: ChangeRequest, version: number, body: string): CartWrite['claim'] {
+  return (
+    idempotency && {
       key: idempotency.key,
-      answer: { fingerprint: idempotency.fingerprint, status: 200, version, body: answer },
-    },
-  }
+      answer: { fingerprint: idempotency.fingerprint, status: 200, version, body },
+    }
+  )
 }
 
-/** What a rendered cart leaves in its row. */
-function rowOf({ version, catalogVersion, digest, rulesStamp, totals, pricedAtMs }: RenderedCart) {
-  return { version, catalogVersion, digest, rulesStamp, totals, pricedAtMs }
+function packOnTopOf(current: KnownCart, next: StoredCart, rendered: RenderedCart): Packed {
+  const contents = contentsOf({ ...next, shown: rendered.chunks.shown })
+  return pack({ ...rendered, contents }, current.shown && current)
 }
 
 function requireCart(cart: StoredCart | undefined): StoredCart {

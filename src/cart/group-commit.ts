@@ -146,9 +146,11 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     rows: readonly Changing[],
     committed: readonly Pick<Committed, 'token'>[],
   ): Promise<void> {
-    const set = rows.map(({ userId, to }, at) => cache.fence({ userId, epoch }, to.version, committed[at]?.token ?? ''))
-    await Promise.all(set).catch((error: unknown) => {
-      throw new GoAlone('the cache did not acknowledge a fence', { cause: error })
+    const fences = rows.map(({ userId, to }, at) => {
+      return { key: { userId, epoch }, minVersion: to.version, token: committed[at]?.token ?? '' }
+    })
+    await cache.fence(fences).catch((error: unknown) => {
+      throw new GoAlone('the cache did not acknowledge the fences', { cause: error })
     })
   }
 

@@ -122,28 +122,12 @@ export function errorHandler(log: Log): ErrorRequestHandler {
   }
 }
 
-/** Errors of Express's own parsers have a `type`; the rest that is not ours is a bug. */
+/** What is not ours is a bug, but for an address that Express cannot decode. */
 function translate(error: unknown): AppError {
   if (isAppError(error)) return error
   if (error instanceof Error && error.name === 'LockWaitError') {
     return new AppError('overloaded', 'Too many changes at once to the same rows.', { retryAfterS: 1, cause: error })
   }
-  const type = error instanceof Error && 'type' in error ? String(error.type) : ''
-  switch (type) {
-    case 'entity.parse.failed':
-      return new AppError('malformed_body', 'The body is not JSON.', { cause: error })
-    case 'entity.too.large':
-      return new AppError('body_too_large', 'The body is too large.', { cause: error })
-    case 'encoding.unsupported':
-      return new AppError('unsupported_media_type', 'Compressed bodies are not accepted.', { cause: error })
-    case 'charset.unsupported':
-      return new AppError('unsupported_media_type', 'Only UTF-8 is accepted.', { cause: error })
-    case 'request.aborted':
-    case 'request.size.invalid':
-      return new AppError('malformed_body', 'The body ended early.', { cause: error })
-    default:
-      if (error instanceof URIError)
-        return new AppError('invalid_request', 'The address is not valid.', { cause: error })
-      return new AppError('internal', 'Something went wrong on our side.', { cause: error })
-  }
+  if (error instanceof URIError) return new AppError('invalid_request', 'The address is not valid.', { cause: error })
+  return new AppError('internal', 'Something went wrong on our side.', { cause: error })
 }

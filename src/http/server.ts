@@ -32,6 +32,7 @@ import { cartRoutes } from './cart-routes.ts'
 import { catalogRoutes } from './catalog-routes.ts'
 import { documentationRouter } from './documentation.ts'
 import { errorHandler } from './errors.ts'
+import { jsonBody } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
 import { orderRoutes } from './order-routes.ts'
 import { promotionRoutes } from './promotion-routes.ts'
@@ -131,11 +132,9 @@ export function allRoutes(
 
 /** What runs before a route's answer: who may not is told so before a large document of theirs is read. */
 function parsersOf(deps: ServerDeps, limits: Limits): (route: Route) => RequestHandler[] {
-  const parseJson = (limit: number) => express.json({ inflate: false, limit, strict: true, type: 'application/json' })
-  const standard = parseJson(limits.bodyBytesMax)
   return route => [
     ...(route.session === 'operator' ? [requireOperator(deps.operators)] : []),
-    ...(route.body ? [requireJson, route.bodyBytesMax ? parseJson(route.bodyBytesMax) : standard] : []),
+    ...(route.body ? [jsonBody(route.bodyBytesMax ?? limits.bodyBytesMax)] : []),
   ]
 }
 
@@ -201,12 +200,6 @@ function requireOperator(operators: Operators): RequestHandler {
     await operators.require(bearerOf(request.get('authorization')))
     next()
   }
-}
-
-const requireJson: RequestHandler = (request, _response, next) => {
-  const type = request.headers['content-type']
-  if (type !== undefined && /^application\/json\s*(;|$)/i.test(type)) return next()
-  throw new AppError('unsupported_media_type', 'Send the body as application/json.')
 }
 
 /** 405 where the path exists with other methods, 404 elsewhere. */

@@ -5,6 +5,7 @@ import {
   type CartKey,
   createCartCache,
   keyOf,
+  pack,
   pageKeyOf,
 } from '../../src/cache/cart-cache.ts'
 import type { RedisConnection } from '../../src/lib/redis.ts'
@@ -37,6 +38,8 @@ describe('the cart cache protocol', () => {
     contents: '',
     chunks: { count: chunks.length, text: at => chunks[at] ?? '', isSame: () => false },
   })
+  const fence = (minVersion: number, token: string) => cache.fence([{ key, minVersion, token }])
+  const publish = (token: string, ...packed: Parameters<typeof pack>) => cache.publish(key, token, pack(...packed))
   const version = async () => (await cache.read(key, 0, 0))?.version
   const evict = () => redis.client.del(keyOf(key), pageKeyOf(key))
 
@@ -67,23 +70,23 @@ describe('the cart cache protocol', () => {
 
   it('fences before a commit and publishes after it', async () => {
     await filled(4)
-    await cache.fence(key, 5, 'w')
+    await fence(5, 'w')
     expect(await version()).to.equal(undefined)
-    expect(await cache.publish(key, 'w', cart(5))).to.equal(true)
+    expect(await publish('w', cart(5))).to.equal(true)
     expect(await version()).to.equal(5)
   })
 
   it('R1: refuses a fill that was overtaken by a writer', async () => {
     await cache.lease(key, 'r')
-    await cache.fence(key, 6, 'w')
+    await fence(6, 'w')
     expect(await cache.fill(key, 'r', cart(5))).to.equal(false)
-    await cache.publish(key, 'w', cart(6))
+    await publish('w', cart(6))
     expect(await cache.fill(key, 'r', cart(5))).to.equal(false)
     expect(await version()).to.equal(6)
   })
 
   it('R2: keeps the fence of a writer that died after its commit, until a reader resolves it', async () => {
-    await cache.fence(key, 6, 'dead')
+    await fence(6, 'dead')
     expect(await cache.lease(key, 'r')).to.include({ kind: 'fenced', minVersion: 6, token: 'dead' })
     expect(await cache.fill(key, 'r', cart(6))).to.equal(false)
     expect(await cache.resolve(key, 'dead', cart(6))).to.equal(true)
@@ -91,45 +94,70 @@ describe('the cart cache protocol', () => {
   })
 
   it('R3: lets a reader resolve the fence of a writer that died before its commit', async () => {
-    await cache.fence(key, 6, 'dead')
+    await fence(6, 'dead')
     expect(await cache.resolve(key, 'other', cart(5))).to.equal(false)
     expect(await cache.resolve(key, 'dead', cart(5))).to.equal(true)
     expect(await version()).to.equal(5)
   })
 
   it('R4: takes over a fence of the same version, so that a late resolve of the dead one is refused', async () => {
-    await cache.fence(key, 6, 'dead')
-    await cache.fence(key, 6, 'live')
+    await fence(6, 'dead')
+    await fence(6, 'live')
     expect(await cache.resolve(key, 'dead', cart(5))).to.equal(false)
-    expect(await cache.publish(key, 'live', cart(6))).to.equal(true)
+    expect(await publish('live', cart(6))).to.equal(true)
     expect(await cache.resolve(key, 'dead', cart(5))).to.equal(false)
     expect(await version()).to.equal(6)
   })
 
   it('R5: does not let a writer publish over a key that was evicted and leased', async () => {
-    await cache.fence(key, 6, 'w')
+    await fence(6, 'w')
     await evict()
     expect((await cache.lease(key, 'r')).kind).to.equal('leased')
-    expect(await cache.publish(key, 'w', cart(6))).to.equal(false)
+    expect(await publish('w', cart(6))).to.equal(false)
     expect(await cache.fill(key, 'r', cart(6))).to.equal(true)
   })
 
   it('R6: a late fence on a key that was evicted is not taken for what is committed', async () => {
-    await cache.fence(key, 7, 'w')
+    await fence(7, 'w')
     await evict()
-    await cache.fence(key, 6, 'late')
+    await fence(6, 'late')
     expect((await cache.lease(key, 'r')).kind).to.equal('fenced')
     expect(await cache.fill(key, 'r', cart(6))).to.equal(false)
-    expect(await cache.publish(key, 'w', cart(7))).to.equal(false)
+    expect(await publish('w', cart(7))).to.equal(false)
     expect(await version()).to.equal(undefined)
+  })
+
+  it('fences many carts at once, each for itself', async () => {
+    await filled(8)
+    const other = { ...key, userId: `${key.userId}1` }
+    await cache.fence([
+      { key, minVersion: 8, token: 'late' },
+      { key: other, minVersion: 3, token: 'w' },
+    ])
+    expect(await version()).to.equal(8)
+    expect(await cache.lease(other, 'r')).to.include({ kind: 'fenced', minVersion: 3, token: 'w' })
+  })
+
+  it('makes the first page of what was sent and of what the fence has kept', async () => {
+    await filled(4)
+    await fence(5, 'w')
+    const same = { ...cart(5), head: 'head ä5', chunks: { count: 1, text: () => 'not sent', isSame: () => true } }
+    expect(await publish('w', same, { version: 4, lines: [0] })).to.equal(true)
+    const hit = await cache.read(key, 0, 0)
+    expect(hit?.page?.toString()).to.equal('head ä5{"a":1}')
+    expect(hit?.head.toString()).to.equal('head ä5')
+    expect(hit?.chunks.map(String)).to.deep.equal(['{"a":1}'])
+    await fence(6, 'x')
+    await publish('x', cart(6, []), { version: 5, lines: [0] })
+    expect((await cache.read(key, 0, 0))?.page?.toString()).to.equal('head 6')
   })
 
   it('keeps a newer value and a higher fence against a late fence', async () => {
     await filled(8)
-    await cache.fence(key, 7, 'late')
+    await fence(7, 'late')
     expect(await version()).to.equal(8)
-    await cache.fence(key, 10, 'w')
-    await cache.fence(key, 9, 'late')
+    await fence(10, 'w')
+    await fence(9, 'late')
     expect(await cache.lease(key, 'r')).to.include({ kind: 'fenced', minVersion: 10, token: 'w' })
   })
 
@@ -148,44 +176,45 @@ describe('the cart cache protocol', () => {
     })
 
     it('on top of the version whose chunks the fence has kept', async () => {
-      await cache.fence(key, 5, 'w')
+      await fence(5, 'w')
       expect(await shown()).to.equal(undefined)
-      expect(await cache.publish(key, 'w', changed(5), before(4, 80))).to.equal(true)
+      expect(await publish('w', changed(5), before(4, 80))).to.equal(true)
       expect(await shown()).to.deep.equal(['two of 5', 'three'])
       expect(await version()).to.equal(5)
-      await cache.fence(key, 6, 'x')
-      expect(await cache.publish(key, 'x', changed(6), before(5))).to.equal(true)
+      await fence(6, 'x')
+      expect(await publish('x', changed(6), before(5))).to.equal(true)
       expect(await shown()).to.deep.equal(['two of 6', 'three'])
     })
 
-    it('and everything where it kept those of another version', async () => {
-      await cache.fence(key, 5, 'dead')
-      await cache.fence(key, 6, 'w')
-      expect(await cache.publish(key, 'w', changed(6), before(5))).to.equal(true)
-      expect(await shown()).to.deep.equal(['two of 6', 'sent 2'])
-    })
-
-    it('and everything where it kept nothing', async () => {
-      await evict()
-      await cache.fence(key, 5, 'w')
-      expect(await cache.publish(key, 'w', changed(5), before(4))).to.equal(true)
-      expect(await shown()).to.deep.equal(['two of 5', 'sent 2'])
-    })
+    for (const [what, begin] of Object.entries({
+      'those of another version': () => fence(5, 'dead'),
+      nothing: evict,
+    })) {
+      it(`and leaves the cart to be filled by its next reader where the fence kept ${what}`, async () => {
+        await begin()
+        await fence(6, 'w')
+        expect(await publish('w', changed(6), before(5))).to.equal(false)
+        expect(await shown()).to.equal(undefined)
+        expect((await cache.lease(key, 'r')).kind).to.equal('leased')
+        await cache.fill(key, 'r', changed(6))
+        expect(await shown()).to.deep.equal(['two of 6', 'sent 2'])
+      })
+    }
 
     it('and nothing without its fence', async () => {
-      await cache.fence(key, 5, 'w')
-      await cache.fence(key, 5, 'another')
-      expect(await cache.publish(key, 'w', changed(5), before(4))).to.equal(false)
+      await fence(5, 'w')
+      await fence(5, 'another')
+      expect(await publish('w', changed(5), before(4))).to.equal(false)
       expect(await shown()).to.equal(undefined)
     })
   })
 
   it('takes commands twice without harm', async () => {
-    await cache.fence(key, 2, 'w')
-    await cache.publish(key, 'w', cart(2))
-    expect(await cache.publish(key, 'w', cart(2))).to.equal(false)
-    await cache.fence(key, 3, 'x')
-    expect(await cache.publish(key, 'w', cart(2))).to.equal(false)
+    await fence(2, 'w')
+    await publish('w', cart(2))
+    expect(await publish('w', cart(2))).to.equal(false)
+    await fence(3, 'x')
+    expect(await publish('w', cart(2))).to.equal(false)
     expect(await version()).to.equal(undefined)
   })
 
@@ -208,7 +237,7 @@ describe('the cart cache protocol', () => {
     expect(await ttl()).to.be.within(1, 3000)
     await cache.fill(key, 't', cart(1))
     expect(await ttl()).to.be.within(60_000, 900_000)
-    await cache.fence(key, 2, 'w')
+    await fence(2, 'w')
     expect(await ttl()).to.be.within(1, 10_000)
   })
 

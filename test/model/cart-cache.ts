@@ -51,7 +51,7 @@ export type Command =
   | { readonly do: 'resolve'; readonly v: number; readonly t: string }
 
 interface Writer {
-  readonly at: 'start' | 'locked' | 'fenced' | 'committed' | 'acknowledged' | 'unpatched' | 'rollback' | 'done' | 'dead'
+  readonly at: 'start' | 'locked' | 'fenced' | 'committed' | 'acknowledged' | 'rollback' | 'done' | 'dead'
   readonly v: number
   readonly tries: number
 }
@@ -120,7 +120,7 @@ export function applyCommand(
     case 'patch': {
       if (cache.s !== 'FENCE' || (cache.t !== command.t && !off.has('publishWithToken'))) return { cache, reply: '0' }
       const fits = cache.kept === command.base
-      if (!fits && !off.has('patchOnItsBase')) return { cache, reply: '-1' }
+      if (!fits && !off.has('patchOnItsBase')) return { cache: { s: 'EMPTY' }, reply: '-1' }
       return { cache: { s: 'VALUE', v: command.v, ...(fits ? {} : { mixed: true }) }, reply: '1' }
     }
     case 'publish': {
@@ -247,9 +247,6 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
         yield* sends(state, index, { do: 'patch', v: writer.v, t, base: writer.v - 1 })
         yield* sends(state, index, { do: 'publish', v: writer.v, t })
         break
-      case 'unpatched':
-        yield* sends(state, index, { do: 'publish', v: writer.v, t })
-        break
       case 'done':
       case 'dead':
         return
@@ -260,12 +257,10 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
     }
   }
 
-  /** A patch that does not fit is followed by the whole. */
   function* sends(state: State, index: number, command: Command): Iterable<Step<State>> {
     const { cache, reply } = applyCommand(state.cache, command, off)
-    const at = command.do === 'patch' && reply === '-1' ? 'unpatched' : 'done'
     const label = `W${index} sends its ${command.do}`
-    yield { label: `${label}: ${reply}`, state: withWriter({ ...state, cache }, index, { at }) }
+    yield { label: `${label}: ${reply}`, state: withWriter({ ...state, cache }, index, { at: 'done' }) }
     yield* lateOne(state, command, `${label} into the void`, sent => withWriter(sent, index, { at: 'done' }))
   }
 
