@@ -68,15 +68,17 @@ const UPDATE_CART = statement(`
     orders_placed = ?, promotion_uses = ?, changed_at = UTC_TIMESTAMP(3)
   WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
 
-const STANDS = 'version + 1 = VALUES(version) AND merged_into IS NULL'
-const unless = (column: string) => `${column} = IF(${STANDS}, VALUES(${column}), ${column})`
-/** The rows exist and stay as they are where they do not stand one version below; the version comes last, since the others look at it. */
+/**
+ * The rows exist. One that does not stand one version below makes the whole statement fail: its version would be below zero, which is an error
+ * in every sql_mode.
+ */
 const ADVANCE_CARTS = statement(`
   INSERT INTO carts (user_id, slot, version, catalog_version, digest, codes, rules_stamp, totals, priced_at,
     orders_placed, promotion_uses, buyer_group, changed_at) VALUES ?
-  ON DUPLICATE KEY UPDATE ${unless('catalog_version')}, ${unless('digest')}, ${unless('codes')}, ${unless('rules_stamp')},
-    ${unless('totals')}, ${unless('priced_at')}, ${unless('orders_placed')}, ${unless('promotion_uses')},
-    ${unless('changed_at')}, ${unless('version')}`)
+  ON DUPLICATE KEY UPDATE catalog_version = VALUES(catalog_version), digest = VALUES(digest), codes = VALUES(codes),
+    rules_stamp = VALUES(rules_stamp), totals = VALUES(totals), priced_at = VALUES(priced_at),
+    orders_placed = VALUES(orders_placed), promotion_uses = VALUES(promotion_uses), changed_at = VALUES(changed_at),
+    version = IF(version + 1 = VALUES(version) AND merged_into IS NULL, VALUES(version), version - version - 1)`)
 
 const HAND_OVER_CART = statement(`
   UPDATE carts SET merged_into = ?, version = version + 1, changed_at = UTC_TIMESTAMP(3)
@@ -136,15 +138,15 @@ export const cartRows = {
     return (await tx.run(UPDATE_CART, [...valuesOf(to), userId, fromVersion])) === 1
   },
 
-  /** The same for many carts, each from the version below. Takes the locks in the order of the rows. */
+  /** The same for many carts, each from the version below; fails when one has moved on. Takes the locks in the order of the rows. */
   advanceMany(carts: readonly { userId: string; slot: number; buyerGroup: string; to: CartState }[]): Statement {
     const rows = carts.map(({ userId, slot, buyerGroup, to }) => [userId, slot, ...valuesOf(to), buyerGroup, NOW])
     return { sql: ADVANCE_CARTS, values: [rows] }
   },
 
-  /** Whether all of them were where they were thought to be; if not, the transaction must be rolled back. */
+  /** Whether all of them were there; if not, the transaction must be rolled back. */
   haveAdvanced(outcome: Outcome | undefined, carts: number): boolean {
-    // The server counts 2 for a row that it changed, 1 for one that it left as it was or that was not there.
+    // The server counts 2 for a row that it changed, 1 for one that was not there.
     return outcome?.affected === 2 * carts
   },
 

@@ -26,8 +26,8 @@ describe('changes of many carts', () => {
             cacheRedis: redis => ({
               ...redis,
               call: (library, name, keys, args) => {
-                const userId = /^\{u:(\d+)\}/.exec(keys[0] ?? '')?.[1] ?? ''
-                if (name === 'fence' && unfenced.delete(userId))
+                const userIds = keys.map(key => /^\{u:(\d+)\}/.exec(key)?.[1] ?? '')
+                if (name === 'fence' && userIds.some(userId => unfenced.delete(userId)))
                   return Promise.reject(unavailable('cache', new Error('planted')))
                 return redis.call(library, name, keys, args)
               },

@@ -94,7 +94,7 @@ describe('the store', () => {
         })
         .then(
           () => 'all',
-          (error: Error) => error.message,
+          ({ message }: Error) => (message.includes('out of range') ? 'elsewhere' : message),
         )
     }
     const versions = async () =>
