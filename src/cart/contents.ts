@@ -11,17 +11,17 @@ export type KnownCart = StoredCart & { readonly shown?: Shown }
  * row's version.
  */
 export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
-  const skus: string[] = []
-  const quantities: number[] = []
+  const skus = lines.map(({ sku }) => sku).join(BREAK)
+  const quantities = lines.map(({ quantity }) => quantity)
   const unusual: Unusual[] = []
-  for (const [at, { sku, quantity, position, selected, note, left }] of lines.entries()) {
-    skus.push(sku)
-    quantities.push(quantity)
-    const isNext = position === 1 + (lines[at - 1]?.position ?? 0)
-    if (!isNext || !selected || note !== '' || left !== undefined)
+  let last = 0
+  // Not over `entries()`, which makes a list for each line: of all that an add to a long cart allocated it was a third.
+  lines.forEach(({ position, selected, note, left }, at) => {
+    if (position !== last + 1 || !selected || note !== '' || left !== undefined)
       unusual.push([at, position, selected ? 1 : 0, note, left ?? null])
-  }
-  return JSON.stringify([FORM, rest, skus.join(BREAK), quantities, unusual, shown ?? null])
+    last = position
+  })
+  return JSON.stringify([FORM, rest, skus, quantities, unusual, shown ?? null])
 }
 
 /** Undefined for what an instance of another version of cartload has left. */

@@ -46,7 +46,9 @@ export function addLines(wanted: readonly Wanted[], limits: Limits): Edit {
   return lines => {
     const after = [...lines]
     const places = new Map(wanted.map(({ sku }) => [sku, -1]))
-    for (const [at, { sku }] of lines.entries()) if (places.has(sku)) places.set(sku, at)
+    lines.forEach(({ sku }, at) => {
+      if (places.has(sku)) places.set(sku, at)
+    })
     let position = nextPosition(lines)
     for (const [index, { sku, quantity }] of wanted.entries()) {
       const place = places.get(sku) ?? -1
