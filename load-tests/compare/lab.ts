@@ -214,15 +214,21 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     const load = () =>
       unit.rate === undefined
         ? closedLoop(urlsOf(stack, unit), found, seconds)
-        : openLoop(stack, found, unit.rate, seconds)
+        : openLoop(urlsOf(stack, unit), found, unit.rate, seconds)
     const { result, used } = await measure(stack.pids(), ours, load)
     return { ...result, used }
   }
 
-  async function openLoop(stack: Stack, found: Requests, rate: number, seconds: number): Promise<Closed> {
+  async function openLoop(
+    [url = '', ...others]: readonly string[],
+    found: Requests,
+    rate: number,
+    seconds: number,
+  ): Promise<Closed> {
     if (k6 === undefined) throw new Error('a fixed rate needs k6')
-    const { good, dropped } = await fixedRate(k6, stack.url, found, { rate, seconds })
-    if (good < 1) throw new Error(`requests failed at ${stack.url}`)
+    if (others.length > 0) throw new Error('a fixed rate goes to one address')
+    const { good, dropped } = await fixedRate(k6, url, found, { rate, seconds })
+    if (good < 1) throw new Error(`requests failed at ${url}`)
     return { requests: rate * seconds - dropped, seconds }
   }
 

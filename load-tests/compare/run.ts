@@ -76,6 +76,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
     { stack: 'floor-1', scenario: 'view-10' },
     { stack: 'floor-4', scenario: 'view-10' },
     { stack: 'cartload-1', scenario: 'view-10', rate: RATE_EACH },
+    { stack: 'cartload-1', scenario: 'view-10', rate: RATE_EACH, direct: true },
     { stack: 'cartload-2', scenario: 'view-10', rate: 2 * RATE_EACH },
     { stack: 'cartload-4', scenario: 'view-10', rate: 4 * RATE_EACH },
     { stack: 'cartload-1', scenario: 'view-10', rate: 4 * RATE_EACH },

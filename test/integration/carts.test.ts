@@ -248,6 +248,12 @@ describe('carts of two instances', () => {
       await late.close()
       shards[1]?.destroy()
       shards[1] = await createConnection({ uri: testServers().adminUrls.shards[1] ?? '' })
+      // Those that were there have opened their circuits meanwhile.
+      for (const app of [one, two]) {
+        await eventually('the shard is found again by all', async () => {
+          return (await add(app, there, 'T-001').catch(() => undefined)) !== undefined
+        })
+      }
     }
   })
 
