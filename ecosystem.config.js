@@ -20,7 +20,7 @@ export const apps = [
     exec_mode: 'fork',
     instances: Number(process.env.CARTLOAD_INSTANCES || Math.max(2, availableParallelism())),
     // A nursery of 16 MB outlasts a write that waits for its group: with 8 MB what it holds grows old, with 32 MB instances take 100 MB more. In
-    // return the old generation is collected after it has grown by 8 MB, the least that V8 knows. Maglev, the compiler in the middle, holds
+    // return the old generation is collected after it has grown by the least that V8 knows. Maglev, the compiler in the middle, holds
     // 12 MB for itself, and requests cost no more without it (docs/performance.md). glibc keeps what threads have freed, for each arena: two
     // will do.
     node_args: ['--max-semi-space-size=16', '--heap-growing-percent=15', '--no-maglev'],

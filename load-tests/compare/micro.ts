@@ -18,7 +18,7 @@ import { startServers } from './stacks.ts'
 /** Time per operation of the small steps of a request. */
 const HELP = `npm run bench:micro -- [--ms N]
 
-slot, session key, fence script (a real Redis, one at a time and 64 at once), price, serialisation: time per operation, each for --ms
+slot, session key, fence script (a real Redis, of one cart and of 64), price, serialisation: time per operation, each for --ms
 milliseconds (default 500) after a warm-up. Prints a table; the figures are of this machine.`
 
 const { values } = parseArgs({

@@ -25,7 +25,7 @@ Blocks (default: all)
   view      warm views: 10 lines, the first page of 500, If-None-Match, past nginx
   add       adding a line to a cart of 10 and of 500, durable
   products  product pages, and deep ones
-  instances the same view with 1, 2 and 4 instances: 64 connections in all, the same rate for each, and the same in all
+  instances the same view with 1, 2 and 4 instances: 64 connections in all, the same rate for each (also past nginx), and the same in all
   login     logins
   mixed     TPC-W's shopping shares
   expiry    loads from the database when a hot key expires

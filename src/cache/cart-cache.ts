@@ -43,7 +43,8 @@ import { FIXED } from '../model/limits.ts'
  *   R7 the hash is evicted and the page is not: the page is what the hash was, and the next FENCE or LEASE deletes it before anything
  *      else can be committed or filled.
  *   R8 a fence keeps the chunks of v5, its writer commits v6 and dies, the next fences v7: what it changed is on top of v6, which the
- *      fence does not have. The cart becomes EMPTY, and whoever reads it next fills it.
+ *      fence does not have. A publish that brings only what changed, on top of a version that was not kept (also where the hash was
+ *      evicted since), leaves EMPTY, and whoever reads the cart next fills it.
  *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).

@@ -85,8 +85,8 @@ export interface FunnelDeps {
 }
 
 /**
- * What one attempt wants to write on top of one stored version. Nothing in it grows with the cart but one text: many wait for their commit at
- * once, and what outlives the nursery meanwhile makes the heap grow.
+ * What one attempt wants to write on top of one stored version: of the cart itself some texts, and none of its lines but those that change. Many
+ * wait for their commit at once, and what outlives the nursery meanwhile makes the heap grow.
  */
 interface Prepared {
   readonly write: CartWrite

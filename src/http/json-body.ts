@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { StringDecoder } from 'node:string_decoder'
 import type { RequestHandler } from 'express'
 import { AppError } from '../lib/errors.ts'
 
@@ -14,7 +15,8 @@ export function jsonBody(bytesMax: number): RequestHandler {
     if (bytes === 0) return next()
     if (bytes !== undefined && bytes > bytesMax) throw tooLarge()
     if (request.destroyed) throw endedEarly()
-    const pieces: Buffer[] = []
+    let text = ''
+    let decoder: StringDecoder | undefined
     let read = 0
     let isOver = false
     const over = (error?: unknown) => {
@@ -25,13 +27,15 @@ export function jsonBody(bytesMax: number): RequestHandler {
     request.on('data', (piece: Buffer) => {
       read += piece.length
       if (read > bytesMax) over(tooLarge())
-      if (!isOver) pieces.push(piece)
+      if (isOver) return
+      if (piece.length === bytes) text = piece.toString()
+      else text += (decoder ??= new StringDecoder()).write(piece) // a character may be cut in two
     })
     request.on('error', cause => over(endedEarly(cause)))
     request.on('end', () => {
       if (isOver) return
       try {
-        request.body = parse(pieces)
+        request.body = parse(text + (decoder?.end() ?? ''))
       } catch (cause) {
         return over(new AppError('malformed_body', 'The body is not JSON.', { cause }))
       }
@@ -58,15 +62,13 @@ function refuseOtherKinds({ headers }: IncomingMessage): void {
       throw new AppError('unsupported_media_type', 'Only UTF-8 is accepted.')
     }
   }
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+  if (encoding && encoding.toLowerCase() !== 'identity') {
     throw new AppError('unsupported_media_type', 'Compressed bodies are not accepted.')
   }
 }
 
 /** @throws SyntaxError for what is not JSON, and for JSON that is neither an object nor a list */
-function parse(pieces: readonly Buffer[]): unknown {
-  const [first] = pieces
-  const text = (pieces.length === 1 && first ? first : Buffer.concat(pieces)).toString()
+function parse(text: string): unknown {
   if (text === '') return undefined
   const value: unknown = JSON.parse(text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text)
   if (typeof value !== 'object' || value === null) throw new SyntaxError('neither an object nor a list')

@@ -69,8 +69,8 @@ const UPDATE_CART = statement(`
   WHERE user_id = ? AND version = ? AND merged_into IS NULL`)
 
 /**
- * The rows exist. One that does not stand one version below makes the whole statement fail: its version would be below zero, which is an error
- * in every sql_mode.
+ * The rows exist. One that does not stand one version below makes the whole statement fail: its version would be more than a number can be,
+ * which is an error in every sql_mode (below zero is not).
  */
 const ADVANCE_CARTS = statement(`
   INSERT INTO carts (user_id, slot, version, catalog_version, digest, codes, rules_stamp, totals, priced_at,
@@ -78,7 +78,7 @@ const ADVANCE_CARTS = statement(`
   ON DUPLICATE KEY UPDATE catalog_version = VALUES(catalog_version), digest = VALUES(digest), codes = VALUES(codes),
     rules_stamp = VALUES(rules_stamp), totals = VALUES(totals), priced_at = VALUES(priced_at),
     orders_placed = VALUES(orders_placed), promotion_uses = VALUES(promotion_uses), changed_at = VALUES(changed_at),
-    version = IF(version + 1 = VALUES(version) AND merged_into IS NULL, VALUES(version), version - version - 1)`)
+    version = IF(version + 1 = VALUES(version) AND merged_into IS NULL, VALUES(version), version + 1 + ~0)`)
 
 const HAND_OVER_CART = statement(`
   UPDATE carts SET merged_into = ?, version = version + 1, changed_at = UTC_TIMESTAMP(3)

@@ -115,6 +115,22 @@ describe('the store', () => {
     expect(await versions()).to.deep.equal([2, 2, 2])
   })
 
+  it('does not advance a cart that was elsewhere, whatever mode the server is in', async () => {
+    const id = await newCartOn(0)
+    const connection = await createConnection({ uri: testServers().adminUrls.shards[0] as string })
+    const { sql, values } = cartRows.advanceMany([{ userId: id, slot: slotOf(id), buyerGroup: 'member', to: to(7) }])
+    try {
+      for (const mode of ['', 'STRICT_ALL_TABLES', 'NO_UNSIGNED_SUBTRACTION']) {
+        await connection.query('SET SESSION sql_mode = ?', [mode])
+        const failed = await connection.query(sql, [...values]).catch((error: unknown) => error)
+        expect(failed, mode).to.include({ errno: 1690 })
+      }
+    } finally {
+      await connection.end()
+    }
+    expect((await cartRows.load(shards[0] as Database, id))?.version).to.equal(0)
+  })
+
   it('runs a batch up to the first statement that fails, and keeps nothing of it', async () => {
     const id = await newCartOn(0)
     const shard = shards[0] as Database

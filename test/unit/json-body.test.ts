@@ -41,17 +41,23 @@ describe('reading a JSON body', () => {
   async function send(headers: readonly string[], ...pieces: (string | Buffer)[]): Promise<unknown> {
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     socket.setNoDelay(true)
-    socket.on('error', () => undefined) // who is refused early may find the other side closed
-    const closed = new Promise(resolve => socket.on('close', resolve))
     let answer = ''
-    socket.on('data', data => (answer += data.toString()))
-    const head = ['POST / HTTP/1.1', 'Host: a', 'Connection: close', ...headers].join('\r\n')
+    const answered = new Promise<string>((resolve, reject) => {
+      socket.on('error', reject)
+      socket.on('data', data => {
+        answer += data.toString()
+        const body = /\r\n\r\n(\{.*\})$/.exec(answer)?.[1]
+        if (body !== undefined) resolve(body)
+      })
+    })
+    const head = ['POST / HTTP/1.1', 'Host: a', ...headers].join('\r\n')
     for (const piece of [`${head}\r\n\r\n`, ...pieces]) {
       await new Promise(resolve => socket.write(piece, resolve))
       await turn()
     }
-    await closed
-    return (JSON.parse(/\{"outcome".*\}|\{\}/.exec(answer)?.[0] ?? 'null') as { outcome: unknown } | null)?.outcome
+    const { outcome } = JSON.parse(await answered) as { outcome?: unknown }
+    socket.destroy()
+    return outcome
   }
   const whole = (text: string, ...headers: string[]) =>
     send([json, `Content-Length: ${Buffer.byteLength(text)}`, ...headers], text)
