@@ -15,7 +15,7 @@ export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
   const quantities = lines.map(({ quantity }) => quantity)
   const unusual: Unusual[] = []
   let last = 0
-  // Not over `entries()`, which makes a list for each line: of all that an add to a long cart allocated it was a third.
+  // Not over `entries()`, which makes a list for each line: of all that an add to a long cart allocated these were a quarter, with those of model/cart.ts.
   lines.forEach(({ position, selected, note, left }, at) => {
     if (position !== last + 1 || !selected || note !== '' || left !== undefined)
       unusual.push([at, position, selected ? 1 : 0, note, left ?? null])
