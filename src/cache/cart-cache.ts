@@ -80,9 +80,8 @@ export interface Chunks {
 /** A cart ready to be sent to the cache: some strings, since many carts wait for their commit at once. */
 export interface Packed {
   readonly version: number
-  /** The version that it stands on, and what the fence must have kept of that; undefined when everything is sent. */
-  readonly on: { readonly version: number; readonly chunks: number } | undefined
-  readonly chunks: number
+  /** The version that it stands on, whose chunks the fence must have kept; undefined when everything is sent. */
+  readonly on: readonly [version: number, chunksThen: number, chunksNow: number] | undefined
   /** Meta, head and contents; then number and text of each chunk that is sent. */
   readonly parts: readonly (string | number)[]
 }
@@ -97,8 +96,8 @@ export function pack(
   for (let chunk = 0; chunk < chunks.count; chunk++) {
     if (!before || !chunks.isSame(chunk)) parts.push(chunk, chunks.text(chunk))
   }
-  const on = before && { version: before.version, chunks: Math.ceil(before.lines.length / FIXED.chunkLines) }
-  return { version, on, chunks: chunks.count, parts }
+  const on: Packed['on'] = before && [before.version, Math.ceil(before.lines.length / FIXED.chunkLines), chunks.count]
+  return { version, on, parts }
 }
 
 /** A hit holds only the chunks that were asked for. */
@@ -174,9 +173,9 @@ export function createCartCache(redis: RedisConnection) {
 
     /** False when the fence was not its own any more, or had not kept what the cart stands on. */
     async publish(key: CartKey, token: string, cart: Packed): Promise<boolean> {
-      const { on } = cart
-      if (!on) return (await call('publish', key, valueOf(token, cart))) === 1
-      return (await call('patch', key, [on.version, on.chunks, cart.chunks, ...valueOf(token, cart)])) === 1
+      const value = valueOf(token, cart)
+      const reply = cart.on ? call('patch', key, [...cart.on, ...value]) : call('publish', key, value)
+      return (await reply) === 1
     },
 
     async lease(key: CartKey, token: string): Promise<LeaseResult> {

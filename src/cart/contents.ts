@@ -26,7 +26,7 @@ export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
 
 /** Undefined for what an instance of another version of cartload has left. */
 export function readContents(text: string): KnownCart | undefined {
-  const [form, rest, skus, quantities, unusual, shown] = JSON.parse(text) as Packed
+  const [form, rest, skus, quantities, unusual, shown] = JSON.parse(text) as Columns
   if (form !== FORM) return undefined
   const exceptions = unusual.values()
   let exception = exceptions.next().value
@@ -51,4 +51,4 @@ const BREAK = '\n'
 
 /** By columns, which are written and read several times as fast as lines. What is not as with most lines: where, position, selected, note, left. */
 type Unusual = readonly [number, number, 0 | 1, string, number | null]
-type Packed = [number, Omit<StoredCart, 'lines' | 'mergedInto'>, string, number[], Unusual[], Shown | null]
+type Columns = [number, Omit<StoredCart, 'lines' | 'mergedInto'>, string, number[], Unusual[], Shown | null]

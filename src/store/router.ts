@@ -135,8 +135,8 @@ export async function createSlotRouter(
         const readMode = { sql: SELECT_CACHE_MODE_SHARED, values: [first.database.name] }
         const [read, modes, ...outcomes] = await tx.batch([readSlots, readMode, ...statements])
         const [mode] = (modes?.rows ?? []) as CacheModeFields[]
-        const rows = mode ? ((read?.rows ?? []) as SlotRow[]) : []
-        const found = new Map(rows.map(row => [row.slot, { ...row, ...mode } as FenceRow]))
+        const rows = (read?.rows ?? []) as SlotRow[]
+        const found = new Map(mode && rows.map(row => [row.slot, { ...row, ...mode }]))
         const fences = slots.map(slot => fenceOf(found.get(slot), slot, owners[slot]))
         return work(tx, fences, outcomes)
       })
