@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { createApp } from './app.ts'
 import { loadConfig } from './config/config.ts'
+import { scheduleAsBatch } from './ops/cpu-scheduling.ts'
 import { createLog } from './telemetry/log.ts'
 
 /** Entry of one instance: start, tell PM2, and on a signal leave without losing a request. */
@@ -21,6 +22,9 @@ if (!secrets.servers) {
   process.exit(1)
 }
 
+if (config.cpuScheduling === 'batch') {
+  await scheduleAsBatch().catch((error: unknown) => log.warn({ err: error }, 'the CPU scheduling stays as it was'))
+}
 const app = await createApp(config, secrets.servers, log, { saleProofKey: secrets.saleProofKey })
 await app.listen()
 log.info({ port: config.instancePort + config.instanceIndex }, 'serving')

@@ -45,6 +45,7 @@ export interface Config {
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
   readonly guestIdleMs: number
+  readonly cpuScheduling: 'batch' | 'other'
   readonly auditPerSecond: number
   readonly logLevel: string
   readonly limits: Limits
@@ -154,6 +155,7 @@ export function loadConfig(
     sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
     sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,
     guestIdleMs: (values.guestIdleMinutes ?? 43_200) * 60_000,
+    cpuScheduling: values.cpuScheduling ?? 'batch',
     auditPerSecond: values.auditPerSecond ?? 0,
     logLevel: values.logLevel ?? 'info',
     limits: limitsOf(values, mistakes),

@@ -199,6 +199,12 @@ export const SETTINGS = {
     whole(1, 525_600),
     '43200',
   ),
+  cpuScheduling: set(
+    'CARTLOAD_CPU_SCHEDULING',
+    'batch: instances do not interrupt who is at work on their core (SCHED_BATCH, by chrt of util-linux), and so do more at once when cores are full. other: left as they were started.',
+    oneOf(['batch', 'other']),
+    'batch',
+  ),
   auditPerSecond: set(
     'CARTLOAD_AUDIT_PER_SECOND',
     'Cached carts that each instance compares with the database, a second; 0: none. What it finds is counted in cartload_cart_audits_total.',

@@ -131,6 +131,7 @@ describe('the model of the cart cache protocol', function () {
             if (cache.s === 'VALUE' && page !== null) expect(page).to.equal(pageFor(cache))
             if (cache.s === 'FENCE' || cache.s === 'LEASE') expect(page).to.equal(null)
           }
+          await redis.run(client => client.del(key, pageOf(key)))
         }),
         { numRuns: 300 },
       )

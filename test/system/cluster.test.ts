@@ -8,12 +8,15 @@ import { brotliCompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { policyOf } from '../../src/ops/cpu-scheduling.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { redisAdminUrl } from '../../src/stack/servers.ts'
 import { type Answer, type Client, clientOf, contentsOf, eventually, newMember, PASSWORD } from '../support/client.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { type Acknowledged, chance, expectFold, randomWrite } from '../support/history.ts'
 import { PROJECT } from '../support/servers.ts'
+
+const SCHED_BATCH = 3
 
 /** The whole cluster behind nginx, as `npm start` makes it: what clients see while parts of it are taken away. */
 describe('the cluster', function () {
@@ -44,6 +47,12 @@ describe('the cluster', function () {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
         for (const password of passwords) expect(line).not.to.include(password)
       }
+    })
+
+    it('and has instances that interrupt nobody, under the scheduler of batch work', async () => {
+      const policies = (await cluster.pidsOf('cartload')).map(pid => policyOf(pid))
+      expect(policies).to.deep.equal([SCHED_BATCH, SCHED_BATCH])
+      expect((await cluster.pidsOf('redis-cache')).map(pid => policyOf(pid))).to.deep.equal([0])
     })
 
     it('and answers the curl lines of the README', async () => {

@@ -4,6 +4,7 @@ import { loadConfig } from '../../../src/config/config.ts'
 import { readCredentials, setCookie } from '../../../src/http/cookies.ts'
 import { allRoutes } from '../../../src/http/server.ts'
 import { type Call, readInput, type Route } from '../../../src/http/route.ts'
+import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
 import { Bytes } from '../../../src/lib/bytes.ts'
 import { AppError } from '../../../src/lib/errors.ts'
 import { createLog } from '../../../src/telemetry/log.ts'
@@ -15,6 +16,7 @@ import { PROJECT } from '../../../test/support/servers.ts'
  */
 const { config, secrets } = loadConfig(PROJECT)
 if (!secrets.servers) throw new Error('no servers')
+await scheduleAsBatch()
 const app = await createApp(config, secrets.servers, createLog('warn'))
 const server = fastify({
   logger: false,

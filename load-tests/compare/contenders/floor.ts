@@ -1,11 +1,12 @@
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
+import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
 
 /**
  * The floor: what a view of a cart costs when nothing is done that is not physically needed. `node:http` without a framework, one
  * socket to each of the two Redis servers, their protocol by hand, the cart passed through as bytes. It knows no errors, no limits, no
- * metrics and no security, and is no way to build a service. It knows what cartload has learned of fewer writes and of empty requests;
- * the plain one does not.
+ * metrics and no security, and is no way to build a service. It knows what cartload has learned of fewer writes, of empty requests and of the
+ * CPU's scheduler; the plain one does not.
  */
 const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => process.env[name] ?? '') as [
   string,
@@ -14,6 +15,7 @@ const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => proces
 ]
 
 const isPlain = process.env['PLAIN'] === 'yes'
+if (!isPlain) await scheduleAsBatch()
 
 /** A client that can GET; replies come in the order of the commands. Unless it is plain, commands of one turn of the event loop go out in one write. */
 function redisAt(address: string): (key: string) => Promise<Buffer | undefined> {
