@@ -16,7 +16,7 @@ const HELP = `npm run compare -- [BLOCK…] [options]
 
 Measures cartload beside other ways to do the same work, on this machine, over loopback, each with its own servers:
   floor     nginx and bare node:http, the Redis protocol by hand: what is physically needed; with what cartload has
-            learned of fewer writes and of empty requests, and without (floor-plain)
+            learned of fewer writes, of empty requests and of the CPU's scheduler, and without (floor-plain)
   typical   express, express-session, knex, one database: what a team writes in a week
   fastify   the product's own code behind fastify
 Units of a block are run in turn, there and back (ABBA); a figure is the median of the ratios of the rounds, with its 95 % interval.
