@@ -56,6 +56,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
     { stack: 'floor', scenario: 'view-10', direct: true },
     { stack: 'cartload', scenario: 'view-500' },
     { stack: 'cartload', scenario: 'view-304' },
+    { stack: 'floor', scenario: 'view-304' },
   ],
   add: [
     { stack: 'cartload', scenario: 'add-10' },

@@ -74,6 +74,11 @@ createServer({ optimizeEmptyRequests: !isPlain }, (request, response) => {
       response.writeHead(401).end()
       return
     }
+    // Both servers were asked, as they must be; it has no versions, so whoever asks this way is told that nothing has changed.
+    if (request.headers['if-none-match'] !== undefined) {
+      response.writeHead(304).end()
+      return
+    }
     response.writeHead(200, ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(body.length)])
     response.end(body)
   })
