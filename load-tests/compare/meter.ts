@@ -19,7 +19,8 @@ export interface Used {
 
 interface Reading {
   readonly at: number
-  readonly byPid: ReadonlyMap<number, number>
+  /** By process and thread. */
+  readonly byPid: ReadonlyMap<number, ReadonlyMap<string, number>>
   /** Taken by the hypervisor. */
   readonly stolen: number
 }
@@ -33,12 +34,12 @@ export async function measure<T>(
   const before = read()
   const result = await work()
   const after = read()
-  const used = (pid: number) => (after.byPid.get(pid) ?? 0) - (before.byPid.get(pid) ?? 0)
+  const used = (pid: number) => usedBetween(before.byPid.get(pid), after.byPid.get(pid))
   const parts: Record<Part, number> = { nginx: 0, node: 0, redis: 0, database: 0 }
   for (const pid of pids) parts[partOf(pid)] += used(pid)
   const known = new Set([...pids, process.pid, ...except()])
   let others = 0
-  for (const pid of after.byPid.keys()) if (!known.has(pid)) others += Math.max(0, used(pid))
+  for (const pid of after.byPid.keys()) if (!known.has(pid)) others += used(pid)
   const seconds = after.at - before.at
   const sum = Object.values(parts).reduce((a, b) => a + b, 0)
   const share = (cpuSeconds: number) => cpuSeconds / seconds / availableParallelism()
@@ -49,20 +50,29 @@ export async function measure<T>(
   }
 }
 
+/** Thread by thread: one that has ended meanwhile (databases end idle ones) must not take away what it used in all its life. */
+function usedBetween(before: ReadonlyMap<string, number> = new Map(), after: ReadonlyMap<string, number> = new Map()) {
+  let sum = 0
+  for (const [thread, seconds] of after) sum += seconds - (before.get(thread) ?? 0)
+  return sum
+}
+
 function read(): Reading {
-  const byPid = new Map<number, number>()
+  const byPid = new Map<number, ReadonlyMap<string, number>>()
   for (const name of readdirSync('/proc')) {
-    if (/^\d+$/.test(name)) byPid.set(Number(name), cpuOf(Number(name)))
+    if (/^\d+$/.test(name)) byPid.set(Number(name), cpuOfThreads(Number(name)))
   }
   return { at: performance.now() / 1000, byPid, stolen: cpuOfMachine().stolen }
 }
 
-/** Seconds on a CPU, all threads; 0 for a process that is gone. */
-export function cpuOf(pid: number): number {
+/** Seconds on a CPU, all threads that live; 0 for a process that is gone. */
+export const cpuOf = (pid: number): number => [...cpuOfThreads(pid).values()].reduce((sum, seconds) => sum + seconds, 0)
+
+function cpuOfThreads(pid: number): ReadonlyMap<string, number> {
   try {
-    return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + cpuOfThread(pid, task), 0)
+    return new Map(readdirSync(`/proc/${pid}/task`).map(task => [task, cpuOfThread(pid, task)]))
   } catch {
-    return 0
+    return new Map()
   }
 }
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
 import { GOALS, judge, verdictOf, type Window } from '../../load-tests/compare/goals.ts'
 import { measure } from '../../load-tests/compare/meter.ts'
@@ -64,5 +66,23 @@ describe('the comparison', () => {
     )
     expect(idle.parts.node).to.be.below(0.1)
     expect(used.sum).to.equal(used.parts.node)
+  })
+
+  it('takes nothing away for a thread that has worked before, and ends meanwhile', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const work = 'for (const until = performance.now() + 500; performance.now() < until; );'
+    const thread = new Worker(
+      `${work} require('node:worker_threads').parentPort.postMessage(''); setInterval(() => 0, 1e6)`,
+      {
+        eval: true,
+      },
+    )
+    await once(thread, 'message')
+    const { used } = await measure(
+      [process.pid],
+      () => [],
+      () => thread.terminate(),
+    )
+    expect(used.parts.node).to.be.within(0, 0.2)
   })
 })
