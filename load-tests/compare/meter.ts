@@ -50,10 +50,10 @@ export async function measure<T>(
   }
 }
 
-/** Thread by thread: one that has ended meanwhile (databases end idle ones) must not take away what it used in all its life. */
+/** Thread by thread: one that has ended meanwhile (databases end idle ones), or whose number another has now, takes nothing away. */
 function usedBetween(before: ReadonlyMap<string, number> = new Map(), after: ReadonlyMap<string, number> = new Map()) {
   let sum = 0
-  for (const [thread, seconds] of after) sum += seconds - (before.get(thread) ?? 0)
+  for (const [thread, seconds] of after) sum += Math.max(0, seconds - (before.get(thread) ?? 0))
   return sum
 }
 
