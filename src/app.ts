@@ -200,6 +200,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const paymentS = config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined
     const placing = createPlacing({
       router,
+      catalog: watch,
       stock,
       settlement,
       sales,
@@ -260,7 +261,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       routed,
       sessions,
       reconciler: createReconciler({ router, inventory }),
-      stockKeeping: createStockKeeping({ global, inventory, stock }),
+      stockKeeping: createStockKeeping({ global, router, inventory, stock }),
       allowances,
       sales,
       settlement,

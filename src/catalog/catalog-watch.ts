@@ -1,5 +1,5 @@
 import { repeat } from '../lib/repeat.ts'
-import { createSingleFlight } from '../lib/single-flight.ts'
+import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Pricing } from '../pricing/pool.ts'
@@ -14,8 +14,8 @@ import type { Log } from '../telemetry/log.ts'
 export interface CatalogWatch {
   version(): number
   /**
-   * Makes sure that prices are not older than ones that were shown already: another instance may have heard of a new
-   * catalogue first. @throws AppError `unavailable` when that cannot be found out now
+   * Makes sure that the catalogue is not older than what another instance has heard of and shown, or announced
+   * (store/catalog-floor.ts). @throws AppError `unavailable` when that cannot be found out now
    */
   atLeast(version: number): Promise<void>
   stop(): void
@@ -35,17 +35,15 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
     log.info({ version, products: products.length }, 'catalogue loaded')
   }
 
+  const look = () => flight.run('load', load)
+
   await load().catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be loaded yet'))
-  const watch = repeat(
-    () => flight.run('load', load),
-    FIXED.catalogPollMs,
-    error => log.warn({ err: error }, 'the catalogue could not be checked'),
+  const watch = repeat(look, FIXED.catalogPollMs, error =>
+    log.warn({ err: error }, 'the catalogue could not be checked'),
   )
   return {
     version: pricing.catalogVersion,
-    async atLeast(version) {
-      if (version > pricing.catalogVersion()) await flight.run('load', load)
-    },
+    atLeast: version => lookFor(() => pricing.catalogVersion() >= version, look),
     stop: watch.stop,
   }
 }

@@ -2,12 +2,14 @@ import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
 import type { Quotes } from '../cart/quotes.ts'
+import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, type OrderDocument, orderIdOf } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import { cartRows } from '../store/carts.ts'
+import { catalogFloor } from '../store/catalog-floor.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
@@ -42,6 +44,7 @@ export interface Placed {
 
 export interface CheckoutDeps {
   readonly router: Router
+  readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly stock: Stock
   readonly settlement: Settlement
   readonly sales: Sales
@@ -60,7 +63,7 @@ export interface CheckoutDeps {
 export type Placing = ReturnType<typeof createPlacing>
 
 export function createPlacing(deps: CheckoutDeps) {
-  const { router, sales, allowances, funnel, prices, settlement, paymentS, metrics, onStep } = deps
+  const { router, catalog, sales, allowances, funnel, prices, settlement, paymentS, metrics, onStep } = deps
   const baskets = createBaskets(deps)
   const holding = createHolding(deps)
 
@@ -70,10 +73,11 @@ export function createPlacing(deps: CheckoutDeps) {
    * `unavailable`, `overloaded`, `outcome_unknown` of the dependencies. But for the last, nothing is held or ordered then.
    */
   async function place(request: PlaceRequest): Promise<Placed> {
-    await requireEpoch(request.session)
+    const { session } = request
+    const [floor] = await Promise.all([catalogFloor.read(router.of(session.userId)), requireEpoch(session)])
     try {
       const replay = await replayOf(request)
-      const placed = replay ?? (await placeAnew(request))
+      const placed = replay ?? (await placeAnew(request, floor))
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
     } catch (error) {
@@ -92,8 +96,10 @@ export function createPlacing(deps: CheckoutDeps) {
     if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
   }
 
-  async function placeAnew(request: PlaceRequest): Promise<Placed> {
+  async function placeAnew(request: PlaceRequest, floor: number): Promise<Placed> {
     const { session } = request
+    // What is counted, or on sale, may have changed on another instance: nothing is sold past that.
+    await Promise.all([catalog.atLeast(floor), sales.atLeast(floor)])
     const basket = await baskets.of(request)
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)

@@ -63,7 +63,7 @@ export async function applyBatch(
 ): Promise<{ outcomes: Outcome[]; left: number | undefined }> {
   const { item, operations, exact } = batch
   const head = await stockRows.head(tx, item)
-  if (!head) return { outcomes: operations.map(() => ({ is: 'unknown-item' })), left: 0 }
+  if (!head) return { outcomes: operations.map(() => ({ is: 'unknown-item' })), left: undefined }
   const buckets = exact ? await stockRows.lockBuckets(tx, item) : undefined
   const looked = operations.filter(operation => operation.kind !== 'hold' || batch.careful)
   const orderIds = [...new Set(looked.map(operation => operation.orderId))].sort()

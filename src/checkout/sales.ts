@@ -3,11 +3,12 @@ import type { Session } from '../sessions/sessions.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { areSameBytes } from '../lib/same-bytes.ts'
-import { createSingleFlight } from '../lib/single-flight.ts'
+import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOfSku } from '../model/order.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { QueueStatus, WaitingRoom } from '../sessions/waiting-room.ts'
+import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
 import { sharedKey } from '../store/operators.ts'
 import type { Router } from '../store/router.ts'
@@ -71,14 +72,18 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const refresh = () => looking.run('sales', load)
   const looking = createSingleFlight<void>()
   let lookedMs = Number.NEGATIVE_INFINITY
+  /** The version of the catalogue whose sales are all among the watched. */
+  let seenVersion = 0
 
   async function load(): Promise<void> {
     lookedMs = performance.now()
+    const version = await catalogRows.version(global)
     const open = await saleRows.open(global, FIXED.salesOpenMax)
     const at = performance.now()
     watched = new Map(
       open.map(sale => [sale.id, { sale, startsMs: at + sale.startsInMs, levels: watched.get(sale.id)?.levels }]),
     )
+    seenVersion = version
   }
 
   /** Looks at the stock of every sale that has started, and lets the next ones in. */
@@ -197,6 +202,8 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
 
   return {
     refresh,
+    /** Makes sure that the sales of this version of the catalogue are known. @throws AppError `unavailable` */
+    atLeast: (version: number) => lookFor(() => seenVersion >= version, refresh),
     advance,
     takesProofs: proofKey !== undefined,
 

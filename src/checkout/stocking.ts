@@ -1,17 +1,23 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOf } from '../model/order.ts'
 import type { StockMode } from '../model/product.ts'
 import { SALE_ID } from '../model/sale.ts'
 import { catalogRows } from '../store/catalog.ts'
+import { catalogFloor } from '../store/catalog-floor.ts'
 import { type Database, DuplicateKeyError } from '../store/database.ts'
+import type { Router } from '../store/router.ts'
 import { type SaleRow, saleRows } from '../store/sales.ts'
 import type { StockLevels } from '../store/stock.ts'
 import type { Inventory } from './inventory.ts'
 import type { Stock } from './stock.ts'
 
-/** What operators do with the stock of products and with sales. */
+/**
+ * What operators do with the stock of products and with sales.
+ *
+ * Units are set last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-floor.ts): whoever orders
+ * one of the units, on whichever instance, knows that it is counted.
+ */
 export interface Stocking {
   readonly mode: StockMode
   /** Units that shall be free; left out: as it is. */
@@ -33,10 +39,12 @@ export type StockKeeping = ReturnType<typeof createStockKeeping>
 
 export function createStockKeeping({
   global,
+  router,
   inventory,
   stock,
 }: {
   global: Database
+  router: Router
   inventory: Inventory
   stock: Stock
 }) {
@@ -46,24 +54,26 @@ export function createStockKeeping({
     return found
   }
 
-  /** @throws AppError `product_not_found`, `invalid_request` */
-  async function setStock(sku: string, wish: Stocking): Promise<StockLevels | undefined> {
+  const announce = (version: number) => catalogFloor.raise(router.shards, version)
+
+  /** @throws AppError `product_not_found`, `invalid_request`, `unavailable` when a shard is away: then nothing is changed */
+  async function setStock(sku: string, { mode, ...wish }: Stocking): Promise<StockLevels | undefined> {
     const known = await product(sku)
     const stockItem = wish.stockItem ?? known.stockItem
+    if ((known.stock ?? 'none') !== mode || known.stockItem !== stockItem) {
+      await catalogRows.changeKnown(global, announce, (tx, version) =>
+        catalogRows.setStock(tx, version, { sku, mode, item: stockItem }),
+      )
+    }
     const item = stockItemOf({ sku, ...(stockItem === undefined ? {} : { stockItem }) })
-    let levels = await stock.levels(item)
-    // The rows first: a product is never counted without them.
-    if (wish.mode !== 'none') {
-      const { units, perUserMax } = wish
-      levels = await inventory.set(item, {
-        ...(units === undefined ? {} : { free: units }),
-        ...(perUserMax === undefined ? {} : { perUserMax }),
-      })
-    }
-    if ((known.stock ?? 'none') !== wish.mode || known.stockItem !== stockItem) {
-      await catalogRows.setStock(global, [{ sku, mode: wish.mode, item: stockItem }])
-    }
-    return levels
+    return mode === 'none' ? stock.levels(item) : setUnits(item, wish)
+  }
+
+  async function setUnits(item: string, { units, perUserMax }: Pick<Stocking, 'units' | 'perUserMax'>) {
+    return inventory.set(item, {
+      ...(units === undefined ? {} : { free: units }),
+      ...(perUserMax === undefined ? {} : { perUserMax }),
+    })
   }
 
   /** What a sale would change; nothing is changed. @throws AppError `product_not_found`, `invalid_request` */
@@ -111,18 +121,21 @@ export function createStockKeeping({
 
     checkSale,
 
-    /** Announces the sale, then sets the stock. @throws AppError as checkSale; `invalid_request` for an id that is taken */
-    async openSale(wish: SaleWish, announceMs = FIXED.salePollMs * 2): Promise<void> {
+    /** @throws AppError as checkSale; `invalid_request` for an id that is taken; `unavailable` when a shard is away */
+    async openSale(wish: SaleWish): Promise<void> {
       await checkSale(wish)
+      const { sku, units, perUserMax } = wish
+      const known = await product(sku)
       try {
-        await saleRows.insert(global, { endsAt: undefined, ...wish })
+        await catalogRows.changeKnown(global, announce, async (tx, version) => {
+          await saleRows.insert(tx, { endsAt: undefined, ...wish })
+          await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: known.stockItem })
+        })
       } catch (error) {
         if (!(error instanceof DuplicateKeyError)) throw error
         throw new AppError('invalid_request', `There is a sale '${wish.id}' already.`, { cause: error })
       }
-      // When every instance has heard of it only who is admitted can order the product: then its stock is set.
-      await sleep(announceMs)
-      await setStock(wish.sku, { mode: 'reserve', units: wish.units, perUserMax: wish.perUserMax ?? null })
+      await setUnits(stockItemOf(known), { units, perUserMax: perUserMax ?? null })
     },
 
     /** @throws AppError `sale_not_found` */

@@ -15,3 +15,11 @@ export function createSingleFlight<T>(): SingleFlight<T> {
     },
   }
 }
+
+/**
+ * Looks until something is seen, twice at most: a look that was under way already may have been too early, and the next one, which
+ * begins after this call, sees all that there was.
+ */
+export async function lookFor(isSeen: () => boolean, look: () => Promise<void>): Promise<void> {
+  for (let looks = 0; looks < 2 && !isSeen(); looks++) await look()
+}

@@ -166,17 +166,30 @@ export const catalogRows = {
     })
   },
 
-  /** How the stock of some products is counted, as one new version. */
-  async setStock(
+  /**
+   * A change that every order must know from the moment it is committed. `announce` tells its version to the shards before.
+   * @throws what `announce` and `work` throw; then nothing was changed
+   */
+  async changeKnown(
     global: Database,
-    products: readonly { sku: string; mode: StockMode; item: string | undefined }[],
-  ): Promise<number> {
-    return global.transaction(async tx => {
+    announce: (version: number) => Promise<void>,
+    work: (tx: Transaction, version: number) => Promise<void>,
+  ): Promise<void> {
+    await global.transaction(async tx => {
       const version = (await lockVersion(tx)) + 1
-      for (const { sku, mode, item } of products) await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
+      await announce(version)
+      await work(tx, version)
       await tx.run(SET_VERSION, [version])
-      return version
     })
+  },
+
+  /** How the stock of a product is counted; within `changeKnown`. */
+  async setStock(
+    tx: Transaction,
+    version: number,
+    { sku, mode, item }: { sku: string; mode: StockMode; item: string | undefined },
+  ): Promise<void> {
+    await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
   },
 }
 

@@ -1,4 +1,4 @@
-import type { Database } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 import { isoTime, sqlTime } from './time.ts'
 
@@ -46,11 +46,11 @@ interface SaleColumns {
 
 export const saleRows = {
   /** @throws DuplicateKeyError when there is a sale of that id */
-  async insert(global: Database, sale: SaleRow): Promise<void> {
+  async insert(tx: Transaction, sale: SaleRow): Promise<void> {
     const { id, sku, units, startsAt, endsAt, factor, accountAgeS, needsProof, guests } = sale
     const times = [sqlTime(startsAt), endsAt === undefined ? null : sqlTime(endsAt)]
     const rules = [Math.round(factor * 100), accountAgeS, needsProof ? 1 : 0, guests ? 1 : 0]
-    await global.transaction(tx => tx.run(INSERT, [id, sku, units, ...times, ...rules]))
+    await tx.run(INSERT, [id, sku, units, ...times, ...rules])
   },
 
   /** Those that have not ended, the next first. */

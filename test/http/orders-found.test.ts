@@ -141,7 +141,7 @@ describe('orders, as they were attacked', () => {
     const startsAt = new Date(Date.now() + 3_600_000).toISOString()
     const rules = { factor: 1, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: false }
     const id = `sale-${randomUUID().slice(0, 8)}`
-    await app().stockKeeping.openSale({ ...rules, id, sku: onSale.sku, units: 1, startsAt }, 0)
+    await app().stockKeeping.openSale({ ...rules, id, sku: onSale.sku, units: 1, startsAt })
     await app().sales.refresh()
     await putInForce([gift, onSale].map(({ sku }, at) => ({ id: `gift-${at}`, name: 'Gift', kind: 'gift', sku })))
     const me = await newMember(app().url)

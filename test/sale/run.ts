@@ -116,7 +116,7 @@ async function announce(shop: Shop, units: number): Promise<number> {
   try {
     const inventory = createInventory({ router })
     const stock = createStock({ router, instance: 0, metrics: createMetrics() })
-    const keeping = createStockKeeping({ global, inventory, stock })
+    const keeping = createStockKeeping({ global, router, inventory, stock })
     if (values.naive) {
       const { catalogRows } = await import('../../src/store/catalog.ts')
       await catalogRows.put(global, [{ sku: SKU, name: 'The one', price: 1_000, category: 'alpha' }])

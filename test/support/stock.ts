@@ -31,7 +31,7 @@ export async function newProduct(
     sku,
     name: `Thing ${sku}`,
     price,
-    category: 'alpha',
+    category: 'stocked',
     stock: mode,
     ...(stockItem === undefined ? {} : { stockItem }),
   }

@@ -30,6 +30,7 @@ const FORBIDDEN: [RegExp, string][] = [
 const SHARD_KEYS: Readonly<Record<string, string>> = {
   slots: 'slot|shard',
   cache_mode: 'shard',
+  catalog_floor: 'shard',
   logins: 'address',
   users: 'user_id',
   carts: 'user_id',
@@ -83,7 +84,7 @@ describe('the SQL', () => {
           if (!table || list === 'global') return
           const key = SHARD_KEYS[table]
           expect(body).to.match(new RegExp(`PRIMARY KEY \\((${key})\\b`))
-          if (table === 'cache_mode' || table === 'leases') return
+          if (['cache_mode', 'catalog_floor', 'leases'].includes(table)) return
           expect(body, 'slot is a stored column').to.match(/\bslot SMALLINT UNSIGNED NOT NULL/)
           if (table !== 'slots') expect(body, 'slot is indexed').to.match(/KEY \w+ \(slot\)/)
         })
