@@ -1,3 +1,4 @@
+import { unavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
@@ -43,7 +44,14 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
   )
   return {
     version: pricing.catalogVersion,
-    atLeast: version => lookFor(() => pricing.catalogVersion() >= version, look),
+    async atLeast(version) {
+      const isKnown = () => pricing.catalogVersion() >= version
+      await lookFor(isKnown, look)
+      if (isKnown()) return
+      await flight.run('settle', () => catalogRows.settle(global, version))
+      await lookFor(isKnown, look)
+      if (!isKnown()) throw unavailable('global', new Error(`it does not show version ${version} of the catalogue`))
+    },
     stop: watch.stop,
   }
 }

@@ -113,12 +113,13 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
       const item = countedItemOf(pricing.product(line.sku))
       return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total, item }]
     })
-    const { reserve, track } = demandsOf(lines, priced.gifts, pricing.product)
+    const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(pricing.product(gift.sku)) }))
+    const { reserve, track } = demandsOf(lines, gifts, pricing.product)
     const reserved = [...reserve, ...limited]
     return {
       currency,
       lines,
-      gifts: priced.gifts,
+      gifts,
       totals: { ...priced.totals },
       promotions: priced.promotions,
       codes: priced.codes.filter(code => code.applied).map(({ code }) => code),

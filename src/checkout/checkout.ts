@@ -12,7 +12,7 @@ import { cartRows } from '../store/carts.ts'
 import { catalogFloor } from '../store/catalog-floor.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
-import type { Router } from '../store/router.ts'
+import type { Fence, Router } from '../store/router.ts'
 import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Allowances } from './allowances.ts'
@@ -60,6 +60,16 @@ export interface CheckoutDeps {
   readonly onStep: OnStep
 }
 
+/** What the order goes by has changed since it was begun (store/catalog-floor.ts). */
+class FloorRaised extends Error {
+  readonly floor: number
+
+  constructor(floor: number) {
+    super('the floor of the catalogue was raised')
+    this.floor = floor
+  }
+}
+
 export type Placing = ReturnType<typeof createPlacing>
 
 export function createPlacing(deps: CheckoutDeps) {
@@ -77,7 +87,7 @@ export function createPlacing(deps: CheckoutDeps) {
     const [floor] = await Promise.all([catalogFloor.read(router.of(session.userId)), requireEpoch(session)])
     try {
       const replay = await replayOf(request)
-      const placed = replay ?? (await placeAnew(request, floor))
+      const placed = replay ?? (await placeKnowing(request, floor))
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
     } catch (error) {
@@ -96,10 +106,24 @@ export function createPlacing(deps: CheckoutDeps) {
     if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
   }
 
+  /** What is counted, or on sale, may change on another instance, also while the order is being made: nothing is sold past that. */
+  async function placeKnowing(request: PlaceRequest, firstFloor: number): Promise<Placed> {
+    let floor = firstFloor
+    for (let attempt = 1; attempt <= FIXED.orderAttemptsMax; attempt++) {
+      await catalog.atLeast(floor)
+      await sales.atLeast(floor)
+      try {
+        return await placeAnew(request, floor)
+      } catch (error) {
+        if (!(error instanceof FloorRaised)) throw error
+        floor = error.floor
+      }
+    }
+    throw new AppError('overloaded', 'What is counted or on sale keeps changing.', { retryAfterS: 1 })
+  }
+
   async function placeAnew(request: PlaceRequest, floor: number): Promise<Placed> {
     const { session } = request
-    // What is counted, or on sale, may have changed on another instance: nothing is sold past that.
-    await Promise.all([catalog.atLeast(floor), sales.atLeast(floor)])
     const basket = await baskets.of(request)
     const { priced } = basket
     if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
@@ -118,7 +142,7 @@ export function createPlacing(deps: CheckoutDeps) {
     onStep('held-all')
     let order: OrderRow
     try {
-      order = await decide(request, basket, { ...draft, document })
+      order = await decide(request, basket, { ...draft, document }, floor)
     } catch (error) {
       // Whether it was committed is not known: what is held stays until settlement has looked.
       if (isAppError(error, 'outcome_unknown')) throw error
@@ -155,12 +179,19 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   /** The commit point. */
-  async function decide(request: PlaceRequest, basket: Basket, { orderId, document }: Draft): Promise<OrderRow> {
+  async function decide(
+    request: PlaceRequest,
+    basket: Basket,
+    { orderId, document }: Draft,
+    floor: number,
+  ): Promise<OrderRow> {
     const { session, key, fingerprint } = request
     const { userId } = session
     const { cart, priced } = basket
     let made: OrderRow | undefined
-    const insert = async (tx: Transaction, slot: number) => {
+    const insert = async (tx: Transaction, { slot, shard }: Fence) => {
+      const floorNow = await catalogFloor.readShared(tx, shard)
+      if (floorNow > floor) throw new FloorRaised(floorNow)
       await orderRows.insert(tx, slot, {
         userId,
         orderId,
@@ -179,13 +210,13 @@ export function createPlacing(deps: CheckoutDeps) {
       await funnel.change({ userId, ifMatch: basket.version }, current => ({
         lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
         purchases: bought(current, document),
-        record: (tx, { slot }) => insert(tx, slot),
+        record: insert,
       }))
     } else {
-      await router.write(userId, async (tx, { slot }) => {
+      await router.write(userId, async (tx, fence) => {
         const now = await orderRows.lockCart(tx, userId)
         if (now.pending !== basket.pending || now.version !== basket.version) throw moved()
-        await insert(tx, slot)
+        await insert(tx, fence)
       })
     }
     if (!made) throw new Error(`the order ${orderId} was written and is not there`)

@@ -2,8 +2,7 @@ import type { Funnel } from '../cart/funnel.ts'
 import { AppError } from '../lib/errors.ts'
 import { markShort } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
-import { type Demand, type OrderDocument, stockItemOfSku } from '../model/order.ts'
-import type { Pricing } from '../pricing/pool.ts'
+import type { Demand, OrderDocument } from '../model/order.ts'
 import type { Allowances } from './allowances.ts'
 import type { Basket } from './basket.ts'
 import type { OnStep } from './steps.ts'
@@ -19,7 +18,6 @@ export interface HoldingDeps {
   readonly sales: Sales
   readonly allowances: Allowances
   readonly funnel: Funnel
-  readonly pricing: Pricing
   readonly onStep: OnStep
 }
 
@@ -41,7 +39,7 @@ class Refused extends Error {
 
 export type Holding = ReturnType<typeof createHolding>
 
-export function createHolding({ stock, sales, allowances, funnel, pricing, onStep }: HoldingDeps) {
+export function createHolding({ stock, sales, allowances, funnel, onStep }: HoldingDeps) {
   /**
    * What was held: less than was asked only where a gift has run out.
    * @throws AppError `out_of_stock`, `purchase_limit`, `total_changed`, `idempotency_in_flight`, and of the dependencies
@@ -60,7 +58,7 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
         const gifts = isRefused ? giftUnits(document, item) : 0
         if (gifts > 0) {
           // A gift is there while stocks last; nobody is refused what they pay for because of it.
-          document = { ...document, gifts: document.gifts.filter(gift => itemOf(gift.sku) !== item) }
+          document = { ...document, gifts: document.gifts.filter(gift => gift.item !== item) }
           taken = units - gifts
           if (taken === 0) continue
           outcome = await hold(taken)
@@ -80,19 +78,15 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
     return { ...document, held }
   }
 
-  const itemOf = (sku: string) => stockItemOfSku(sku, pricing.product)
-  const giftUnits = ({ gifts }: OrderDocument, item: string) =>
-    gifts.reduce((sum, gift) => (itemOf(gift.sku) === item ? sum + gift.quantity : sum), 0)
-
   /** Frees what this request has claimed. What cannot be freed now is freed by settlement. */
   async function freeAll(orderId: string, held: readonly Demand[]): Promise<void> {
     await Promise.allSettled(held.map(({ item }) => stock.free(item, orderId)))
   }
 
-  async function overLimit({ userId }: Draft, basket: Basket, item: string, max: number): Promise<AppError> {
+  async function overLimit({ userId, document }: Draft, basket: Basket, item: string, max: number): Promise<AppError> {
     const name = item.slice(2)
     if (item.startsWith('s:')) {
-      const { sku = name } = basket.request.lines.find(line => itemOf(line.sku) === item) ?? {}
+      const { sku = name } = document.lines.find(line => line.item === item) ?? {}
       return new AppError('purchase_limit', `A buyer can have at most ${max} of '${sku}'.`, { extra: { sku, max } })
     }
     const sold = await stock.soldTo(item, userId)
@@ -117,10 +111,9 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
     const left = new Map(document.held.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
     const short = new Set(document.held.flatMap(({ item, units }) => ((left.get(item) ?? 0) < units ? [item] : [])))
     short.add(first)
-    const lines = document.lines.flatMap(({ sku, quantity }) => {
-      const item = itemOf(sku)
-      return short.has(item) ? [{ sku, wanted: quantity, left: left.get(item) ?? 0 }] : []
-    })
+    const lines = document.lines.flatMap(({ sku, quantity, item }) =>
+      item !== undefined && short.has(item) ? [{ sku, wanted: quantity, left: left.get(item) ?? 0 }] : [],
+    )
     if (basket.cart && !sales.isOnSale(document.lines)) {
       const marks = new Map(lines.map(line => [line.sku, line.left]))
       const mark = funnel.change({ userId }, current => ({ lines: markShort(marks)(current.lines) }))
@@ -131,6 +124,11 @@ export function createHolding({ stock, sales, allowances, funnel, pricing, onSte
   }
 
   return { holdAll, freeAll }
+}
+
+/** What an order has of an item without paying for it. */
+function giftUnits({ gifts }: OrderDocument, item: string): number {
+  return gifts.reduce((sum, gift) => (gift.item === item ? sum + gift.quantity : sum), 0)
 }
 
 function inFlight(): AppError {

@@ -9,11 +9,13 @@ import { stockAudit, type Sums } from '../store/stock-audit.ts'
 /** What operators do with stock: set it, check it, repair it. Every change goes through the ledger. */
 export interface Terms {
   /** Units that shall be free from now on, or … */
-  readonly free?: number
+  readonly free?: number | undefined
+  /** … at most so many are free, or … */
+  readonly freeMax?: number | undefined
   /** … units in all, those held and sold included. */
   readonly total?: number
   /** null: no limit; left out: as it is. */
-  readonly perUserMax?: number | null
+  readonly perUserMax?: number | null | undefined
   readonly buckets?: number
   /** Of the rules that say so: older ones change nothing any more, and too little becomes what is used. */
   readonly rulesVersion?: number
@@ -49,7 +51,8 @@ export function createInventory({ router }: { router: Router }) {
       if (rulesVersion !== undefined && rulesVersion < known.termsVersion) {
         return { units: known.units, free, held, sold, perUserMax: known.perUserMax }
       }
-      const asked = terms.free !== undefined ? terms.free + used : (terms.total ?? free + used)
+      const wantedFree = terms.free ?? Math.min(free, terms.freeMax ?? free)
+      const asked = terms.total ?? wantedFree + used
       const units = rulesVersion === undefined ? asked : Math.max(asked, used)
       if (units < used) {
         const detail = `${used} are held or sold already, so there cannot be ${units} in all`

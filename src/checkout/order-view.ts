@@ -1,5 +1,5 @@
 import { AppError } from '../lib/errors.ts'
-import type { OrderDocument, OrderLine } from '../model/order.ts'
+import type { OrderDocument, OrderGift, OrderLine } from '../model/order.ts'
 import type { OrderRow, OrderState } from '../store/orders.ts'
 
 /** An order as clients see it. */
@@ -14,7 +14,7 @@ export interface OrderView {
   readonly currency: string
   readonly totals: OrderDocument['totals']
   readonly lines: readonly Omit<OrderLine, 'item'>[]
-  readonly gifts: OrderDocument['gifts']
+  readonly gifts: readonly Omit<OrderGift, 'item'>[]
   readonly promotions: OrderDocument['promotions']
   readonly codes: OrderDocument['codes']
   readonly versions: OrderDocument['versions']
@@ -32,7 +32,7 @@ export function orderView(order: OrderRow): OrderView {
     currency,
     totals,
     lines: lines.map(lineView),
-    gifts,
+    gifts: gifts.map(({ sku, quantity, promotion }) => ({ sku, quantity, promotion })),
     promotions,
     codes,
     versions,

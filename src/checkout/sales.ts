@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Session } from '../sessions/sessions.ts'
-import { AppError, isAppError } from '../lib/errors.ts'
+import { AppError, isAppError, unavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { areSameBytes } from '../lib/same-bytes.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
@@ -78,7 +78,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   async function load(): Promise<void> {
     lookedMs = performance.now()
     const version = await catalogRows.version(global)
-    const open = await saleRows.open(global, FIXED.salesOpenMax)
+    const open = await saleRows.open(global.background, FIXED.salesOpenMax)
     const at = performance.now()
     watched = new Map(
       open.map(sale => [sale.id, { sale, startsMs: at + sale.startsInMs, levels: watched.get(sale.id)?.levels }]),
@@ -92,7 +92,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
       [...watched.values()].filter(hasStarted).map(async one => {
         const item = itemOf(one.sale.sku)
         one.levels = await (isGone(one) ? stock.recentLevels(item) : stock.levels(item))
-        if (!one.levels) return // its stock is still to be set
+        if (!one.levels) return
         const { free, held } = one.levels
         await room.admit(one.sale.id, Math.ceil(free * one.sale.factor), free + held === 0)
       }),
@@ -103,7 +103,8 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     repeat(work, ms, error => log.debug({ err: error }, `${name}: not now`))
   const watches = [every(FIXED.salePollMs, 'sales', refresh), every(FIXED.saleStockMs, 'queues', advance)]
 
-  const hasStarted = ({ startsMs }: Watched) => performance.now() >= startsMs
+  /** Its time has come, and its units are set. */
+  const hasStarted = ({ sale, startsMs }: Watched) => sale.units > 0 && performance.now() >= startsMs
   const itemOf = (sku: string) => stockItemOfSku(sku, pricing.product)
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
@@ -203,7 +204,11 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   return {
     refresh,
     /** Makes sure that the sales of this version of the catalogue are known. @throws AppError `unavailable` */
-    atLeast: (version: number) => lookFor(() => seenVersion >= version, refresh),
+    async atLeast(version: number): Promise<void> {
+      await lookFor(() => seenVersion >= version, refresh)
+      if (seenVersion < version)
+        throw unavailable('global', new Error(`it does not show the sales of version ${version}`))
+    },
     advance,
     takesProofs: proofKey !== undefined,
 

@@ -1,29 +1,32 @@
-import { AppError } from '../lib/errors.ts'
+import { AppError, isAppError, messageOf } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOf } from '../model/order.ts'
-import type { StockMode } from '../model/product.ts'
+import type { Product, StockMode } from '../model/product.ts'
 import { SALE_ID } from '../model/sale.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { catalogFloor } from '../store/catalog-floor.ts'
-import { type Database, DuplicateKeyError } from '../store/database.ts'
+import { type Database, DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
 import type { Router } from '../store/router.ts'
 import { type SaleRow, saleRows } from '../store/sales.ts'
 import type { StockLevels } from '../store/stock.ts'
 import type { Inventory } from './inventory.ts'
 import type { Stock } from './stock.ts'
 
-/**
- * What operators do with the stock of products and with sales.
- *
- * Units are set last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-floor.ts): whoever orders
- * one of the units, on whichever instance, knows that it is counted.
- */
-export interface Stocking {
-  readonly mode: StockMode
+interface Units {
   /** Units that shall be free; left out: as it is. */
   readonly units?: number | undefined
   /** null: no limit; left out: as it is. */
   readonly perUserMax?: number | null | undefined
+}
+
+/**
+ * What operators do with the stock of products and with sales.
+ *
+ * More units come last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-floor.ts): whoever orders
+ * one of the units, on whichever instance, knows that it is counted.
+ */
+export interface Stocking extends Units {
+  readonly mode: StockMode
   /** The stock it shares with other products. */
   readonly stockItem?: string | undefined
 }
@@ -48,36 +51,59 @@ export function createStockKeeping({
   inventory: Inventory
   stock: Stock
 }) {
-  async function product(sku: string) {
-    const found = await catalogRows.find(global, sku)
+  async function product(rows: Database | Transaction, sku: string): Promise<Product> {
+    const found = await catalogRows.find(rows, sku)
     if (!found) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
     return found
   }
 
-  const announce = (version: number) => catalogFloor.raise(router.shards, version)
+  /** One new version of the catalogue, announced in every shard when nothing can be wrong with it any more but the commit. */
+  async function change<T>(work: (tx: Transaction, version: number) => Promise<T>): Promise<T> {
+    return busyIfLocked(
+      global.transaction(async tx => {
+        const version = await catalogRows.nextVersion(tx)
+        const result = await work(tx, version)
+        await catalogFloor.raise(router.shards, version)
+        await catalogRows.setVersion(tx, version)
+        return result
+      }),
+    )
+  }
 
-  /** @throws AppError `product_not_found`, `invalid_request`, `unavailable` when a shard is away: then nothing is changed */
-  async function setStock(sku: string, { mode, ...wish }: Stocking): Promise<StockLevels | undefined> {
-    const known = await product(sku)
-    const stockItem = wish.stockItem ?? known.stockItem
-    if ((known.stock ?? 'none') !== mode || known.stockItem !== stockItem) {
-      await catalogRows.changeKnown(global, announce, (tx, version) =>
-        catalogRows.setStock(tx, version, { sku, mode, item: stockItem }),
-      )
+  /** Limits, and fewer units, hold before the product is counted; more units come last. */
+  async function lowerStock(item: string, { units, perUserMax }: Units): Promise<void> {
+    if (await stock.levels(item)) await busyIfLocked(inventory.set(item, { freeMax: units, perUserMax }))
+  }
+
+  const setUnits = (item: string, { units, perUserMax }: Units): Promise<StockLevels> =>
+    busyIfLocked(inventory.set(item, { free: units, perUserMax }))
+
+  /**
+   * @throws AppError `product_not_found`, `invalid_request`, `overloaded`, `unavailable` when a shard is away; then the product is
+   * counted as before, or as wished and with no more units than before and than wished: it can be done again
+   */
+  async function setStock(sku: string, wish: Stocking): Promise<StockLevels | undefined> {
+    const { mode } = wish
+    const before = await product(global, sku)
+    const isChanged = (known: Product) =>
+      (known.stock ?? 'none') !== mode || (wish.stockItem !== undefined && known.stockItem !== wish.stockItem)
+    let item = itemOf(before, wish)
+    if (isChanged(before)) {
+      if (mode !== 'none') await lowerStock(item, wish)
+      item = await change(async (tx, version) => {
+        const known = await product(tx, sku)
+        await catalogRows.setStock(tx, version, { sku, mode, item: wish.stockItem ?? known.stockItem })
+        return itemOf(known, wish)
+      })
     }
-    const item = stockItemOf({ sku, ...(stockItem === undefined ? {} : { stockItem }) })
     return mode === 'none' ? stock.levels(item) : setUnits(item, wish)
   }
 
-  async function setUnits(item: string, { units, perUserMax }: Pick<Stocking, 'units' | 'perUserMax'>) {
-    return inventory.set(item, {
-      ...(units === undefined ? {} : { free: units }),
-      ...(perUserMax === undefined ? {} : { perUserMax }),
-    })
-  }
-
   /** What a sale would change; nothing is changed. @throws AppError `product_not_found`, `invalid_request` */
-  async function checkSale(wish: SaleWish): Promise<{ free: number | undefined }> {
+  async function checkSale(
+    wish: SaleWish,
+    rows: Database | Transaction = global,
+  ): Promise<{ known: Product; free: number | undefined }> {
     const wrong = (field: string, detail: string) =>
       new AppError('invalid_request', `${field} ${detail}`, {
         errors: [{ in: 'body', pointer: `#/${field}`, detail }],
@@ -88,10 +114,10 @@ export function createStockKeeping({
     if (startsMs < Date.now() - FIXED.clockSkewMs) throw wrong('starts', 'must not be in the past')
     if (wish.endsAt !== undefined && !(Date.parse(wish.endsAt) > startsMs))
       throw wrong('ends', 'must be after the start')
-    const known = await product(wish.sku)
-    const open = await saleRows.open(global, FIXED.salesOpenMax)
+    const known = await product(rows, wish.sku)
+    const open = await saleRows.open(rows.rows, FIXED.salesOpenMax)
     for (const sale of open) {
-      const other = sale.sku === wish.sku ? known : await catalogRows.find(global, sale.sku)
+      const other = sale.sku === wish.sku ? known : await catalogRows.find(rows, sale.sku)
       if (other && stockItemOf(other) === stockItemOf(known))
         throw wrong('sku', `is of the stock of the sale '${sale.id}' already; end that one first`)
     }
@@ -104,7 +130,7 @@ export function createStockKeeping({
         `would change the stock of '${wish.sku}', which has ${levels.free} free: say --replace to set it`,
       )
     }
-    return { free: levels?.free }
+    return { known, free: levels?.free }
   }
 
   return {
@@ -112,7 +138,7 @@ export function createStockKeeping({
 
     /** @throws AppError `product_not_found`, `stock_not_found` for a product that is not counted */
     async levelsOf(sku: string): Promise<StockLevels & { mode: StockMode; item: string }> {
-      const known = await product(sku)
+      const known = await product(global, sku)
       const item = stockItemOf(known)
       const levels = await stock.levels(item)
       if (!levels) throw new AppError('stock_not_found', `The stock of '${sku}' is not counted.`)
@@ -121,21 +147,27 @@ export function createStockKeeping({
 
     checkSale,
 
-    /** @throws AppError as checkSale; `invalid_request` for an id that is taken; `unavailable` when a shard is away */
+    /** @throws AppError as `setStock` and `checkSale`; `invalid_request` for an id that is taken */
     async openSale(wish: SaleWish): Promise<void> {
-      await checkSale(wish)
-      const { sku, units, perUserMax } = wish
-      const known = await product(sku)
-      try {
-        await catalogRows.changeKnown(global, announce, async (tx, version) => {
-          await saleRows.insert(tx, { endsAt: undefined, ...wish })
-          await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: known.stockItem })
-        })
-      } catch (error) {
+      const { id, sku, units, perUserMax = null } = wish
+      const { known } = await checkSale(wish)
+      await lowerStock(stockItemOf(known), { units, perUserMax })
+      const item = await change(async (tx, version) => {
+        const { known: now } = await checkSale(wish, tx)
+        await saleRows.insert(tx, { endsAt: undefined, ...wish, units: 0 })
+        await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: now.stockItem })
+        return stockItemOf(now)
+      }).catch((error: unknown) => {
         if (!(error instanceof DuplicateKeyError)) throw error
-        throw new AppError('invalid_request', `There is a sale '${wish.id}' already.`, { cause: error })
+        throw new AppError('invalid_request', `There is a sale '${id}' already.`, { cause: error })
+      })
+      try {
+        await setUnits(item, { units, perUserMax })
+        await saleRows.setUnits(global, id, units)
+      } catch (cause) {
+        const detail = `The sale '${id}' is announced and will not start: end it and make another. ${messageOf(cause)}`
+        throw new AppError(isAppError(cause) ? cause.code : 'unavailable', detail, { cause })
       }
-      await setUnits(stockItemOf(known), { units, perUserMax: perUserMax ?? null })
     },
 
     /** @throws AppError `sale_not_found` */
@@ -145,4 +177,18 @@ export function createStockKeeping({
 
     listSales: (): Promise<SaleRow[]> => saleRows.list(global, 100),
   }
+}
+
+const itemOf = ({ sku, stockItem }: Product, wish: Pick<Stocking, 'stockItem'>): string =>
+  stockItemOf({ sku, stockItem: wish.stockItem ?? stockItem })
+
+/** Somebody else has the rows: an import, or orders of a product that everybody wants. */
+async function busyIfLocked<T>(work: Promise<T>): Promise<T> {
+  return work.catch((cause: unknown) => {
+    if (!(cause instanceof LockWaitError)) throw cause
+    throw new AppError('overloaded', 'Somebody else is changing the same rows just now: try again.', {
+      retryAfterS: 1,
+      cause,
+    })
+  })
 }

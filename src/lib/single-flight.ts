@@ -17,9 +17,11 @@ export function createSingleFlight<T>(): SingleFlight<T> {
 }
 
 /**
- * Looks until something is seen, twice at most: a look that was under way already may have been too early, and the next one, which
- * begins after this call, sees all that there was.
+ * Looks until something is seen, twice at most. The first look may be one that was under way already: it may have been too early, or
+ * about to fail. The second begins after this call, and sees all that there was. @throws what the second throws
  */
 export async function lookFor(isSeen: () => boolean, look: () => Promise<void>): Promise<void> {
-  for (let looks = 0; looks < 2 && !isSeen(); looks++) await look()
+  if (isSeen()) return
+  await look().catch(() => undefined)
+  if (!isSeen()) await look()
 }

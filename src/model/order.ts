@@ -9,7 +9,7 @@ import type { Product } from './product.ts'
 export interface OrderDocument {
   readonly currency: string
   readonly lines: readonly OrderLine[]
-  readonly gifts: readonly { readonly sku: string; readonly quantity: number; readonly promotion: string }[]
+  readonly gifts: readonly OrderGift[]
   readonly totals: Readonly<Record<string, number>>
   readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
   readonly codes: readonly string[]
@@ -36,6 +36,14 @@ export interface OrderLine {
   readonly item: string | undefined
 }
 
+export interface OrderGift {
+  readonly sku: string
+  readonly quantity: number
+  readonly promotion: string
+  /** As that of a line. */
+  readonly item: string | undefined
+}
+
 /** Units of a counted item (store/stock.ts). */
 export interface Demand {
   readonly item: string
@@ -43,7 +51,8 @@ export interface Demand {
 }
 
 /** The item that a product's stock is kept under. */
-export const stockItemOf = ({ sku, stockItem }: Pick<Product, 'sku' | 'stockItem'>): string => `s:${stockItem ?? sku}`
+export const stockItemOf = ({ sku, stockItem }: { sku: string; stockItem?: string | undefined }): string =>
+  `s:${stockItem ?? sku}`
 /** The same for a code that may not be sold any more. */
 export const stockItemOfSku = (sku: string, productOf: (sku: string) => Product | undefined): string =>
   stockItemOf(productOf(sku) ?? { sku })

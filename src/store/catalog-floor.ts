@@ -1,27 +1,31 @@
-import type { Database } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
  * The version of the catalogue that an order must know at least, in every shard: what is counted, and what is on sale.
  * Instances hear of a new catalogue within a second, and later when the global database is away; an order asks here, where its
- * buyer's rows are read anyway, whether its instance has heard of all that matters.
+ * buyer's rows are read anyway, whether its instance has heard of all that matters, and once more in the transaction that decides.
  *
- * A change raises it before it is committed (store/catalog.ts). So it may name a version that is not there yet, or never will be when
- * the change is given up: then an order looks for it in vain and goes on with what there is.
+ * A change raises it before it is committed, so for a moment it names a version that is not there yet (`catalogRows.settle`).
  */
 const SELECT_FLOOR = statement('SELECT version FROM catalog_floor WHERE shard = ?')
-const RAISE_FLOOR = statement(`
-  INSERT INTO catalog_floor (shard, version) VALUES (?, ?)
-  ON DUPLICATE KEY UPDATE version = GREATEST(version, VALUES(version))`)
+const SELECT_FLOOR_SHARED = statement('SELECT version FROM catalog_floor WHERE shard = ? LOCK IN SHARE MODE')
+const RAISE_FLOOR = statement('UPDATE catalog_floor SET version = GREATEST(version, ?) WHERE shard = ?')
 
 export const catalogFloor = {
-  async read(shard: Database): Promise<number> {
-    const [row] = await shard.rows<{ version: string }>(SELECT_FLOOR, [shard.name])
-    return Number(row?.version ?? 0)
-  },
+  read: async (shard: Database): Promise<number> => floorOf(await shard.rows(SELECT_FLOOR, [shard.name])),
 
-  /** On all shards, or it throws: then it may be raised on some, which does no harm. */
+  /** Locked against being raised until the transaction ends. */
+  readShared: async (tx: Transaction, shard: string): Promise<number> =>
+    floorOf(await tx.rows(SELECT_FLOOR_SHARED, [shard])),
+
+  /** On all shards, after the orders that are being decided there; or it throws, and may be raised on some. */
   async raise(shards: readonly Database[], version: number): Promise<void> {
-    await Promise.all(shards.map(shard => shard.run(RAISE_FLOOR, [shard.name, version])))
+    await Promise.all(shards.map(shard => shard.run(RAISE_FLOOR, [version, shard.name])))
   },
+}
+
+function floorOf([row]: readonly { version: string }[]): number {
+  if (!row) throw new Error('the shard has no floor of the catalogue: has the database been migrated?')
+  return Number(row.version)
 }

@@ -94,7 +94,7 @@ export const catalogRows = {
     return Number(row.version)
   },
 
-  async find(global: Database, sku: string): Promise<Product | undefined> {
+  async find(global: Database | Transaction, sku: string): Promise<Product | undefined> {
     const [row] = await global.rows<ProductRow>(SELECT_PRODUCT, [sku])
     return row && productOf(row)
   },
@@ -166,30 +166,27 @@ export const catalogRows = {
     })
   },
 
-  /**
-   * A change that every order must know from the moment it is committed. `announce` tells its version to the shards before.
-   * @throws what `announce` and `work` throw; then nothing was changed
-   */
-  async changeKnown(
-    global: Database,
-    announce: (version: number) => Promise<void>,
-    work: (tx: Transaction, version: number) => Promise<void>,
-  ): Promise<void> {
-    await global.transaction(async tx => {
-      const version = (await lockVersion(tx)) + 1
-      await announce(version)
-      await work(tx, version)
-      await tx.run(SET_VERSION, [version])
-    })
+  /** The version that a transaction may make, which nobody else makes meanwhile. */
+  nextVersion: async (tx: Transaction): Promise<number> => (await lockVersion(tx)) + 1,
+
+  async setVersion(tx: Transaction, version: number): Promise<void> {
+    await tx.run(SET_VERSION, [version])
   },
 
-  /** How the stock of a product is counted; within `changeKnown`. */
+  /** How the stock of a product is counted. */
   async setStock(
     tx: Transaction,
     version: number,
     { sku, mode, item }: { sku: string; mode: StockMode; item: string | undefined },
   ): Promise<void> {
     await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
+  },
+
+  /** Waits for a change that has been announced; one that was given up is made good by a version in which nothing changes. */
+  async settle(global: Database, announced: number): Promise<void> {
+    await global.transaction(async tx => {
+      if ((await lockVersion(tx)) < announced) await tx.run(SET_VERSION, [announced])
+    })
   },
 }
 

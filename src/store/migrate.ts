@@ -155,5 +155,6 @@ async function claimSlots(connection: Connection, name: string, count: number): 
   await connection.query('START TRANSACTION')
   await connection.query('INSERT INTO slots (slot, shard, epoch, state) VALUES ?', [rows])
   await connection.query("INSERT INTO cache_mode (shard, epoch, state) VALUES (?, 1, 'on')", [name])
+  await connection.query('INSERT INTO catalog_floor (shard, version) VALUES (?, 0)', [name])
   await connection.query('COMMIT')
 }

@@ -6,6 +6,7 @@ import { isoTime, sqlTime } from './time.ts'
 export interface SaleRow {
   readonly id: string
   readonly sku: string
+  /** 0 while they are still to be set: the sale does not start before. */
   readonly units: number
   readonly startsAt: string
   readonly endsAt: string | undefined
@@ -27,6 +28,7 @@ const INSERT = statement(`
 const SELECT_OPEN = statement(`
   SELECT ${COLUMNS}, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), starts_at) AS starts_in_us FROM sales
   WHERE ends_at IS NULL OR ends_at > UTC_TIMESTAMP(3) ORDER BY starts_at LIMIT ?`)
+const SET_UNITS = statement('UPDATE sales SET units = ? WHERE sale_id = ?')
 const END = statement(
   'UPDATE sales SET ends_at = UTC_TIMESTAMP(3) WHERE sale_id = ? AND (ends_at IS NULL OR ends_at > UTC_TIMESTAMP(3))',
 )
@@ -53,9 +55,12 @@ export const saleRows = {
     await tx.run(INSERT, [id, sku, units, ...times, ...rules])
   },
 
+  /** From now on there is something to be had. */
+  setUnits: (global: Database, id: string, units: number) => global.run(SET_UNITS, [units, id]),
+
   /** Those that have not ended, the next first. */
-  async open(global: Database, limit: number): Promise<OpenSale[]> {
-    const rows = await global.background<SaleColumns & { starts_in_us: string }>(SELECT_OPEN, [String(limit)])
+  async open(rowsOf: Transaction['rows'], limit: number): Promise<OpenSale[]> {
+    const rows = await rowsOf<SaleColumns & { starts_in_us: string }>(SELECT_OPEN, [String(limit)])
     return rows.map(row => ({ ...saleOf(row), startsInMs: Number(row.starts_in_us) / 1000 }))
   },
 

@@ -135,6 +135,26 @@ describe('orders, as they were attacked', () => {
     expect(body.lines).to.deep.equal([{ sku: two.sku, wanted: 1, left: 0 }])
   })
 
+  it('are not made of what has run out because an uncounted gift shares its stock', async () => {
+    const stockItem = `shared-${randomUUID().slice(0, 8)}`
+    const short = await newProduct(app(), { free: 0, stockItem })
+    const gift = await newProduct(app(), { mode: 'none', stockItem })
+    await putInForce([{ id: 'gift-0', name: 'Gift', kind: 'gift', sku: gift.sku }])
+    const me = await newMember(app().url)
+    const order = await me.post('/v1/orders', { cartVersion: await fill(me, { [short.sku]: 1 }) }, key())
+    expect(order.body).to.include({ code: 'out_of_stock' })
+    await app().inventory.set(short.item, { free: 1 })
+    let gifts: unknown
+    await eventually('instances have forgotten that it has run out', async () => {
+      const { body } = await me.put(`/v1/cart/lines/${short.sku}`, { quantity: 1 })
+      const again = await me.post('/v1/orders', { cartVersion: body.version }, key())
+      gifts = again.body.gifts
+      return again.status === 201
+    })
+    expect(gifts).to.deep.equal([{ sku: gift.sku, quantity: 1, promotion: 'gift-0' }])
+    await sold(short.item, 1)
+  })
+
   it('go without a gift that its buyer has had, and without one of a sale', async () => {
     const gift = await newProduct(app(), { free: 9, perUserMax: 1 })
     const onSale = await newProduct(app(), { mode: 'none' })

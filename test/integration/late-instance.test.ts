@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { createStockKeeping } from '../../src/checkout/stocking.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
+import { catalogFloor } from '../../src/store/catalog-floor.ts'
 import { type Proxy, startProxy } from '../faults/proxy.ts'
 import { startApp, type TestApp, withApp } from '../support/app.ts'
 import { type Client, eventually, newMember } from '../support/client.ts'
@@ -92,6 +95,46 @@ describe('an instance that has not heard of a change', () => {
     await eventually('the unit is sold', async () => (await app().stock.levels(item))?.sold === 1)
   })
 
+  it('is not kept from selling by a change that was announced and given up', async () => {
+    const { sku } = await uncounted()
+    const announced = (await catalogRows.version(app().global)) + 1
+    await catalogFloor.raise(app().router.shards, announced)
+    const me = await newMember(late.url)
+    expect((await order(me, sku)).status).to.equal(201)
+    expect(await catalogRows.version(app().global)).to.equal(announced)
+    global.set({ isCut: true })
+    expect((await order(me, sku)).status, 'there is nothing to look for any more').to.equal(201)
+    global.set({})
+  })
+
+  it('waits for a change that is under way', async () => {
+    const { sku, item } = await uncounted()
+    const me = await newMember(late.url)
+    const admin = await createConnection({ uri: testServers().adminUrls.global })
+    let answer: Promise<unknown> | undefined
+    const keeping = createStockKeeping({
+      ...app(),
+      // The order comes when the change is announced in all shards and not committed.
+      global: {
+        ...app().global,
+        transaction: work =>
+          app().global.transaction(async tx => {
+            const result = await work(tx)
+            answer = order(me, sku)
+            await eventually('the order waits', async () => {
+              const [rows] = await admin.query<RowDataPacket[]>("SHOW STATUS LIKE 'Innodb_row_lock_current_waits'")
+              return Number(rows[0]?.['Value']) > 0
+            })
+            return result
+          }),
+      },
+    })
+    await keeping.setStock(sku, { mode: 'reserve', units: 1 })
+    await admin.end()
+    expect(await answer).to.include({ status: 201 })
+    await eventually('the unit is sold', async () => (await app().stock.levels(item))?.sold === 1)
+  })
+
   it('is not told of half a change: without one of the shards nothing is set', async () => {
     const [healthy = '', other = ''] = testServers().addresses.shards
     const url = new URL(other)
@@ -114,5 +157,94 @@ describe('an instance that has not heard of a change', () => {
       await operator.close()
       await proxy.close()
     }
+  })
+})
+
+describe('what is counted, changed while an order is being made', () => {
+  let app: TestApp
+  let meanwhile: (() => Promise<unknown>) | undefined
+
+  before(async () => {
+    app = await startApp(
+      {},
+      {},
+      {
+        wrap: {
+          stock: stock => ({
+            ...stock,
+            async hold(item, claim) {
+              await meanwhile?.()
+              meanwhile = undefined
+              return stock.hold(item, claim)
+            },
+          }),
+        },
+      },
+    )
+  })
+  after(() => app.close())
+
+  /** An order of a counted and an uncounted product, which is counted from when the order has held the other. */
+  async function orderWhile(units: number) {
+    const counted = await newProduct(app, { free: 5 })
+    const other = await newProduct(app, { mode: 'none' })
+    const me = await newMember(app.url)
+    await me.put(`/v1/cart/lines/${counted.sku}`, { quantity: 1 })
+    const { body } = await me.put(`/v1/cart/lines/${other.sku}`, { quantity: 1 })
+    meanwhile = () => app.stockKeeping.setStock(other.sku, { mode: 'reserve', units })
+    const answer = await me.post('/v1/orders', { cartVersion: body.version }, { 'Idempotency-Key': randomUUID() })
+    return { answer, counted, other }
+  }
+
+  it('is counted', async () => {
+    const { answer, counted, other } = await orderWhile(1)
+    expect(answer.status, answer.text).to.equal(201)
+    await eventually('both are sold', async () => {
+      const levels = await Promise.all([counted, other].map(({ item }) => app.stock.levels(item)))
+      return levels.every(one => one?.sold === 1 && one.held === 0)
+    })
+  })
+
+  it('is not sold where there is none, and nothing is kept', async () => {
+    const { answer, counted, other } = await orderWhile(0)
+    expect(answer.body).to.include({ code: 'out_of_stock' })
+    expect(answer.body.lines).to.deep.equal([{ sku: other.sku, wanted: 1, left: 0 }])
+    await eventually('what was held is free', async () => (await app.stock.levels(counted.item))?.free === 5)
+  })
+
+  it('and half of it only: a sale whose units could not be set does not start, nor does it sell what there was', async () => {
+    const { sku, item } = await newProduct(app, { free: 5 })
+    const keeping = createStockKeeping({
+      ...app,
+      inventory: {
+        ...app.inventory,
+        set: async (which, terms) => {
+          if (terms.free !== undefined) throw new Error('the operator is gone')
+          return app.inventory.set(which, terms)
+        },
+      },
+    })
+    const id = `sale-${randomUUID().slice(0, 8)}`
+    const rules = { factor: 2, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: true }
+    const wish = { ...rules, id, sku, units: 2, startsAt: new Date().toISOString() }
+    const messageOf = (work: Promise<unknown>) => work.then(String, (error: Error) => error.message)
+    expect(await messageOf(keeping.openSale(wish))).to.match(/announced and will not start: .*the operator is gone/)
+    expect(await app.stock.levels(item)).to.include({ free: 2, perUserMax: 1 })
+    const me = await newMember(app.url)
+    await app.sales.refresh()
+    expect((await me.post(`/v1/sales/${id}/queue`, {})).body).to.include({ state: 'not_started' })
+    const { body } = await me.put(`/v1/cart/lines/${sku}`, { quantity: 1 })
+    const order = await me.post('/v1/orders', { cartVersion: body.version }, { 'Idempotency-Key': randomUUID() })
+    expect(order.body).to.include({ code: 'sale_not_started' })
+    const version = await catalogRows.version(app.global)
+    await app.stockKeeping.endSale(id)
+    expect(await messageOf(app.stockKeeping.openSale(wish))).to.match(/is a sale .* already/)
+    expect(await Promise.all(app.router.shards.map(catalogFloor.read)), 'nothing was announced').to.satisfy(
+      (floors: number[]) => floors.every(floor => floor <= version),
+    )
+    await app.stockKeeping.openSale({ ...wish, id: `${id}-2` })
+    await app.sales.refresh()
+    expect((await me.post(`/v1/sales/${id}-2/queue`, {})).body.state).to.be.oneOf(['waiting', 'admitted'])
+    await app.stockKeeping.endSale(`${id}-2`)
   })
 })
