@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Session } from '../sessions/sessions.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
@@ -75,6 +76,13 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   /** The version of the catalogue whose sales are all among the watched. */
   let seenVersion = 0
 
+  /** Whoever asks for sales that are not there must not keep the database busy: all who ask share a look now and then. */
+  const lookSoon = () =>
+    looking.run('soon', async () => {
+      await sleep(lookedMs + FIXED.saleStockMs - performance.now())
+      await refresh()
+    })
+
   async function load(): Promise<void> {
     lookedMs = performance.now()
     const version = await catalogRows.version(global)
@@ -109,8 +117,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
   async function find(id: string): Promise<Watched> {
-    // Whoever asks for sales that are not there must not keep the database busy.
-    if (!watched.has(id) && performance.now() - lookedMs > FIXED.saleStockMs) await refresh()
+    await lookFor(() => watched.has(id), lookSoon)
     const found = watched.get(id)
     if (!found) throw new AppError('sale_not_found', 'There is no such sale, or it is over.')
     return found

@@ -58,8 +58,10 @@ describe('an instance that has not heard of a change', () => {
     const buyers = [await newMember(late.url), await newMember(late.url)]
     const id = `sale-${randomUUID().slice(0, 8)}`
     const rules = { factor: 2, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: false }
-    await app().stockKeeping.openSale({ ...rules, id, sku, units: 1, startsAt: new Date().toISOString() })
     const stranger = await newMember(late.url)
+    expect((await stranger.get(`/v1/sales/${id}`)).body).to.include({ code: 'sale_not_found' })
+    await app().stockKeeping.openSale({ ...rules, id, sku, units: 1, startsAt: new Date().toISOString() })
+    expect((await stranger.get(`/v1/sales/${id}`)).status, 'however short a time ago it looked').to.equal(200)
     expect((await order(stranger, sku)).body).to.include({ code: 'admission_required' })
     const admissions: string[] = []
     await eventually('both buyers are admitted', async () => {

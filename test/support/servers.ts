@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, openSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServerAddresses } from '../../src/config/config.ts'
@@ -177,18 +177,23 @@ export async function putProducts(products: readonly Product[]): Promise<number>
   }
 }
 
+/** Below 32768, from where on connections get theirs: one of those may be taken again before a server has started on it. */
+const SERVER_PORTS = { first: 12_000, last: 32_000 }
+
 /** Ports that nobody listened on a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map(server => (server.address() as { port: number }).port)
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-  return ports
+  const taken = new Map<number, Server>()
+  while (taken.size < count) {
+    const port = SERVER_PORTS.first + Math.floor(Math.random() * (SERVER_PORTS.last - SERVER_PORTS.first))
+    const server = createServer()
+    const isFree = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (isFree) taken.set(port, server)
+  }
+  await Promise.all([...taken.values()].map(server => new Promise(resolve => server.close(resolve))))
+  return [...taken.keys()]
 }
 
 /** Whoever is still running when this process ends, however it ends by itself, ends with it. */
