@@ -48,7 +48,7 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
       const isKnown = () => pricing.catalogVersion() >= version
       await lookFor(isKnown, look)
       if (isKnown()) return
-      await flight.run('settle', () => catalogRows.settle(global, version))
+      await flight.run(`settle:${version}`, () => catalogRows.settle(global, version))
       await lookFor(isKnown, look)
       if (!isKnown()) throw unavailable('global', new Error(`it does not show version ${version} of the catalogue`))
     },

@@ -30,7 +30,8 @@ import type { Stock } from './stock.ts'
  *   1. price the cart afresh and compare with what the buyer saw
  *   2. hold: each item's units, one item after the other in one global order (item's shard, checkout/claims.ts)
  *   3. decide: one transaction in the buyer's shard writes the order, claims its key, and takes the ordered lines out of the
- *      cart at the version that was priced. This row is the commit point.
+ *      cart at the version that was priced, if what is counted and on sale is what it was when the order was begun
+ *      (store/catalog-floor.ts). This row is the commit point.
  *   4. sell: held units become sold. Nothing can go wrong here any more that would not be put right later.
  *
  * Who dies after 2 leaves units held without an order, after 3 units held with one: checkout/settlement.ts frees or sells them within

@@ -10,12 +10,14 @@ import { stockAudit, type Sums } from '../store/stock-audit.ts'
 export interface Terms {
   /** Units that shall be free from now on, or … */
   readonly free?: number | undefined
-  /** … at most so many are free, or … */
-  readonly freeMax?: number | undefined
+  /** … at most so many of those that are free now, or … */
+  readonly freeAtMost?: number | undefined
   /** … units in all, those held and sold included. */
   readonly total?: number
   /** null: no limit; left out: as it is. */
   readonly perUserMax?: number | null | undefined
+  /** The limit becomes this where it is higher, or none. */
+  readonly perUserAtMost?: number | undefined
   readonly buckets?: number
   /** Of the rules that say so: older ones change nothing any more, and too little becomes what is used. */
   readonly rulesVersion?: number
@@ -51,14 +53,14 @@ export function createInventory({ router }: { router: Router }) {
       if (rulesVersion !== undefined && rulesVersion < known.termsVersion) {
         return { units: known.units, free, held, sold, perUserMax: known.perUserMax }
       }
-      const wantedFree = terms.free ?? Math.min(free, terms.freeMax ?? free)
+      const wantedFree = terms.free ?? Math.min(free, terms.freeAtMost ?? free)
       const asked = terms.total ?? wantedFree + used
       const units = rulesVersion === undefined ? asked : Math.max(asked, used)
       if (units < used) {
         const detail = `${used} are held or sold already, so there cannot be ${units} in all`
         throw new AppError('invalid_request', detail, { errors: [{ in: 'body', pointer: '#/units', detail }] })
       }
-      const perUserMax = terms.perUserMax === undefined ? known.perUserMax : (terms.perUserMax ?? undefined)
+      const perUserMax = limitOf(known.perUserMax, terms)
       await stockRows.set(tx, item, { units, perUserMax, termsVersion: rulesVersion ?? known.termsVersion })
       const change = units - known.units
       if (change !== 0) {
@@ -123,6 +125,11 @@ async function shardReport(shard: Database) {
   } catch {
     return { away: shard.name }
   }
+}
+
+function limitOf(now: number | undefined, { perUserMax, perUserAtMost }: Terms): number | undefined {
+  if (perUserMax !== undefined) return perUserMax ?? undefined
+  return perUserAtMost === undefined ? now : Math.min(perUserAtMost, now ?? perUserAtMost)
 }
 
 const COUNTERS = ['free', 'held', 'sold'] as const

@@ -74,14 +74,17 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const looking = createSingleFlight<void>()
   let lookedMs = Number.NEGATIVE_INFINITY
   /** The version of the catalogue whose sales are all among the watched. */
-  let seenVersion = 0
+  let seenVersion = -1
 
   /** Whoever asks for sales that are not there must not keep the database busy: all who ask share a look now and then. */
-  const lookSoon = () =>
-    looking.run('soon', async () => {
-      await sleep(lookedMs + FIXED.saleStockMs - performance.now())
-      await refresh()
-    })
+  const lookSoon = () => (soon ??= waitAndLook())
+  let soon: Promise<void> | undefined
+
+  async function waitAndLook(): Promise<void> {
+    await sleep(Math.max(0, lookedMs + FIXED.saleStockMs - performance.now()))
+    soon = undefined // who comes from here on is not served by a look that has begun
+    await refresh()
+  }
 
   async function load(): Promise<void> {
     lookedMs = performance.now()
@@ -117,7 +120,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
   async function find(id: string): Promise<Watched> {
-    await lookFor(() => watched.has(id), lookSoon)
+    if (!watched.has(id)) await lookSoon()
     const found = watched.get(id)
     if (!found) throw new AppError('sale_not_found', 'There is no such sale, or it is over.')
     return found

@@ -59,6 +59,8 @@ export function createStockKeeping({
 
   /** One new version of the catalogue, announced in every shard when nothing can be wrong with it any more but the commit. */
   async function change<T>(work: (tx: Transaction, version: number) => Promise<T>): Promise<T> {
+    // Orders wait from the announcement to the commit: not for a shard that is known to be away.
+    await Promise.all(router.shards.map(catalogFloor.read))
     return busyIfLocked(
       global.transaction(async tx => {
         const version = await catalogRows.nextVersion(tx)
@@ -70,32 +72,31 @@ export function createStockKeeping({
     )
   }
 
-  /** Limits, and fewer units, hold before the product is counted; more units come last. */
-  async function lowerStock(item: string, { units, perUserMax }: Units): Promise<void> {
-    if (await stock.levels(item)) await busyIfLocked(inventory.set(item, { freeMax: units, perUserMax }))
+  /** Fewer units and a tighter limit hold before the product is counted; more come last. */
+  async function tightenStock(item: string, { units, perUserMax }: Units): Promise<void> {
+    if (!(await stock.levels(item))) return
+    await inventory.set(item, { freeAtMost: units, perUserAtMost: perUserMax ?? undefined })
   }
 
   const setUnits = (item: string, { units, perUserMax }: Units): Promise<StockLevels> =>
     busyIfLocked(inventory.set(item, { free: units, perUserMax }))
 
   /**
-   * @throws AppError `product_not_found`, `invalid_request`, `overloaded`, `unavailable` when a shard is away; then the product is
-   * counted as before, or as wished and with no more units than before and than wished: it can be done again
+   * @throws AppError `product_not_found`, `invalid_request`, `overloaded`, `unavailable` when a shard is away; then there are no more units
+   * than before and than wished, and it can be done again
    */
   async function setStock(sku: string, wish: Stocking): Promise<StockLevels | undefined> {
     const { mode } = wish
     const before = await product(global, sku)
-    const isChanged = (known: Product) =>
-      (known.stock ?? 'none') !== mode || (wish.stockItem !== undefined && known.stockItem !== wish.stockItem)
-    let item = itemOf(before, wish)
-    if (isChanged(before)) {
-      if (mode !== 'none') await lowerStock(item, wish)
-      item = await change(async (tx, version) => {
-        const known = await product(tx, sku)
-        await catalogRows.setStock(tx, version, { sku, mode, item: wish.stockItem ?? known.stockItem })
-        return itemOf(known, wish)
-      })
+    const isChanged =
+      (before.stock ?? 'none') !== mode || (wish.stockItem !== undefined && before.stockItem !== wish.stockItem)
+    const changed = async (tx: Transaction, version: number) => {
+      const known = await product(tx, sku)
+      await catalogRows.setStock(tx, version, { sku, mode, item: wish.stockItem ?? known.stockItem })
+      if (mode !== 'none') await tightenStock(itemOf(known, wish), wish)
+      return known
     }
+    const item = itemOf(isChanged ? await change(changed) : before, wish)
     return mode === 'none' ? stock.levels(item) : setUnits(item, wish)
   }
 
@@ -150,22 +151,22 @@ export function createStockKeeping({
     /** @throws AppError as `setStock` and `checkSale`; `invalid_request` for an id that is taken */
     async openSale(wish: SaleWish): Promise<void> {
       const { id, sku, units, perUserMax = null } = wish
-      const { known } = await checkSale(wish)
-      await lowerStock(stockItemOf(known), { units, perUserMax })
-      const item = await change(async (tx, version) => {
-        const { known: now } = await checkSale(wish, tx)
+      const { item, isSet } = await change(async (tx, version) => {
+        const { known, free } = await checkSale(wish, tx)
         await saleRows.insert(tx, { endsAt: undefined, ...wish, units: 0 })
-        await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: now.stockItem })
-        return stockItemOf(now)
+        await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: known.stockItem })
+        await tightenStock(stockItemOf(known), { units, perUserMax })
+        return { item: stockItemOf(known), isSet: free !== undefined && !wish.replace }
       }).catch((error: unknown) => {
         if (!(error instanceof DuplicateKeyError)) throw error
         throw new AppError('invalid_request', `There is a sale '${id}' already.`, { cause: error })
       })
       try {
-        await setUnits(item, { units, perUserMax })
-        await saleRows.setUnits(global, id, units)
+        // What was counted before and is to stay is being ordered: what is free by now is what is left of it.
+        await setUnits(item, { units: isSet ? undefined : units, perUserMax })
+        await change(tx => saleRows.setUnits(tx, id, units))
       } catch (cause) {
-        const detail = `The sale '${id}' is announced and will not start: end it and make another. ${messageOf(cause)}`
+        const detail = `The sale '${id}' is announced and may not start: end it and make another. ${messageOf(cause)}`
         throw new AppError(isAppError(cause) ? cause.code : 'unavailable', detail, { cause })
       }
     },

@@ -159,7 +159,7 @@ export const FIXED = {
   /** How long making an order may take, and more for each item; then others settle what it holds. */
   orderMs: 3_500,
   orderPerItemMs: 20,
-  /** A key whose order was given up may be tried this often again. */
+  /** A key whose order was given up may be tried this often again, and one that was overtaken by a change of the catalogue. */
   orderAttemptsMax: 8,
   orderLease: 'settlement',
   orderLeaseS: 2,

@@ -56,7 +56,7 @@ export const saleRows = {
   },
 
   /** From now on there is something to be had. */
-  setUnits: (global: Database, id: string, units: number) => global.run(SET_UNITS, [units, id]),
+  setUnits: (tx: Transaction, id: string, units: number) => tx.run(SET_UNITS, [units, id]),
 
   /** Those that have not ended, the next first. */
   async open(rowsOf: Transaction['rows'], limit: number): Promise<OpenSale[]> {

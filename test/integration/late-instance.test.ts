@@ -230,7 +230,7 @@ describe('what is counted, changed while an order is being made', () => {
     const rules = { factor: 2, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: true }
     const wish = { ...rules, id, sku, units: 2, startsAt: new Date().toISOString() }
     const messageOf = (work: Promise<unknown>) => work.then(String, (error: Error) => error.message)
-    expect(await messageOf(keeping.openSale(wish))).to.match(/announced and will not start: .*the operator is gone/)
+    expect(await messageOf(keeping.openSale(wish))).to.match(/announced and may not start: .*the operator is gone/)
     expect(await app.stock.levels(item)).to.include({ free: 2, perUserMax: 1 })
     const me = await newMember(app.url)
     await app.sales.refresh()
@@ -248,5 +248,40 @@ describe('what is counted, changed while an order is being made', () => {
     await app.sales.refresh()
     expect((await me.post(`/v1/sales/${id}-2/queue`, {})).body.state).to.be.oneOf(['waiting', 'admitted'])
     await app.stockKeeping.endSale(`${id}-2`)
+  })
+
+  it('a sale of what is counted already adds nothing to what is ordered in that moment', async () => {
+    const { sku, item } = await newProduct(app, { free: 2 })
+    const me = await newMember(app.url)
+    const { body } = await me.put(`/v1/cart/lines/${sku}`, { quantity: 1 })
+    const keeping = createStockKeeping({
+      ...app,
+      stock: {
+        ...app.stock,
+        async levels(which) {
+          const levels = await app.stock.levels(which)
+          const place = () => me.post('/v1/orders', { cartVersion: body.version }, { 'Idempotency-Key': item })
+          if (levels?.free === 2) expect((await place()).status).to.equal(201)
+          return levels
+        },
+      },
+    })
+    const id = `sale-${randomUUID().slice(0, 8)}`
+    const rules = { factor: 1, accountAgeS: 0, needsProof: false, guests: false, perUserMax: undefined, replace: false }
+    await keeping.openSale({ ...rules, id, sku, units: 2, startsAt: new Date(Date.now() + 60_000).toISOString() })
+    expect(await app.stock.levels(item)).to.include({ units: 2, free: 1 })
+    await app.stockKeeping.endSale(id)
+  })
+
+  it('and refused: a sale whose name is taken changes no stock', async () => {
+    const [first, second] = [await newProduct(app, { mode: 'none' }), await newProduct(app, { free: 5 })]
+    const id = `sale-${randomUUID().slice(0, 8)}`
+    const rules = { factor: 1, accountAgeS: 0, needsProof: false, guests: false, perUserMax: 1, replace: true }
+    const wish = { ...rules, id, units: 2, startsAt: new Date(Date.now() + 60_000).toISOString() }
+    await app.stockKeeping.openSale({ ...wish, sku: first.sku })
+    await app.stockKeeping.endSale(id)
+    const again = app.stockKeeping.openSale({ ...wish, sku: second.sku })
+    expect(await again.then(String, (error: Error) => error.message)).to.match(/is a sale .* already/)
+    expect(await app.stock.levels(second.item)).to.include({ free: 5, perUserMax: undefined })
   })
 })
