@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { PROJECT } from '../../test/support/servers.ts'
+import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
 import { curves } from './chart.ts'
 import { createLab, nameOf, thereAndBack, type Unit } from './lab.ts'
 import { median } from './statistics.ts'
@@ -65,9 +65,7 @@ const AXES: readonly { name: string; axis: string; of: Readonly<Record<string, r
 
 const say = (text: string) => console.error(text)
 const lab = createLab(say, { ladder: LINES })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void lab.close().then(() => process.exit(130)))
-}
+whenInterrupted(lab.close)
 mkdirSync(values.out, { recursive: true })
 try {
   for (const { name, axis, of } of AXES) {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findK6 } from '../../src/stack/k6.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
-import { PROJECT } from '../../test/support/servers.ts'
+import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
 import { versionOf } from './generators.ts'
 import { GOALS, judge, type Verdict, type Window } from './goals.ts'
 import { expiries, memory } from './claims.ts'
@@ -131,9 +131,7 @@ const say = (text: string) => console.error(`${new Date().toISOString().slice(11
 await findOrInstall(['wrk'], join(PROJECT, '.cartload'), say)
 const k6 = values['no-latency'] ? undefined : await findK6(join(PROJECT, '.cartload'), console.error)
 const lab = createLab(say, { k6 })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void lab.close().then(() => process.exit(130)))
-}
+whenInterrupted(lab.close)
 
 const windows: (Window & { readonly round: number })[] = []
 const latencies: Latency[] = []

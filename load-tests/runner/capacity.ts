@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { findK6 } from '../../src/stack/k6.ts'
 import { environmentOf, findOrInstall, type Program } from '../../src/stack/programs.ts'
 import { isListening } from '../../src/stack/servers.ts'
-import { PROJECT } from '../../test/support/servers.ts'
+import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
 import { fixedRate, generatorPids } from '../compare/generators.ts'
 import { createLab, type Lab, type StackName, type Unit } from '../compare/lab.ts'
 import { cpuOfEnded, measure } from '../compare/meter.ts'
@@ -89,8 +89,7 @@ async function run(args: Args): Promise<void> {
     return findK6(config.dataDir, say)
   })
   const lab = createLab(() => undefined)
-  const onSignal = () => void lab.close().then(() => process.exit(1))
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal)
+  whenInterrupted(lab.close)
   try {
     const footprint = await step('start the servers and fill 2,000 carts', async () => {
       await lab.get(stackOf(1))

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { PROJECT, startServers, testServers } from '../support/servers.ts'
+import { PROJECT, startServers, testServers, whenInterrupted } from '../support/servers.ts'
 import { type FailoverResult, runFailover } from './failover.ts'
 import { type CellResult, JOURNEYS, MISSING, modesOf, startJourneyLab } from './journeys.ts'
 import { startLab } from './lab.ts'
@@ -52,8 +52,7 @@ const say = (text: string) => console.log(`[${((performance.now() - began) / 100
 
 /** PM2 outlives us unless it is stopped; everything else ends with this process. */
 let stopLab: (() => Promise<void>) | undefined
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void Promise.resolve(stopLab?.()).finally(() => process.exit(130)))
+whenInterrupted(() => stopLab?.())
 
 /** What the machine lacks for some rows, in words. */
 function notShown(): string[] {

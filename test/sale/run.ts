@@ -10,6 +10,7 @@ import { createStockKeeping } from '../../src/checkout/stocking.ts'
 import { createStock } from '../../src/checkout/stock.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { chance } from '../support/history.ts'
+import { whenInterrupted } from '../support/servers.ts'
 
 /** A flash sale against the real thing: who buys, what is sold, and whether all of it is as it must be. */
 const HELP = `node test/sale/run.ts [--buyers N] [--units N] [--kill] [--seed N] [--naive]
@@ -49,8 +50,7 @@ async function main(): Promise<number> {
   const shop: Shop = values.naive ? await naiveShop() : await clusterShop()
   let stopped: Promise<void> | undefined
   const stop = () => (stopped ??= shop.stop())
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void stop().then(() => process.exit(130)))
+  whenInterrupted(stop)
   try {
     say(`making ${count} buyers`)
     const buyers = await makeBuyers(shop, count)

@@ -208,6 +208,15 @@ export function endWithUs(child: ChildProcess): ChildProcess {
   return child
 }
 
+/** Cleans up when somebody interrupts. A signal may come twice, from the terminal and from npm: the second must not end the first. */
+export function whenInterrupted(cleanUp: () => Promise<unknown> | undefined): void {
+  let leaving: Promise<unknown> | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      leaving ??= Promise.resolve(cleanUp()).finally(() => process.exit(130))
+    })
+}
+
 export function createBackend(spec: ServerSpec, logFile: string): Backend {
   let child: ChildProcess | undefined
   const backend: Backend = {
