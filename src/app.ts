@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
-import { join } from 'node:path'
+import type { ListenOptions } from 'node:net'
+import { dirname, join } from 'node:path'
 import { createLogins } from './accounts/logins.ts'
 import { createOperators } from './accounts/operators.ts'
 import { createPasswords } from './accounts/passwords.ts'
@@ -31,9 +32,9 @@ import { createStockKeeping } from './checkout/stocking.ts'
 import { createPromotions } from './catalog/promotions.ts'
 import { createProducts } from './catalog/products.ts'
 import { watchRules } from './catalog/rules-watch.ts'
-import type { Config, ServerAddresses } from './config/config.ts'
+import { type Config, type ServerAddresses, socketOf } from './config/config.ts'
 import { createOpsServer } from './http/ops-server.ts'
-import { createServer } from './http/server.ts'
+import { createServer, createSideDoor } from './http/server.ts'
 import { createClosers } from './lib/closers.ts'
 import { connectRedis, type RedisConnection } from './lib/redis.ts'
 import { FIXED } from './model/limits.ts'
@@ -244,10 +245,14 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       { ...routed, drain, metrics, log },
       { limits, version, currency, publicUrl, secureCookies, trustedProxies },
     )
+    const socket = config.socketDir === undefined ? undefined : socketOf(config.socketDir, config.instanceIndex)
+    const doors = socket === undefined ? [server] : [server, createSideDoor(server)]
     const opsServer = createOpsServer({ health, inventory, metrics, version, startedAt: new Date() })
 
     return {
       server,
+      /** Wherever the API is reached: the port, and the Unix socket where there is one. */
+      doors,
       opsServer,
       drain,
       carts,
@@ -273,9 +278,16 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       metrics,
       limits,
       async listen() {
-        await listen(server, config.instancePort + config.instanceIndex, config.bind)
+        await listen(server, { port: config.instancePort + config.instanceIndex, host: config.bind })
         closers.push(() => closeNow(server))
-        await listen(opsServer, config.opsPort + config.instanceIndex, config.opsBind)
+        const [, sideDoor] = doors
+        if (socket !== undefined && sideDoor) {
+          mkdirSync(dirname(socket), { recursive: true })
+          rmSync(socket, { force: true }) // left by one that was killed: whoever has the port is the only one with this number
+          await listen(sideDoor, { path: socket, readableAll: true, writableAll: true })
+          closers.push(() => closeNow(sideDoor))
+        }
+        await listen(opsServer, { port: config.opsPort + config.instanceIndex, host: config.opsBind })
         closers.push(() => closeNow(opsServer))
       },
       close: closers.closeAll,
@@ -286,10 +298,10 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
   }
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
+function listen(server: Server, where: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ port, host, backlog: 4096 }, () => {
+    server.listen({ ...where, backlog: 4096 }, () => {
       server.off('error', reject)
       resolve()
     })

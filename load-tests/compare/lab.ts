@@ -124,7 +124,13 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     if (kind === 'floor') {
       const { servers, cookies } = await floorData()
       const environment = { PLAIN: part === 'plain' ? 'yes' : 'no' }
-      return runningOver(servers, cookies, { ...common, script: contender('floor'), nginx: 'plain', environment })
+      return runningOver(servers, cookies, {
+        ...common,
+        script: contender('floor'),
+        nginx: 'plain',
+        sockets: part !== 'plain',
+        environment,
+      })
     }
     if (name === 'typical') {
       const own = await keep(startServers('plain'))
@@ -134,15 +140,21 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
         ...common,
         script: contender(name),
         nginx: 'plain',
+        sockets: false,
         cluster: true,
         environment,
       })
     }
     if (name === 'fastify') {
       const filled = await cartloadData(SHARDS, name)
-      return runningOver(filled.servers, filled.cookies, { ...common, script: contender(name), nginx: 'cartload' })
+      return runningOver(filled.servers, filled.cookies, {
+        ...common,
+        script: contender(name),
+        nginx: 'cartload',
+        sockets: true,
+      })
     }
-    const own = { ...common, script: 'src/main.ts', nginx: 'cartload' } as const
+    const own = { ...common, script: 'src/main.ts', nginx: 'cartload', sockets: true } as const
     if (kind === 'shards') {
       const filled = await cartloadData(Number(part), 'cartload')
       return runningOver(filled.servers, filled.cookies, { ...own, instances: INSTANCES })

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import type { ServerAddresses } from '../../src/config/config.ts'
+import { type ServerAddresses, socketOf } from '../../src/config/config.ts'
 import { compileAhead } from '../../src/stack/compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
@@ -49,9 +49,13 @@ export async function startServers(kind: { readonly shards: number } | 'plain' |
     redisMb: 128,
     databases: () => DATABASES,
   })
+  // Who writes a service in a week asks 127.0.0.1; the others use Unix sockets, as the product does on one machine.
+  const of = (name: string) => (kind === 'plain' ? undefined : join(dir, name))
   const urlsOf = (database: (typeof DATABASES)[number], role: 'app' | 'migrations') =>
-    shardPorts.map(port => mysqlUrl(port, database, secrets, role))
-  const [sessions, cache] = [redisUrl(redisPorts.sessions, secrets), redisUrl(redisPorts.cache, secrets)]
+    shardPorts.map((port, index) => mysqlUrl(port, database, secrets, role, of(`shard-${index}`)))
+  const [sessions, cache] = (['sessions', 'cache'] as const).map(role =>
+    redisUrl(redisPorts[role], secrets, of(role)),
+  ) as [string, string]
   const common = { dir, sessions, cache, cacheAdmin: redisAdminUrl(redisPorts.cache, secrets), stop }
   const [database = ''] = urlsOf('shop', 'migrations')
   if (typeof kind !== 'object') return { ...common, database, addresses: undefined }
@@ -74,6 +78,8 @@ export interface StackOptions {
   readonly script: string
   /** `cartload`: the configuration that the product ships. `plain`: the shortest that keeps connections open. */
   readonly nginx: 'cartload' | 'plain'
+  /** Whether nginx reaches the instances on Unix sockets. */
+  readonly sockets: boolean
   /** PM2's cluster mode balances connections on one port; else each instance has its own, and nginx balances requests. */
   readonly cluster?: boolean
   readonly environment?: Readonly<Record<string, string>>
@@ -81,7 +87,7 @@ export interface StackOptions {
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { name, servers, instances, script, cluster = false } = options
+  const { name, servers, instances, script, sockets, cluster = false } = options
   const dir = mkdtempSync(join(tmpdir(), `cl-${name.slice(0, 12)}-`))
   const count = cluster ? 1 : instances
   const ports = await freePorts(1 + count * 2)
@@ -92,6 +98,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     apps: { node_args: string[]; env: Record<string, string> }[]
   }
   const nodeArgs = [...(apps[0]?.node_args ?? []), ...(options.nodeArgs ?? [])]
+  const socketDirOf = (index: number) => join(dir, String(index))
   const environmentOf = (index: number) => ({
     ...apps[0]?.env,
     NODE_ENV: 'production',
@@ -100,7 +107,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     CACHE: servers.cache,
     DATABASE: servers.database,
     STACK_DIR: dir,
-    ...(servers.addresses ? cartloadEnvironment(servers.addresses, instancePorts[index], opsPorts[index]) : {}),
+    ...(sockets ? { SOCKET: socketOf(socketDirOf(index), 0) } : {}),
+    ...(servers.addresses
+      ? cartloadEnvironment(servers.addresses, instancePorts[index], opsPorts[index], socketDirOf(index))
+      : {}),
     ...options.environment,
   })
   const file = join(dir, 'apps.json')
@@ -129,7 +139,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     runDir: join(dir, 'run'),
     logDir: join(dir, 'logs'),
     listen: `127.0.0.1:${port}`,
-    instances: instancePorts.map(each => `127.0.0.1:${each}`),
+    instances: instancePorts.map((each, index) =>
+      sockets ? `unix:${socketOf(socketDirOf(index), 0)}` : `127.0.0.1:${each}`,
+    ),
     bodyBytesMax: 65_536,
     requestsPerAddress: 1_000_000,
   }
@@ -169,7 +181,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
-function cartloadEnvironment(servers: ServerAddresses, port: number | undefined, opsPort: number | undefined) {
+function cartloadEnvironment(
+  servers: ServerAddresses,
+  port: number | undefined,
+  opsPort: number | undefined,
+  socketDir: string,
+) {
   return {
     CARTLOAD_SHARDS: servers.shards.join(','),
     CARTLOAD_GLOBAL: servers.global,
@@ -177,7 +194,8 @@ function cartloadEnvironment(servers: ServerAddresses, port: number | undefined,
     CARTLOAD_CACHE_REDIS: servers.cacheRedis,
     CARTLOAD_INSTANCE_PORT: String(port),
     CARTLOAD_OPS_PORT: String(opsPort),
+    CARTLOAD_SOCKET_DIR: socketDir,
     CARTLOAD_LOG_LEVEL: 'warn',
-    NODE_APP_INSTANCE: '0', // each has its port by itself
+    NODE_APP_INSTANCE: '0', // each has its port and its folder by itself
   }
 }

@@ -95,7 +95,7 @@ export function nginxCommand(projectDir: string): Command {
     summary: 'Writes an nginx configuration for instances on other machines',
     usage: '--instances HOST:PORT,… --out DIR',
     options: {
-      instances: { type: 'string', value: 'LIST', doc: 'address of every instance, comma-separated' },
+      instances: { type: 'string', value: 'LIST', doc: 'HOST:PORT or unix:/PATH of every instance, comma-separated' },
       out: { type: 'string', value: 'DIR', doc: 'folder for the files' },
       listen: { type: 'string', value: 'ADDRESS', doc: 'what nginx listens on (default 80)' },
     },
@@ -104,8 +104,8 @@ export function nginxCommand(projectDir: string): Command {
       const out = args.text('out')
       const instances = args.text('instances')?.split(',').filter(Boolean)
       if (!out || !instances || instances.length === 0) throw new UsageError('say --instances and --out')
-      const wrong = instances.find(address => !/^[\w.[\]:-]+:\d+$/.test(address))
-      if (wrong) throw new UsageError(`'${wrong}' is not HOST:PORT`)
+      const wrong = instances.find(address => !/^(?:[\w.[\]:-]+:\d+|unix:\/[^\s;{}'"]+)$/.test(address))
+      if (wrong) throw new UsageError(`'${wrong}' is neither HOST:PORT nor unix:/PATH`)
       const dir = resolve(out)
       mkdirSync(dir, { recursive: true })
       renderNginx({

@@ -20,6 +20,8 @@ export interface Config {
   readonly instances: number
   readonly instanceIndex: number
   readonly instancePort: number
+  /** Where each instance has a Unix socket beside its port; undefined for none. */
+  readonly socketDir: string | undefined
   readonly opsPort: number
   readonly opsBind: string
   readonly trustedProxies: readonly string[]
@@ -131,6 +133,7 @@ export function loadConfig(
     instances,
     instanceIndex: Number(environment['NODE_APP_INSTANCE'] ?? 0),
     instancePort: values.instancePort ?? port + 100,
+    socketDir: socketDirOf(values.socketDir, { projectDir, dataDir, embedded }),
     opsPort: values.opsPort ?? port + 200,
     opsBind: values.opsBind ?? '127.0.0.1',
     trustedProxies: values.trustedProxies ?? ['loopback'],
@@ -166,6 +169,9 @@ export function loadConfig(
   return { config: Object.freeze(config), secrets: { servers, seedPassword, saleProofKey } }
 }
 
+/** The socket of one instance. */
+export const socketOf = (socketDir: string, instance: number): string => join(socketDir, `instance-${instance}.sock`)
+
 /** Every port that the embedded stack takes, with the setting that moves it. */
 export function portsOf(config: Config): Array<{ port: number; what: string; setting: string }> {
   const row = (first: number, count: number, what: string, setting: string) =>
@@ -178,6 +184,14 @@ export function portsOf(config: Config): Array<{ port: number; what: string; set
     ...row(config.redisPort, 1, 'sessions Redis', SETTINGS.redisPort.name),
     ...row(config.redisPort + 1, 1, 'cache Redis', SETTINGS.redisPort.name),
   ]
+}
+
+function socketDirOf(
+  given: string | undefined,
+  { projectDir, dataDir, embedded }: Pick<Config, 'projectDir' | 'dataDir' | 'embedded'>,
+): string | undefined {
+  if (given !== undefined) return given === 'none' ? undefined : resolve(projectDir, given)
+  return embedded ? join(dataDir, 'instances') : undefined
 }
 
 function parse(source: Environment, mistakes: string[]): SettingValues {

@@ -41,6 +41,12 @@ export const SETTINGS = {
     port,
     'CARTLOAD_PORT + 100',
   ),
+  socketDir: set(
+    'CARTLOAD_SOCKET_DIR',
+    'Folder in which instance n also listens, as instance-n.sock, for an nginx on the same machine: cheaper than a port. Whoever may enter it is believed as nginx is. none: ports only.',
+    text,
+    'instances in the data folder with embedded servers, else none',
+  ),
   opsPort: set(
     'CARTLOAD_OPS_PORT',
     'Operations port (health, metrics) of the first instance; instance n: + n.',

@@ -77,6 +77,9 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   app.disable('etag')
   app.set('query parser', 'simple')
   app.set('trust proxy', [...options.trustedProxies])
+  // On a Unix socket nobody has an address: whoever may open it is nginx.
+  const isTrusted = app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean
+  app.set('trust proxy', (address: string | undefined, hop: number) => address === undefined || isTrusted(address, hop))
   app.set('case sensitive routing', true)
 
   // Express knows which proxies to trust; a request that it has not seen is made one of its own for that.
@@ -102,8 +105,16 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   app.use(nothingThere(routes))
   app.use(onError)
 
+  return openServer(shortCut(app, arrivals, answers, parsers, onError))
+}
+
+/** The same service, to be reached on a Unix socket too: whoever watches the requests of `server` sees these. */
+export function createSideDoor(server: Server): Server {
+  return openServer((request, response) => void server.emit('request', request, response))
+}
+
+function openServer(listener: RequestListener): Server {
   // Without a body to come a request needs no stream: a sixth of what Node.js itself does for a GET.
-  const listener = shortCut(app, arrivals, answers, parsers, onError)
   const server = createHttpServer({ optimizeEmptyRequests: true }, listener)
   server.keepAliveTimeout = FIXED.keepAliveMs // longer than nginx keeps its side, so that nginx is the one who closes
   server.headersTimeout = 10_000

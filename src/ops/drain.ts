@@ -15,8 +15,8 @@ export interface Drain {
   isDraining(): boolean
   /** True when this request should be sent to another instance: nginx does that with reads, and with writes that have a key. */
   refuses(method: string, hasKey: boolean): boolean
-  /** Returns when the server has closed and nothing is under way. */
-  run(server: Server): Promise<void>
+  /** Returns when all have closed and nothing is under way. The first sees the requests of all. */
+  run(doors: readonly Server[]): Promise<void>
 }
 
 /** Longer than nginx's fail_timeout, whose clock has steps of a second: whoever was out before us is back by now. */
@@ -31,10 +31,10 @@ export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
   return {
     isDraining: () => phase !== 'open',
     refuses: (method, hasKey) => phase === 'refusing' && (hasKey || REFUSABLE.has(method)),
-    async run(server) {
+    async run(doors) {
       const deadline = performance.now() + msMax
       let lastRequest = performance.now()
-      server.on('request', () => {
+      doors[0]?.on('request', () => {
         lastRequest = performance.now()
       })
       phase = 'closing'
@@ -42,13 +42,17 @@ export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
       phase = 'refusing'
       // What is still under way when the quiet never comes has a grace of its own before it is cut off.
       while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline - GRACE_MS) await sleep(20)
-      const closed = new Promise<void>(resolve => {
-        server.close(() => resolve())
-      })
-      server.closeIdleConnections()
-      const timer = setTimeout(() => server.closeAllConnections(), Math.max(0, deadline - performance.now()))
-      await closed
-      clearTimeout(timer)
+      await Promise.all(doors.map(door => close(door, deadline)))
     },
   }
+}
+
+async function close(server: Server, deadline: number): Promise<void> {
+  const closed = new Promise<void>(resolve => {
+    server.close(() => resolve())
+  })
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), Math.max(0, deadline - performance.now()))
+  await closed
+  clearTimeout(timer)
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
+import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses, socketOf } from '../config/config.ts'
 import { migrateGlobal, migrateShards } from '../store/migrate.ts'
 import { compileAhead } from './compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
@@ -52,7 +52,8 @@ export class StackError extends Error {
 
 const GLOBAL_DATABASE = 'cartload_global'
 const SHARD_DATABASE = 'cartload'
-const SOCKET_PATH_CHARS_MAX = 90
+/** A Unix socket's path has at most 103 characters on every system; the longest of ours is `redis-sessions/r.sock`. */
+const DATA_DIR_CHARS_MAX = 80
 const PROGRAMS: readonly ProgramName[] = ['nginx', 'redis', 'mariadb']
 
 export function createStack(config: Config): Stack {
@@ -67,8 +68,12 @@ export function createStack(config: Config): Stack {
 
   const mine = (): StackSecrets => (secrets ??= loadSecrets(dataDir))
   const shardPort = (index: number) => config.shardPort + index
+  const shardDir = (index: number) => at(`shard-${index}`)
+  const redisDir = (role: 'sessions' | 'cache') => at(`redis-${role}`)
   const shardUrls = (role: 'app' | 'migrations') =>
-    Array.from({ length: shardCount }, (_, index) => mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role))
+    Array.from({ length: shardCount }, (_, index) =>
+      mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role, shardDir(index)),
+    )
 
   const nginx: NginxOptions = {
     templates: join(config.projectDir, 'nginx'),
@@ -76,7 +81,11 @@ export function createStack(config: Config): Stack {
     runDir: at('nginx', 'run'),
     logDir,
     listen: `127.0.0.1:${config.port}`,
-    instances: Array.from({ length: config.instances }, (_, index) => `127.0.0.1:${config.instancePort + index}`),
+    instances: Array.from({ length: config.instances }, (_, index) =>
+      config.socketDir === undefined
+        ? `127.0.0.1:${config.instancePort + index}`
+        : `unix:${socketOf(config.socketDir, index)}`,
+    ),
     bodyBytesMax: config.limits.bodyBytesMax,
     requestsPerAddress: config.requestsPerAddress,
   }
@@ -89,13 +98,13 @@ export function createStack(config: Config): Stack {
 
   function backends(): ServerSpec[] {
     const redis = (role: 'sessions' | 'cache', port: number, memoryMb: number) =>
-      redisServer({ program: program('redis'), role, dir: at(`redis-${role}`), port, memoryMb, secrets: mine() })
+      redisServer({ program: program('redis'), role, dir: redisDir(role), port, memoryMb, secrets: mine() })
     return [
       ...Array.from({ length: shardCount }, (_, index) =>
         mysqlServer({
           program: program('mariadb'),
           name: `shard-${index}`,
-          dir: at(`shard-${index}`),
+          dir: shardDir(index),
           port: shardPort(index),
           memoryMb: config.shardMemoryMb,
           databases: index === 0 ? [SHARD_DATABASE, GLOBAL_DATABASE] : [SHARD_DATABASE],
@@ -108,9 +117,9 @@ export function createStack(config: Config): Stack {
   }
 
   async function prepare(step: Step): Promise<void> {
-    if (dataDir.length > SOCKET_PATH_CHARS_MAX) {
+    if (dataDir.length > DATA_DIR_CHARS_MAX) {
       throw new StackError(
-        `The data folder's path is too long for Unix sockets (${dataDir.length} characters, at most ${SOCKET_PATH_CHARS_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
+        `The data folder's path is too long for Unix sockets (${dataDir.length} characters, at most ${DATA_DIR_CHARS_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
       )
     }
     programs = await step('find nginx, Redis and MariaDB', say => findOrInstall(PROGRAMS, dataDir, say))
@@ -131,9 +140,9 @@ export function createStack(config: Config): Stack {
   function addresses(): ServerAddresses {
     return {
       shards: shardUrls('app'),
-      global: mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine()),
-      sessionsRedis: redisUrl(config.redisPort, mine()),
-      cacheRedis: redisUrl(config.redisPort + 1, mine()),
+      global: mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'app', shardDir(0)),
+      sessionsRedis: redisUrl(config.redisPort, mine(), redisDir('sessions')),
+      cacheRedis: redisUrl(config.redisPort + 1, mine(), redisDir('cache')),
     }
   }
 
@@ -164,9 +173,9 @@ export function createStack(config: Config): Stack {
 
   function backendDirs(): string[] {
     return [
-      ...Array.from({ length: shardCount }, (_, index) => at(`shard-${index}`)),
-      at('redis-sessions'),
-      at('redis-cache'),
+      ...Array.from({ length: shardCount }, (_, index) => shardDir(index)),
+      redisDir('sessions'),
+      redisDir('cache'),
     ]
   }
 
@@ -174,7 +183,9 @@ export function createStack(config: Config): Stack {
   function refuseMovedPorts(): void {
     const file = at(EMBEDDED_ENV)
     if (!servers.isAlive() || !existsSync(file) || readFileSync(file, 'utf8') === embeddedEnv()) return
-    throw new StackError('The servers are running with other ports than these settings name. Stop them first: npm stop')
+    throw new StackError(
+      'The servers are running with other addresses than these settings (or this version) name. Stop them first: npm stop',
+    )
   }
 
   async function refuseTakenPorts(): Promise<void> {
@@ -195,8 +206,8 @@ export function createStack(config: Config): Stack {
     const mariadb = program('mariadb')
     await Promise.all(
       Array.from({ length: shardCount }, async (_, index) => {
-        if (existsSync(at(`shard-${index}`, 'data'))) return
-        await step(`create the data folder of shard-${index}`, () => createDataFolder(mariadb, at(`shard-${index}`)))
+        if (existsSync(join(shardDir(index), 'data'))) return
+        await step(`create the data folder of shard-${index}`, () => createDataFolder(mariadb, shardDir(index)))
       }),
     )
     const specs = backends()
@@ -226,7 +237,7 @@ export function createStack(config: Config): Stack {
   async function migrate(step: Step): Promise<void> {
     await step('migrate the databases', async say => {
       const reports = [
-        await migrateGlobal(mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'migrations')),
+        await migrateGlobal(mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'migrations', shardDir(0))),
         ...(await migrateShards(shardUrls('migrations'))),
       ]
       for (const { database, applied } of reports) if (applied.length > 0) say(`${database}: ${applied.join(', ')}`)

@@ -13,9 +13,11 @@ export function createMysqlPool(
   options: PoolOptions = {},
 ): Pool {
   const address = new URL(url)
+  const socketPath = address.searchParams.get('socketPath')
   const pool = createPool({
     host: address.hostname.replace(/^\[|\]$/g, ''),
     port: Number(address.port || 3306),
+    ...(socketPath === null ? {} : { socketPath }), // a server on this machine; host and port then only name it
     user: decodeURIComponent(address.username),
     password: decodeURIComponent(address.password),
     database: decodeURIComponent(address.pathname.slice(1)),

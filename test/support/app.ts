@@ -11,7 +11,7 @@ export interface TestApp extends App {
 }
 
 export function testConfig(changes: Partial<Config> = {}): Config {
-  return { ...loadConfig(PROJECT, {}).config, instancePort: 0, opsPort: 0, ...changes }
+  return { ...loadConfig(PROJECT, {}).config, instancePort: 0, socketDir: undefined, opsPort: 0, ...changes }
 }
 
 export async function startApp(

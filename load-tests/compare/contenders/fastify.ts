@@ -1,8 +1,10 @@
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createApp } from '../../../src/app.ts'
-import { loadConfig } from '../../../src/config/config.ts'
+import { loadConfig, socketOf } from '../../../src/config/config.ts'
 import { readCredentials, setCookie } from '../../../src/http/cookies.ts'
-import { allRoutes } from '../../../src/http/server.ts'
+import { allRoutes, createSideDoor } from '../../../src/http/server.ts'
 import { type Call, readInput, type Route } from '../../../src/http/route.ts'
 import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
 import { Bytes } from '../../../src/lib/bytes.ts'
@@ -46,6 +48,11 @@ await server.listen({
   host: '127.0.0.1',
   backlog: 4096,
 })
+if (config.socketDir !== undefined) {
+  mkdirSync(config.socketDir)
+  const door = createSideDoor(server.server).listen({ path: socketOf(config.socketDir, 0), backlog: 4096 })
+  await once(door, 'listening')
+}
 process.send?.('ready')
 
 function handlerOf(route: Route) {

@@ -1,12 +1,15 @@
-import { createServer } from 'node:http'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { createServer, type RequestListener } from 'node:http'
+import { connect, type ListenOptions } from 'node:net'
+import { dirname } from 'node:path'
 import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
 
 /**
  * The floor: what a view of a cart costs when nothing is done that is not physically needed. `node:http` without a framework, one
  * socket to each of the two Redis servers, their protocol by hand, the cart passed through as bytes. It knows no errors, no limits, no
- * metrics and no security, and is no way to build a service. It knows what cartload has learned of fewer writes, of empty requests and of the
- * CPU's scheduler; the plain one does not.
+ * metrics and no security, and is no way to build a service. It knows what cartload has learned of fewer writes, of empty requests, of the
+ * CPU's scheduler and of Unix sockets; the plain one does not.
  */
 const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => process.env[name] ?? '') as [
   string,
@@ -19,8 +22,9 @@ if (!isPlain) await scheduleAsBatch()
 
 /** A client that can GET; replies come in the order of the commands. Unless it is plain, commands of one turn of the event loop go out in one write. */
 function redisAt(address: string): (key: string) => Promise<Buffer | undefined> {
-  const { hostname, port: redisPort, username, password } = new URL(address)
-  const socket = connect({ host: hostname, port: Number(redisPort), noDelay: true })
+  const { hostname, port: redisPort, username, password, searchParams } = new URL(address)
+  const path = isPlain ? null : searchParams.get('path')
+  const socket = connect(path === null ? { host: hostname, port: Number(redisPort), noDelay: true } : { path })
   const waiting: ((value: Buffer | undefined) => void)[] = [() => undefined]
   let first = 0
   let rest: Buffer | undefined
@@ -66,7 +70,7 @@ function redisAt(address: string): (key: string) => Promise<Buffer | undefined> 
 
 const [session, cart] = [redisAt(sessions), redisAt(cache)]
 
-createServer({ optimizeEmptyRequests: !isPlain }, (request, response) => {
+const answer: RequestListener = (request, response) => {
   const token = request.headers.cookie?.slice(4) ?? '' // `sid=…`
   const user = token.slice(0, token.indexOf('.'))
   void Promise.all([session(token), cart(user)]).then(([known, body]) => {
@@ -82,4 +86,16 @@ createServer({ optimizeEmptyRequests: !isPlain }, (request, response) => {
     response.writeHead(200, ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(body.length)])
     response.end(body)
   })
-}).listen(Number(port) + Number(process.env['NODE_APP_INSTANCE'] ?? 0), '127.0.0.1', () => process.send?.('ready'))
+}
+
+const doors: ListenOptions[] = [{ port: Number(port), host: '127.0.0.1' }]
+const { SOCKET } = process.env
+if (SOCKET !== undefined) {
+  mkdirSync(dirname(SOCKET))
+  doors.push({ path: SOCKET })
+}
+for (const door of doors) {
+  const server = createServer({ optimizeEmptyRequests: !isPlain }, answer).listen({ ...door, backlog: 4096 })
+  await once(server, 'listening')
+}
+process.send?.('ready')
