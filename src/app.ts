@@ -1,7 +1,5 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
-import type { Server } from 'node:http'
-import type { ListenOptions } from 'node:net'
-import { dirname, join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createLogins } from './accounts/logins.ts'
 import { createOperators } from './accounts/operators.ts'
 import { createPasswords } from './accounts/passwords.ts'
@@ -11,6 +9,7 @@ import { createPageCache } from './cache/page-cache.ts'
 import { watchCacheModes } from './cart/cache-mode.ts'
 import { startAuditor } from './cart/auditor.ts'
 import { createCarts } from './cart/carts.ts'
+import { createGlances } from './cart/glances.ts'
 import { createFencedWrite } from './cart/fenced-write.ts'
 import { createGroupCommit } from './cart/group-commit.ts'
 import { createFunnel } from './cart/funnel.ts'
@@ -34,8 +33,10 @@ import { createProducts } from './catalog/products.ts'
 import { watchRules } from './catalog/rules-watch.ts'
 import { type Config, type ServerAddresses, socketOf } from './config/config.ts'
 import { createOpsServer } from './http/ops-server.ts'
-import { createServer, createSideDoor } from './http/server.ts'
+import { createSideDoor } from './http/doors.ts'
+import { createServer } from './http/server.ts'
 import { createClosers } from './lib/closers.ts'
+import { closeNow, listen } from './lib/http.ts'
 import { connectRedis, type RedisConnection } from './lib/redis.ts'
 import { FIXED } from './model/limits.ts'
 import { createDrain } from './ops/drain.ts'
@@ -181,6 +182,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       guestIdleMs: config.guestIdleMs,
       maxMs: config.sessionMaxMs,
     })
+    const glances = createGlances({ sessions, cache, carts })
     const throttle = createThrottle(sessionsRedis)
     const logins = createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics })
     const quotes = createQuotes({ global, pricing, currency })
@@ -227,6 +229,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const routed = {
       carts,
+      glances,
       products,
       logins,
       registrations,
@@ -246,13 +249,13 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       { limits, version, currency, publicUrl, secureCookies, trustedProxies },
     )
     const socket = config.socketDir === undefined ? undefined : socketOf(config.socketDir, config.instanceIndex)
-    const doors = socket === undefined ? [server] : [server, createSideDoor(server)]
+    const sideDoor = socket === undefined ? undefined : createSideDoor(server, socket)
     const opsServer = createOpsServer({ health, inventory, metrics, version, startedAt: new Date() })
 
     return {
       server,
       /** Wherever the API is reached: the port, and the Unix socket where there is one. */
-      doors,
+      doors: sideDoor ? [server, sideDoor.server] : [server],
       opsServer,
       drain,
       carts,
@@ -280,12 +283,9 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       async listen() {
         await listen(server, { port: config.instancePort + config.instanceIndex, host: config.bind })
         closers.push(() => closeNow(server))
-        const [, sideDoor] = doors
-        if (socket !== undefined && sideDoor) {
-          mkdirSync(dirname(socket), { recursive: true })
-          rmSync(socket, { force: true }) // left by one that was killed: whoever has the port is the only one with this number
-          await listen(sideDoor, { path: socket, readableAll: true, writableAll: true })
-          closers.push(() => closeNow(sideDoor))
+        if (sideDoor) {
+          await sideDoor.open()
+          closers.push(sideDoor.close)
         }
         await listen(opsServer, { port: config.opsPort + config.instanceIndex, host: config.opsBind })
         closers.push(() => closeNow(opsServer))
@@ -296,23 +296,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     await closers.closeAll().catch(() => undefined)
     throw error
   }
-}
-
-function listen(server: Server, where: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ ...where, backlog: 4096 }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-function closeNow(server: Server): Promise<void> {
-  return new Promise(resolve => {
-    server.close(() => resolve())
-    server.closeAllConnections()
-  })
 }
 
 function packageVersion(projectDir: string): string {

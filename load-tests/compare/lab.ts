@@ -25,6 +25,7 @@ import { type Servers, type Stack, type StackOptions, startServers, startStack }
 export type StackName =
   | 'cartload'
   | 'floor'
+  | 'floor-bare'
   | 'floor-plain'
   | 'typical'
   | 'fastify'
@@ -127,7 +128,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
       return runningOver(servers, cookies, {
         ...common,
         script: contender('floor'),
-        nginx: 'plain',
+        nginx: part === 'plain' || part === 'bare' ? 'plain' : 'cartload',
         sockets: part !== 'plain',
         environment,
       })

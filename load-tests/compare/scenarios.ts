@@ -29,6 +29,7 @@ interface Body {
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const PAGES = 50
+const PAGE_OF_100 = '/v1/cart?limit=100'
 const DEPTH = 10_000
 
 export const SCENARIOS = {
@@ -47,14 +48,18 @@ export const SCENARIOS = {
   'view-304': {
     title: 'view with If-None-Match',
     status: 304,
-    requests: ({ url, cookies }) =>
-      Promise.all(
-        lookers(cookies).map(async cookie => {
-          const answer = await fetch(`${url}/v1/cart`, { headers: { cookie } })
-          await answer.arrayBuffer()
-          return get('/v1/cart', { cookie, 'If-None-Match': answer.headers.get('etag') ?? '"any"' })
-        }),
-      ),
+    requests: ({ url, cookies }) => viewsAgain(url, '/v1/cart', lookers(cookies)),
+  },
+  'view-100': {
+    title: '100 lines of a cart of 500',
+    status: 200,
+    requests: ({ cookies }) => largeUsers(cookies).map(cookie => get(PAGE_OF_100, { cookie })),
+    check: body => body.lines?.length === 100,
+  },
+  'view-100-304': {
+    title: 'the same with If-None-Match',
+    status: 304,
+    requests: ({ url, cookies }) => viewsAgain(url, PAGE_OF_100, largeUsers(cookies)),
   },
   'add-10': {
     title: 'add a line to a cart of 10',
@@ -111,6 +116,16 @@ export function scenarioOf(name: ScenarioName): Scenario {
     requests: ({ shop, cookies }) => adds(usersOf(shop, shop.users, number), usersOf(shop, cookies, number)),
   }
 }
+
+/** Of clients that have what they ask for. */
+const viewsAgain = (url: string, path: string, cookies: Cookies) =>
+  Promise.all(
+    cookies.map(async cookie => {
+      const answer = await fetch(url + path, { headers: { cookie } })
+      await answer.arrayBuffer()
+      return get(path, { cookie, 'If-None-Match': answer.headers.get('etag') ?? '"any"' })
+    }),
+  )
 
 const views = (cookies: Cookies) => cookies.map(cookie => get('/v1/cart', { cookie }))
 

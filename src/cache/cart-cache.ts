@@ -52,14 +52,17 @@ import { FIXED } from '../model/limits.ts'
 
 const LIBRARY = readLibrary(join(import.meta.dirname, 'cart-functions.lua'))
 
-/** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
-export interface CachedCart {
+export interface CartMeta {
   readonly version: number
   readonly catalogVersion: number
   /** What the rules were, and when the totals were calculated: ms since 1970. */
   readonly rulesStamp: number
   readonly pricedAtMs: number
   readonly lines: number
+}
+
+/** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
+export interface CachedCart extends CartMeta {
   readonly head: Buffer | string
 }
 
@@ -153,6 +156,18 @@ export function createCartCache(redis: RedisConnection) {
       return { ...readMeta(meta), head, firstChunk, chunks: chunks.filter(chunk => chunk !== null) }
     },
 
+    /** First pages of many carts in one command; undefined where there is none, though `read` may find the cart all the same. */
+    async firstPages(keys: readonly CartKey[]): Promise<(CartHit | undefined)[]> {
+      const pages = await redis.getManyBuffers(keys.map(pageKeyOf))
+      return pages.map(page => (page === null ? undefined : hitOf(page)))
+    },
+
+    /** What a hit would be of, without its bytes. */
+    async meta(key: CartKey): Promise<CartMeta | undefined> {
+      const meta = await redis.run(client => client.hgetBuffer(keyOf(key), 'm'))
+      return meta === null ? undefined : readMeta(meta)
+    },
+
     /** What the cart holds, of the version that a hit would show: undefined unless the state is VALUE. */
     async contents(key: CartKey): Promise<string | undefined> {
       return (await redis.run(client => client.hget(keyOf(key), 'd'))) ?? undefined
@@ -220,7 +235,7 @@ export function pageKeyOf(key: CartKey): string {
 }
 
 /** What a value is of, in one field: each field of a reply costs both sides about a microsecond. */
-function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: CachedCart): string {
+function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: CartMeta): string {
   return `${version}|${catalogVersion}|${rulesStamp}|${pricedAtMs}|${lines}`
 }
 

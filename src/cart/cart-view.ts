@@ -31,6 +31,7 @@ export interface PageOfCart {
 
 export interface CartView {
   readonly version: number
+  /** Put together each time it is asked for: who has this version already needs none. */
   readonly body: Bytes | string
 }
 
@@ -110,6 +111,9 @@ function render(
   }
 }
 
+/** Whether the first chunk is all that a page needs. */
+export const isFirstPage = (page: PageOfCart): boolean => page.offset + page.limit <= FIXED.chunkLines
+
 /** Which chunks a page needs, first and last. */
 export function chunksOf(page: PageOfCart): { first: number; last: number } {
   return {
@@ -132,19 +136,41 @@ export function pageOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs
       },
     )
   }
+  return new PageView(cart, page, staleAtMs)
+}
+
+class PageView implements CartView {
+  readonly version: number
+  readonly #cart: RenderedCart | CartHit
+  readonly #page: PageOfCart
+  readonly #staleAtMs: number | undefined
+
+  constructor(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs: number | undefined) {
+    this.version = cart.version
+    this.#cart = cart
+    this.#page = page
+    this.#staleAtMs = staleAtMs
+  }
+
+  get body(): Bytes | string {
+    return bodyOf(this.#cart, this.#page, this.#staleAtMs)
+  }
+}
+
+function bodyOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs: number | undefined): Bytes | string {
   const end = page.offset + page.limit
   const next = end < cart.lines ? encodeCursor(['cart', cart.version, end]) : null
   const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
   const stale = staleAtMs === undefined ? 'null' : `{"ageSeconds":${cart.pricedAtMs === 0 ? 'null' : ageSeconds}}`
-  const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
+  const tail = `],"page":{"limit":${page.limit},"next":${next === null ? 'null' : JSON.stringify(next)}},"stale":${stale}}`
   const isWhole = page.offset === 0 && page.limit >= FIXED.chunkLines
-  if ('page' in cart && isWhole) return { version: cart.version, body: new Bytes(cart.page.toString('latin1') + tail) }
+  if ('page' in cart && isWhole) return new Bytes(cart.page.toString('latin1') + tail)
   if ('firstChunk' in cart) {
     const { chunks, firstChunk, head } = cart
     const lines = cutLines(page, cart.lines, chunk => chunks[chunk - firstChunk]?.toString('latin1') ?? '')
-    return { version: cart.version, body: new Bytes(head.toString('latin1') + lines + tail) }
+    return new Bytes(head.toString('latin1') + lines + tail)
   }
-  return { version: cart.version, body: cart.head.toString() + cutLines(page, cart.lines, cart.chunks.text) + tail }
+  return cart.head.toString() + cutLines(page, cart.lines, cart.chunks.text) + tail
 }
 
 /** @throws AppError `invalid_request` for a cursor that is not one of a cart */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
-import { AppError, isAppError } from '../lib/errors.ts'
+import type { CartCache, CartHit, CartKey, CartMeta } from '../cache/cart-cache.ts'
+import { AppError, isAppError, unlessUnavailable } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-queue.ts'
 import {
   addCode,
@@ -92,9 +92,22 @@ export function createCarts(deps: CartsDeps) {
 
   /** Whether what is cached may be shown, and how; undefined when it is to be calculated anew. */
   function showable(userId: string, hit: CartHit): Peeked {
-    if (hit.catalogVersion < pricing.catalogVersion()) return undefined
-    if (hit.rulesStamp >= pricing.rulesStamp()) return { hit, isStale: false }
-    return isItsTurn(userId) ? undefined : { hit, isStale: true }
+    if (!isCurrent(userId, hit)) return undefined
+    return { hit, isStale: hit.rulesStamp < pricing.rulesStamp() }
+  }
+
+  function isCurrent(userId: string, { catalogVersion, rulesStamp }: CartMeta): boolean {
+    if (catalogVersion < pricing.catalogVersion()) return false
+    return rulesStamp >= pricing.rulesStamp() || !isItsTurn(userId)
+  }
+
+  /** Whether a hit would be of this version: the cache is not asked for its bytes. False also when that cannot be known. */
+  async function isUnchanged(userId: string, version: number): Promise<boolean> {
+    const key = readableKey(userId)
+    const meta = key && (await unlessUnavailable(cache.meta(key)))
+    if (meta?.version !== version || !isCurrent(userId, meta)) return false
+    hits.inc()
+    return true
   }
 
   /**
@@ -112,8 +125,7 @@ export function createCarts(deps: CartsDeps) {
   }
 
   /** @throws AppError `cursor_stale`, `session_ended`; `unavailable`, `overloaded` of the dependencies */
-  async function view(userId: string, page: PageOfCart, peeked: Peeked): Promise<CartView> {
-    if (peeked) return show(peeked, page)
+  async function view(userId: string, page: PageOfCart): Promise<CartView> {
     // Readers of one cart queue up here: the first fills the cache, the others find it filled when their turn comes.
     return fills.run(userId, async () => {
       for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
@@ -238,6 +250,11 @@ export function createCarts(deps: CartsDeps) {
 
   return {
     peek,
+    readableKey,
+    showable,
+    isUnchanged,
+    /** @throws AppError `cursor_stale` */
+    show,
     view,
     addLines: (request: ChangeRequest, wanted: readonly Wanted[], pointers: readonly string[]) =>
       changeLines(

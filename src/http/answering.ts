@@ -152,7 +152,10 @@ class RequestCall implements Call {
   }
 
   async #find(): Promise<Session | undefined> {
-    const session = this.token && (await this.#from.logins.find(this.token))
+    return this.admit(this.token && (await this.#from.logins.find(this.token)))
+  }
+
+  admit(session: Session | undefined): Session | undefined {
     if (session || (this.token === undefined && !this.#isMalformed)) return session
     throw new AppError('session_ended', 'The session is over. Log in again.')
   }

@@ -1,7 +1,8 @@
 import type { Logins } from '../accounts/logins.ts'
-import { readCartCursor } from '../cart/cart-view.ts'
+import { type CartView, readCartCursor } from '../cart/cart-view.ts'
 import type { Carts } from '../cart/carts.ts'
 import type { Changed, ChangeRequest } from '../cart/funnel.ts'
+import type { Glance, Glances } from '../cart/glances.ts'
 import { AppError } from '../lib/errors.ts'
 import type { LineChange } from '../model/cart.ts'
 import { shownPrices } from './quote-routes.ts'
@@ -11,7 +12,13 @@ import type { Schemas } from './schemas.ts'
 /** The cart. Each write answers with the cart as GET gives it. */
 const PROBLEMS = [400, 401, 412, 415, 422, 503]
 
-export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas, currency: string): Route[] {
+export interface CartRoutesDeps {
+  readonly carts: Carts
+  readonly glances: Glances
+  readonly logins: Logins
+}
+
+export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
   const answer = { status: 200, description: 'The cart', schema: schemas.cart }
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
 
@@ -44,15 +51,13 @@ export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas, curre
       conditional: false,
       async handle({ query: { limit, cursor } }, call) {
         const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
-        // Asked for together: the token says whose cart it would be, so neither waits for the other.
-        const [session, peeked] = await Promise.all([
-          call.session(),
-          call.token ? carts.peek(call.token.userId, page) : undefined,
-        ])
-        const view = session ? await carts.view(session.userId, page, peeked) : await carts.empty(page)
-        const headers = { ETag: etagOf(view.version) }
-        if (matches(call.ifNoneMatch, headers.ETag)) return { status: 304, headers }
-        return { status: 200, body: view.body, headers }
+        const { token, ifNoneMatch } = call
+        const had = versionOf(ifNoneMatch)
+        const { session, peeked, isUnchanged } = token ? await glances.of(token, page, had) : NOBODY
+        const known = call.admit(session)
+        if (known && isUnchanged && had !== undefined) return { status: 304, headers: { ETag: etagOf(had) } }
+        if (known && peeked) return shown(carts.show(peeked, page), call)
+        return shown(known ? await carts.view(known.userId, page) : await carts.empty(page), call)
       },
     }),
     route({
@@ -154,8 +159,22 @@ export function cartRoutes(carts: Carts, logins: Logins, schemas: Schemas, curre
   ]
 }
 
+const NOBODY: Glance = { session: undefined, peeked: undefined, isUnchanged: false }
+
+function shown(view: CartView, { ifNoneMatch }: Call): Answer {
+  const headers = { ETag: etagOf(view.version) }
+  if (matches(ifNoneMatch, headers.ETag)) return { status: 304, headers }
+  return { status: 200, body: view.body, headers }
+}
+
 export function etagOf(version: number): string {
   return `"${version}"`
+}
+
+/** The version that a client has, where it names one ETag of ours and nothing else, as nearly all do. */
+function versionOf(etag: string | undefined): number | undefined {
+  const version = etag === undefined ? undefined : /^"(0|[1-9]\d{0,14})"$/.exec(etag)?.[1]
+  return version === undefined ? undefined : Number(version)
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2). */
@@ -167,8 +186,8 @@ export function matches(ifNoneMatch: string | undefined, etag: string): boolean 
 /** The version in If-Match; `*` is no condition, since every cart exists. @throws AppError `invalid_request` */
 export function readIfMatch(header: string | undefined): number | undefined {
   if (header === undefined || header.trim() === '*') return undefined
-  const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1]
-  if (version !== undefined) return Number(version)
+  const version = versionOf(header.trim())
+  if (version !== undefined) return version
   const detail = 'must be the ETag of a cart, such as "7"'
   throw new AppError('invalid_request', `If-Match ${detail}`, {
     errors: [{ in: 'header', pointer: '#/If-Match', detail }],

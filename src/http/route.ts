@@ -46,6 +46,8 @@ export interface Call {
   readonly token: SessionToken | undefined
   /** The session of this request; asked for once. @throws AppError `session_ended` for a token that is not good any more */
   session(): Promise<Session | undefined>
+  /** Of a session that was looked for with something else. @throws AppError `session_ended` when there is none for a token */
+  admit(session: Session | undefined): Session | undefined
   /** @throws AppError `session_required`, `session_ended` */
   requireSession(): Promise<Session>
   /** What was sent as a bearer token, where the route is for operators. */

@@ -12,6 +12,7 @@ import type { Logins } from '../accounts/logins.ts'
 import type { Operators } from '../accounts/operators.ts'
 import type { Registrations } from '../accounts/registration.ts'
 import type { Carts } from '../cart/carts.ts'
+import type { Glances } from '../cart/glances.ts'
 import type { Quotes } from '../cart/quotes.ts'
 import type { Promotions } from '../catalog/promotions.ts'
 import type { Products } from '../catalog/products.ts'
@@ -20,8 +21,7 @@ import type { Orders } from '../checkout/orders.ts'
 import type { Sales } from '../checkout/sales.ts'
 import type { Stock } from '../checkout/stock.ts'
 import { AppError } from '../lib/errors.ts'
-import { createHttpServer } from '../lib/http.ts'
-import { FIXED, type Limits } from '../model/limits.ts'
+import type { Limits } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Drain } from '../ops/drain.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -31,6 +31,7 @@ import { type Answering, answering, type Arrivals, bearerOf, createArrivals, NO_
 import { cartRoutes } from './cart-routes.ts'
 import { catalogRoutes } from './catalog-routes.ts'
 import { documentationRouter } from './documentation.ts'
+import { openServer } from './doors.ts'
 import { errorHandler } from './errors.ts'
 import { jsonBody } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
@@ -45,6 +46,7 @@ import { stockRoutes } from './stock-routes.ts'
 /** Owns Express. Middleware and routes in the order in which a request meets them, on one screen. */
 export interface ServerDeps {
   readonly carts: Carts
+  readonly glances: Glances
   readonly products: Products
   readonly logins: Logins
   readonly registrations: Registrations
@@ -108,21 +110,6 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   return openServer(shortCut(app, arrivals, answers, parsers, onError))
 }
 
-/** The same service, to be reached on a Unix socket too: whoever watches the requests of `server` sees these. */
-export function createSideDoor(server: Server): Server {
-  return openServer((request, response) => void server.emit('request', request, response))
-}
-
-function openServer(listener: RequestListener): Server {
-  // Without a body to come a request needs no stream: a sixth of what Node.js itself does for a GET.
-  const server = createHttpServer({ optimizeEmptyRequests: true }, listener)
-  server.keepAliveTimeout = FIXED.keepAliveMs // longer than nginx keeps its side, so that nginx is the one who closes
-  server.headersTimeout = 10_000
-  server.requestTimeout = 15_000
-  server.maxRequestsPerSocket = 0
-  return server
-}
-
 /** Every route of the API. */
 export function allRoutes(
   deps: Omit<ServerDeps, 'drain' | 'metrics' | 'log'>,
@@ -131,7 +118,7 @@ export function allRoutes(
 ): Route[] {
   const schemas = createSchemas(limits)
   return [
-    ...cartRoutes(deps.carts, deps.logins, schemas, currency),
+    ...cartRoutes(deps, schemas, currency),
     ...quoteRoutes(deps.quotes, schemas, currency),
     ...orderRoutes(deps, schemas),
     ...stockRoutes(deps, schemas),

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { createDeadlines } from './deadlines.ts'
 import { unavailable } from './errors.ts'
+import { gatherTurns } from './turns.ts'
 
 /**
  * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a
@@ -28,6 +29,9 @@ export interface RedisConnection {
   /** GET; those of one turn of the event loop are one MGET. @throws as `run` */
   get(key: string): Promise<string | null>
   getBuffer(key: string): Promise<Buffer | null>
+  /** MGET. @throws as `run` */
+  getMany(keys: string[]): Promise<(string | null)[]>
+  getManyBuffers(keys: string[]): Promise<(Buffer | null)[]>
   /** Calls a function of `library`, loading the library first where the server does not have it (a fresh or restarted one). */
   call(
     library: RedisLibrary,
@@ -106,8 +110,8 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
   const deadlines = createDeadlines(options.commandMsMax)
   const gather = gatherWrites(client)
 
-  const get = gatherReads(keys => exchange(redis => redis.mget(keys)))
-  const getBuffer = gatherReads(keys => exchange(redis => redis.mgetBuffer(keys)))
+  const getMany = (keys: string[]) => exchange(redis => redis.mget(keys))
+  const getManyBuffers = (keys: string[]) => exchange(redis => redis.mgetBuffer(keys))
 
   // One promise for the breaker, the time limit and the command: what a request costs here is mostly promises.
   function exchange<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
@@ -159,8 +163,10 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     client,
     breaker,
     run,
-    get,
-    getBuffer,
+    get: gatherTurns(getMany),
+    getBuffer: gatherTurns(getManyBuffers),
+    getMany,
+    getManyBuffers,
     call,
     ping: async () => void (await run(redis => redis.ping())),
     async close() {
@@ -184,29 +190,6 @@ function gatherWrites(client: Redis): () => void {
     held = client.stream
     held.cork()
     setImmediate(release)
-  }
-}
-
-interface Asked<T> {
-  readonly keys: string[]
-  readonly values: Promise<(T | null)[]>
-}
-
-/** Asks for all keys of one turn at once, at its end. */
-function gatherReads<T>(getMany: (keys: string[]) => Promise<(T | null)[]>) {
-  let asked: Asked<T> | undefined
-  function ask(): Asked<T> {
-    const keys: string[] = []
-    const values = new Promise<void>(resolve => setImmediate(resolve)).then(() => {
-      asked = undefined
-      return getMany(keys)
-    })
-    return { keys, values }
-  }
-  return async (key: string): Promise<T | null> => {
-    const { keys, values } = (asked ??= ask())
-    const index = keys.push(key) - 1
-    return (await values)[index] ?? null
   }
 }
 

@@ -59,6 +59,22 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     return ended
   }
 
+  /** What the Redis has of a token: the session, unless it is over; its idle limit is moved along. */
+  function read(token: SessionToken, value: string | null | undefined): Session | undefined {
+    if (value === null || value === undefined) return undefined
+    const at = now()
+    const { session, touchedAtMs } = decode(token, value)
+    if (at >= session.endsAtMs) return undefined
+    if (at - touchedAtMs >= Math.min(FIXED.touchEveryMs, idleMs(session.kind) / 2)) {
+      const ttl = Math.min(idleMs(session.kind), session.endsAtMs - at)
+      // Beside the request: if it fails, the next request does it.
+      redis
+        .call(SESSION_LIBRARY, 'session_touch', [sessionKey(token)], [value, encode(session, at), Math.ceil(ttl)])
+        .catch(() => undefined)
+    }
+    return session
+  }
+
   return {
     /** @throws AppError `unavailable` while what the Redis says may not be believed */
     check: () => lease.check(),
@@ -83,21 +99,16 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
 
     /** The session of a token, or undefined when there is none (any more). @throws AppError `unavailable` */
     async find(token: SessionToken): Promise<Session | undefined> {
-      const key = sessionKey(token)
-      const value = await redis.get(key)
+      const value = await redis.get(sessionKey(token))
       lease.check()
-      if (value === null) return undefined
-      const at = now()
-      const { session, touchedAtMs } = decode(token, value)
-      if (at >= session.endsAtMs) return undefined
-      if (at - touchedAtMs >= Math.min(FIXED.touchEveryMs, idleMs(session.kind) / 2)) {
-        const ttl = Math.min(idleMs(session.kind), session.endsAtMs - at)
-        // Beside the request: if it fails, the next request does it.
-        redis
-          .call(SESSION_LIBRARY, 'session_touch', [key], [value, encode(session, at), Math.ceil(ttl)])
-          .catch(() => undefined)
-      }
-      return session
+      return read(token, value)
+    },
+
+    /** The same of many, in one command. */
+    async findAll(tokens: readonly SessionToken[]): Promise<(Session | undefined)[]> {
+      const values = await redis.getMany(tokens.map(sessionKey))
+      lease.check()
+      return values.map((value, index) => read(tokens[index] as SessionToken, value))
     },
 
     async end(token: SessionToken): Promise<void> {

@@ -70,10 +70,10 @@ export function createStack(config: Config): Stack {
   const shardPort = (index: number) => config.shardPort + index
   const shardDir = (index: number) => at(`shard-${index}`)
   const redisDir = (role: 'sessions' | 'cache') => at(`redis-${role}`)
+  const eachShard = <T>(make: (index: number) => T): T[] =>
+    Array.from({ length: shardCount }, (_, index) => make(index))
   const shardUrls = (role: 'app' | 'migrations') =>
-    Array.from({ length: shardCount }, (_, index) =>
-      mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role, shardDir(index)),
-    )
+    eachShard(index => mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role, shardDir(index)))
 
   const nginx: NginxOptions = {
     templates: join(config.projectDir, 'nginx'),
@@ -100,7 +100,7 @@ export function createStack(config: Config): Stack {
     const redis = (role: 'sessions' | 'cache', port: number, memoryMb: number) =>
       redisServer({ program: program('redis'), role, dir: redisDir(role), port, memoryMb, secrets: mine() })
     return [
-      ...Array.from({ length: shardCount }, (_, index) =>
+      ...eachShard(index =>
         mysqlServer({
           program: program('mariadb'),
           name: `shard-${index}`,
@@ -172,11 +172,7 @@ export function createStack(config: Config): Stack {
   }
 
   function backendDirs(): string[] {
-    return [
-      ...Array.from({ length: shardCount }, (_, index) => shardDir(index)),
-      redisDir('sessions'),
-      redisDir('cache'),
-    ]
+    return [...eachShard(shardDir), redisDir('sessions'), redisDir('cache')]
   }
 
   /** Running servers stay where they are; a start with other ports would write addresses that nobody listens on. */
@@ -205,7 +201,7 @@ export function createStack(config: Config): Stack {
   async function startServers(step: Step): Promise<void> {
     const mariadb = program('mariadb')
     await Promise.all(
-      Array.from({ length: shardCount }, async (_, index) => {
+      eachShard(async index => {
         if (existsSync(join(shardDir(index), 'data'))) return
         await step(`create the data folder of shard-${index}`, () => createDataFolder(mariadb, shardDir(index)))
       }),
@@ -285,7 +281,7 @@ export function createStack(config: Config): Stack {
       ['nginx', config.port],
       ['redis-sessions', config.redisPort],
       ['redis-cache', config.redisPort + 1],
-      ...Array.from({ length: shardCount }, (_, index): [string, number] => [`shard-${index}`, shardPort(index)]),
+      ...eachShard((index): [string, number] => [`shard-${index}`, shardPort(index)]),
     ])
     const rows = [...(await servers.list()), ...(await instances.list())]
     return Promise.all(

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createApp } from '../../../src/app.ts'
 import { loadConfig, socketOf } from '../../../src/config/config.ts'
 import { readCredentials, setCookie } from '../../../src/http/cookies.ts'
-import { allRoutes, createSideDoor } from '../../../src/http/server.ts'
+import { createSideDoor } from '../../../src/http/doors.ts'
+import { allRoutes } from '../../../src/http/server.ts'
 import { type Call, readInput, type Route } from '../../../src/http/route.ts'
 import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
 import { Bytes } from '../../../src/lib/bytes.ts'
@@ -49,9 +48,7 @@ await server.listen({
   backlog: 4096,
 })
 if (config.socketDir !== undefined) {
-  mkdirSync(config.socketDir)
-  const door = createSideDoor(server.server).listen({ path: socketOf(config.socketDir, 0), backlog: 4096 })
-  await once(door, 'listening')
+  await createSideDoor(server.server, socketOf(config.socketDir, 0)).open()
 }
 process.send?.('ready')
 
@@ -85,6 +82,7 @@ function callOf(request: FastifyRequest): Call {
     address: request.ip,
     token,
     session,
+    admit: known => known,
     async requireSession() {
       const known = await session()
       if (!known) throw new AppError('session_required', 'Log in first.')
