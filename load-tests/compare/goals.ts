@@ -19,6 +19,7 @@ const rate = (row: string, of: string, to: string, atLeast: number): Goal => ({ 
 /** Units are written `stack/scenario`. */
 export const GOALS: readonly Goal[] = [
   cpu('warm view of 10 lines, CPU, against the floor', 'cartload/view-10', 'floor/view-10', 1.35),
+  cpu('the same, against the floor behind the shortest nginx', 'cartload/view-10', 'floor-bare/view-10', 1.35),
   cpu('the same, against the plain floor', 'cartload/view-10', 'floor-plain/view-10', 1.35),
   cpu('warm view of 10 lines, CPU, against the typical service', 'cartload/view-10', 'typical/view-10', 0.15),
   cpu('warm view of 10 lines, CPU, against fastify', 'cartload/view-10', 'fastify/view-10', 1.0),
@@ -29,7 +30,8 @@ export const GOALS: readonly Goal[] = [
     6,
   ),
   cpu('first page of 500 lines against 10 lines', 'cartload/view-500', 'cartload/view-10', 1.2),
-  cpu('If-None-Match hit against the full view', 'cartload/view-304', 'cartload/view-10', 0.8),
+  cpu('If-None-Match hit against the full view, 10 lines (2 kB)', 'cartload/view-304', 'cartload/view-10', 0.8),
+  cpu('If-None-Match hit against the full view, 100 lines', 'cartload/view-100-304', 'cartload/view-100', 0.8),
   cpu('add a line, durable, CPU, against the typical service', 'cartload/add-10', 'typical/add-10', 0.25),
   rate('add a line, durable, requests a second, against the typical service', 'cartload/add-10', 'typical/add-10', 4),
   cpu('add a line to 500 lines against 10 lines', 'cartload/add-500', 'cartload/add-10', 2),
@@ -71,9 +73,10 @@ export const GOALS: readonly Goal[] = [
     'cartload-1/view-10 at 1200/s',
     1.12,
   ),
-  cpu('through nginx against direct, 64 connections', 'cartload/view-10', 'cartload/view-10 direct', 1.35),
+  cpu('through nginx against direct, shopping mix', 'cartload/mixed', 'cartload/mixed direct', 1.35),
+  cpu('through nginx against direct, warm view', 'cartload/view-10', 'cartload/view-10 direct', 1.35),
   cpu(
-    'through nginx against direct, 300 a second',
+    'through nginx against direct, warm view, 300 a second',
     'cartload-1/view-10 at 300/s',
     'cartload-1/view-10 direct at 300/s',
     1.35,

@@ -15,14 +15,15 @@ import { median } from './statistics.ts'
 const HELP = `npm run compare -- [BLOCK…] [options]
 
 Measures cartload beside other ways to do the same work, on this machine, over loopback, each with its own servers:
-  floor     nginx and bare node:http, the Redis protocol by hand: what is physically needed; with what cartload has
-            learned of fewer writes, of empty requests and of the CPU's scheduler, and without (floor-plain)
+  floor     the same nginx and bare node:http, the Redis protocol by hand: what is physically needed, with what cartload
+            has learned of fewer writes, empty requests, the CPU's scheduler and Unix sockets; also behind the shortest
+            nginx configuration (floor-bare), and behind that without anything learned (floor-plain)
   typical   express, express-session, knex, one database: what a team writes in a week
   fastify   the product's own code behind fastify
 Units of a block are run in turn, there and back (ABBA); a figure is the median of the ratios of the rounds, with its 95 % interval.
 
 Blocks (default: all)
-  view      warm views: 10 lines, the first page of 500, If-None-Match, past nginx
+  view      warm views: 10 lines, the first page of 500, 100 lines, If-None-Match, past nginx
   add       adding a line to a cart of 10 and of 500, durable
   products  product pages, and deep ones
   instances the same view with 1, 2 and 4 instances: 64 connections in all, the same rate for each (also past nginx), and the same in all
@@ -49,6 +50,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
   view: [
     { stack: 'cartload', scenario: 'view-10' },
     { stack: 'floor', scenario: 'view-10' },
+    { stack: 'floor-bare', scenario: 'view-10' },
     { stack: 'floor-plain', scenario: 'view-10' },
     { stack: 'fastify', scenario: 'view-10' },
     { stack: 'typical', scenario: 'view-10' },
@@ -57,6 +59,8 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
     { stack: 'cartload', scenario: 'view-500' },
     { stack: 'cartload', scenario: 'view-304' },
     { stack: 'floor', scenario: 'view-304' },
+    { stack: 'cartload', scenario: 'view-100' },
+    { stack: 'cartload', scenario: 'view-100-304' },
   ],
   add: [
     { stack: 'cartload', scenario: 'add-10' },
@@ -89,6 +93,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
   ],
   mixed: [
     { stack: 'cartload', scenario: 'mixed' },
+    { stack: 'cartload', scenario: 'mixed', direct: true },
     { stack: 'typical', scenario: 'mixed' },
     { stack: 'fastify', scenario: 'mixed' },
   ],

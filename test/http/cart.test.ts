@@ -195,6 +195,28 @@ describe('the cart over HTTP', () => {
       expect((await me.get('/v1/cart', { 'If-None-Match': etag })).status).to.equal(200)
     })
 
+    it('answers 304 to any page of what the client has, and never to who is logged out', async () => {
+      const lines = Array.from({ length: 45 }, (_, n) => ({ sku: `T-${String(n + 1).padStart(3, '0')}`, quantity: 1 }))
+      await me.post('/v1/cart/lines', { lines })
+      const { headers, body } = await me.get('/v1/cart?limit=30')
+      const paths = ['/v1/cart?limit=30', '/v1/cart?limit=100', `/v1/cart?limit=30&cursor=${body.page.next}`]
+      const again = (path: string) => me.get(path, { 'If-None-Match': headers.get('etag') ?? '' })
+      for (const path of paths) {
+        const same = await again(path)
+        expect({ path, status: same.status, text: same.text }).to.deep.equal({ path, status: 304, text: '' })
+        expect(same.headers.get('etag')).to.equal(headers.get('etag'))
+        expect((await me.get(path, { 'If-None-Match': '"0"' })).status).to.equal(200)
+      }
+      await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
+      expect(await Promise.all(paths.map(async path => (await again(path)).status))).to.deep.equal([200, 200, 409])
+      const { headers: newer } = await me.get('/v1/cart')
+      await me.delete('/v1/sessions/current')
+      const statuses = paths.map(
+        async path => (await me.get(path, { 'If-None-Match': newer.get('etag') ?? '' })).status,
+      )
+      expect(await Promise.all(statuses)).to.deep.equal([401, 401, 401])
+    })
+
     it('refuses a change on top of a version that is over, with 412 and the version that is', async () => {
       await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
       await me.post('/v1/cart/lines', { sku: 'T-002', quantity: 1 })

@@ -101,6 +101,26 @@ describe('the cluster', function () {
       expect(seen.size).to.equal(2)
     })
 
+    it('speaks over Unix sockets, which nobody else may open', async () => {
+      const member = await newMember(cluster.url)
+      await member.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })
+      const log = join(cluster.dataDir, 'logs', 'nginx-access.log')
+      await eventually('nginx has written its log', async () => readFileSync(log, 'utf8').includes('/v1/cart/lines'))
+      const upstreams = readFileSync(log, 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => (JSON.parse(line) as { upstream: string }).upstream)
+      expect(upstreams.at(-1)).to.match(/^unix:.*\/instances\/instance-[01]\.sock$/)
+      expect(statSync(cluster.dataDir).mode & 0o077).to.equal(0)
+      const connected = readFileSync('/proc/net/unix', 'utf8')
+        .split('\n')
+        .filter(line => line.includes(cluster.dataDir))
+      for (const name of ['redis-sessions/r.sock', 'redis-cache/r.sock', 'shard-0/s.sock', 'shard-1/s.sock']) {
+        // One line listens; the others are connections of the instances.
+        expect(connected.filter(line => line.endsWith(name)).length, name).to.be.at.least(2)
+      }
+    })
+
     it('sets security headers and a request id that the application logs', async () => {
       const { headers } = await clientOf(cluster.url).get('/v1/products')
       expect(headers.get('x-content-type-options')).to.equal('nosniff')

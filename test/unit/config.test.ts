@@ -52,6 +52,14 @@ describe('the settings', () => {
     expect(one?.filter(port => two?.includes(port))).to.deep.equal([])
   })
 
+  it('have sockets beside the ports with embedded servers, elsewhere where they are wanted', () => {
+    const socketDir = (environment: Environment) => loadConfig(dir, environment).config.socketDir
+    expect(socketDir({})).to.equal(join(dir, '.cartload', 'instances'))
+    expect(socketDir({ CARTLOAD_SOCKET_DIR: 'none' })).to.equal(undefined)
+    expect(socketDir(outside)).to.equal(undefined)
+    expect(socketDir({ ...outside, CARTLOAD_SOCKET_DIR: '/run/cartload' })).to.equal('/run/cartload')
+  })
+
   it('tell all mistakes at once', () => {
     const mistakes = mistakesOf({
       CARTLOAD_PORT: 'eighty',

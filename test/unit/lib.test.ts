@@ -8,6 +8,7 @@ import { createGate } from '../../src/lib/gate.ts'
 import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
 import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
+import { gatherTurns } from '../../src/lib/turns.ts'
 
 /** A promise that the test settles. */
 function gateway(): { promise: Promise<void>; open: () => void } {
@@ -188,6 +189,34 @@ describe('lib', () => {
       const next = queue.run('a', async () => 'done')
       expect(await codeOf(failing)).to.equal('Error: no')
       expect(await next).to.equal('done')
+    })
+  })
+
+  describe('a turn', () => {
+    const asked: number[][] = []
+    const double = gatherTurns(async (wanted: number[]) => {
+      asked.push(wanted)
+      if (wanted.includes(0)) throw new Error('zero')
+      return wanted.map(one => one * 2)
+    })
+    beforeEach(() => asked.splice(0))
+
+    it('asks once for everybody who came in it, and gives each their own answer', async () => {
+      expect(await Promise.all([double(3), double(1), double(2)])).to.deep.equal([6, 2, 4])
+      expect(asked).to.deep.equal([[3, 1, 2]])
+    })
+
+    it('is over when it has asked: whoever comes then is of the next', async () => {
+      const first = double(1)
+      await new Promise(resolve => setImmediate(resolve))
+      expect(await Promise.all([first, double(2)])).to.deep.equal([2, 4])
+      expect(asked).to.deep.equal([[1], [2]])
+    })
+
+    it('fails for everybody in it, and for nobody after it', async () => {
+      const outcomes = await Promise.allSettled([double(5), double(0)])
+      expect(outcomes.map(({ status }) => status)).to.deep.equal(['rejected', 'rejected'])
+      expect(await double(5)).to.equal(10)
     })
   })
 
