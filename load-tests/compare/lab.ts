@@ -3,11 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  type Closed,
   closedLoop,
-  fixedRate,
   generatorPids,
   openModel,
+  paced,
   type Request,
   type Requests,
   writeRequests,
@@ -227,22 +226,9 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     const load = () =>
       unit.rate === undefined
         ? closedLoop(urlsOf(stack, unit), found, seconds)
-        : openLoop(urlsOf(stack, unit), found, unit.rate, seconds)
+        : paced(urlsOf(stack, unit)[0] ?? '', found, { rate: unit.rate, seconds })
     const { result, used } = await measure(stack.pids(), ours, load)
     return { ...result, used }
-  }
-
-  async function openLoop(
-    [url = '', ...others]: readonly string[],
-    found: Requests,
-    rate: number,
-    seconds: number,
-  ): Promise<Closed> {
-    if (k6 === undefined) throw new Error('a fixed rate needs k6')
-    if (others.length > 0) throw new Error('a fixed rate goes to one address')
-    const { good, dropped } = await fixedRate(k6, url, found, { rate, seconds })
-    if (good < 1) throw new Error(`requests failed at ${url}`)
-    return { requests: rate * seconds - dropped, seconds }
   }
 
   /** What it uses while nobody asks for anything: at a low rate that is much of a request, and the others on the same servers have a part in it. */

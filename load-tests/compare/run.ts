@@ -143,7 +143,7 @@ const latencies: Latency[] = []
 const verdicts: Verdict[] = []
 try {
   for (const [index, block] of wanted.entries()) {
-    const units = BLOCKS[block]?.filter(({ rate }) => rate === undefined || k6 !== undefined)
+    const units = BLOCKS[block]
     if (!units) continue
     await runBlock(block, units)
     const later = new Set(wanted.slice(index + 1).flatMap(name => (BLOCKS[name] ?? []).map(({ stack }) => stack)))

@@ -1,4 +1,5 @@
--- Sends ready-made requests from a file (each ends with a zero byte), in turn, beginning at the given one.
+-- Sends ready-made requests from a file (each ends with a zero byte), in turn, beginning at the given one. With a third argument each
+-- connection pauses so many milliseconds before a request, on average.
 local requests, count, at = {}, 0, 0
 
 function init(args)
@@ -9,6 +10,12 @@ function init(args)
   end
   file:close()
   at = tonumber(args[2]) % count
+  local pause = tonumber(args[3] or 0)
+  if pause > 0 then
+    math.randomseed(at)
+    -- wrk asks for it only where it is there.
+    delay = function() return math.random(0, 2 * pause) end
+  end
 end
 
 function request()
