@@ -63,7 +63,10 @@ for (const count of [10, 100, 500]) {
       if (first) await pricing.price({ ...cart, lines: [{ ...first, quantity: 1 + next() }, ...rest] })
     })
     .add(`render ${count} lines`, () => void render(cart, priced))
-    .add(`first page of ${count} lines, from what is rendered`, () => void pageOf(rendered, { offset: 0, limit: 20 }))
+    .add(
+      `first page of ${count} lines, from what is rendered`,
+      () => void pageOf(rendered, { offset: 0, limit: 20 }).body,
+    )
     .add(`contents of ${count} lines, written`, () => void contentsOf(cart))
     .add(`contents of ${count} lines, read`, () => void readContents(contents))
 }

@@ -21,9 +21,9 @@ export function createSideDoor(server: Server, path: string) {
   return {
     server: door,
     async open(): Promise<void> {
-      mkdirSync(dirname(path), { recursive: true })
+      mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
       rmSync(path, { force: true }) // left by one that was killed: whoever has the port is the only one with this number
-      // Who may reach it is a matter of the folder.
+      // Who may reach it is a matter of the folder, which others may not enter unless it was made before.
       await listen(door, { path, readableAll: true, writableAll: true })
     },
     close: () => closeNow(door),

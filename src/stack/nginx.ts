@@ -14,7 +14,7 @@ export interface NginxOptions {
   readonly logDir: string
   /** `host:port` or a port. */
   readonly listen: string
-  /** `host:port` of each instance. */
+  /** `host:port` or `unix:/path` of each instance. */
   readonly instances: readonly string[]
   readonly bodyBytesMax: number
   readonly requestsPerAddress: number
