@@ -71,7 +71,7 @@ export interface LabOptions {
   readonly ladder?: readonly number[]
   /** More arguments for the instances. */
   readonly nodeArgs?: readonly string[]
-  /** For fixed rates. */
+  /** For latencies. */
   readonly k6?: string | undefined
 }
 

@@ -36,7 +36,7 @@ Options
   --pairs N            rounds of each block (default 10)
   --seconds N          of one window (default 15)
   --memory-minutes N   (default 10)
-  --no-latency         leave out what needs a fixed rate (k6)
+  --no-latency         leave out the latencies at a fixed rate (k6)
   --out DIR            where compare.json, compare.md and compare.svg go (default .cartload/reports)
   --help
 

@@ -6,7 +6,8 @@ import { compileAhead } from '../../src/stack/compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
-import { mysqlUrl, redisAdminUrl, redisUrl, waitForPort } from '../../src/stack/servers.ts'
+import { waitUntilListening } from '../../src/lib/listening.ts'
+import { mysqlUrl, redisAdminUrl, redisUrl } from '../../src/stack/servers.ts'
 import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
 import { pidsWith } from '../../test/support/cluster.ts'
 import { withChildren } from './meter.ts'
@@ -170,7 +171,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (options.servers.addresses) await compileAhead(PROJECT, { ...process.env, ...apps[0]?.env })
     // PM2 asks the `node` on PATH what it can do.
     await pm2.start(file, { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` })
-    await Promise.all(instancePorts.map(each => waitForPort(each, 30_000)))
+    await Promise.all(instancePorts.map(each => waitUntilListening(each, 30_000)))
     await balancer.start()
     return stack
   } catch (error) {

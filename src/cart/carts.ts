@@ -105,9 +105,7 @@ export function createCarts(deps: CartsDeps) {
   async function isUnchanged(userId: string, version: number): Promise<boolean> {
     const key = readableKey(userId)
     const meta = key && (await unlessUnavailable(cache.meta(key)))
-    if (meta?.version !== version || !isCurrent(userId, meta)) return false
-    hits.inc()
-    return true
+    return meta?.version === version && isCurrent(userId, meta)
   }
 
   /**
@@ -253,6 +251,8 @@ export function createCarts(deps: CartsDeps) {
     readableKey,
     showable,
     isUnchanged,
+    /** Of a client that was told so. */
+    countUnchanged: () => hits.inc(),
     /** @throws AppError `cursor_stale` */
     show,
     view,

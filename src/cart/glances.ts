@@ -47,11 +47,12 @@ export function createGlances({ sessions, cache, carts }: GlancesDeps) {
 
   /** Other pages are many chunks, for a client that has them already too: then the version is asked for first. */
   async function atOtherPage(token: SessionToken, page: PageOfCart, known: number | undefined): Promise<Glance> {
+    const finding = sessions.find(token)
     if (known !== undefined && (page.version ?? known) === known) {
-      const [session, isUnchanged] = await Promise.all([sessions.find(token), carts.isUnchanged(token.userId, known)])
+      const [session, isUnchanged] = await Promise.all([finding, carts.isUnchanged(token.userId, known)])
       if (isUnchanged) return { session, peeked: undefined, isUnchanged }
     }
-    const [session, peeked] = await Promise.all([sessions.find(token), carts.peek(token.userId, page)])
+    const [session, peeked] = await Promise.all([finding, carts.peek(token.userId, page)])
     return { session, peeked }
   }
 

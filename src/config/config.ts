@@ -164,6 +164,7 @@ export function loadConfig(
     limits: limitsOf(values, mistakes),
   }
   checkPorts(config, mistakes)
+  checkSocketDir(config, values.socketDir, mistakes)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   const { seedPassword = 'cartload-demo', saleProofKey } = values
   return { config: Object.freeze(config), secrets: { servers, seedPassword, saleProofKey } }
@@ -186,12 +187,25 @@ export function portsOf(config: Config): Array<{ port: number; what: string; set
   ]
 }
 
+/** Longest path of a Unix socket, in bytes, on the system that allows least. */
+const SOCKET_PATH_BYTES_MAX = 103
+
+function checkSocketDir({ socketDir, instances }: Config, given: string | undefined, mistakes: string[]): void {
+  if (given === undefined || socketDir === undefined) return
+  const bytes = Buffer.byteLength(socketOf(socketDir, instances - 1))
+  if (bytes > SOCKET_PATH_BYTES_MAX) {
+    mistakes.push(
+      `${SETTINGS.socketDir.name} is too long: sockets in it have paths of ${bytes} bytes, and ${SOCKET_PATH_BYTES_MAX} are possible`,
+    )
+  }
+}
+
 function socketDirOf(
   given: string | undefined,
   { projectDir, dataDir, embedded }: Pick<Config, 'projectDir' | 'dataDir' | 'embedded'>,
 ): string | undefined {
   if (given !== undefined) return given === 'none' ? undefined : resolve(projectDir, given)
-  return embedded ? join(dataDir, 'instances') : undefined
+  return embedded ? join(dataDir, 'run') : undefined // a start with embedded servers looks at the length of its path
 }
 
 function parse(source: Environment, mistakes: string[]): SettingValues {

@@ -43,9 +43,9 @@ export const SETTINGS = {
   ),
   socketDir: set(
     'CARTLOAD_SOCKET_DIR',
-    'Folder in which instance n also listens, as instance-n.sock, for an nginx on the same machine: cheaper than a port. Whoever may enter it is believed as nginx is. none: ports only.',
+    'Folder in which instance n also listens, as instance-n.sock, for an nginx on the same machine and in the same group: cheaper than a port. Each deployment has one of its own. none: ports only.',
     text,
-    'instances in the data folder with embedded servers, else none',
+    'run in the data folder with embedded servers, else none',
   ),
   opsPort: set(
     'CARTLOAD_OPS_PORT',

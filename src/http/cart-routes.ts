@@ -55,7 +55,10 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
         const had = versionOf(ifNoneMatch)
         const { session, peeked, isUnchanged } = token ? await glances.of(token, page, had) : NOBODY
         const known = call.admit(session)
-        if (known && isUnchanged && had !== undefined) return { status: 304, headers: { ETag: etagOf(had) } }
+        if (known && isUnchanged && had !== undefined) {
+          carts.countUnchanged()
+          return { status: 304, headers: { ETag: etagOf(had) } }
+        }
         if (known && peeked) return shown(carts.show(peeked, page), call)
         return shown(known ? await carts.view(known.userId, page) : await carts.empty(page), call)
       },

@@ -1,7 +1,8 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import type { RequestListener, Server } from 'node:http'
 import { dirname } from 'node:path'
 import { closeNow, createHttpServer, listen } from '../lib/http.ts'
+import { isListening } from '../lib/listening.ts'
 import { FIXED } from '../model/limits.ts'
 
 /** Where the API is reached: a port and, for an nginx on the same machine, a Unix socket. */
@@ -15,16 +16,24 @@ export function openServer(listener: RequestListener): Server {
   return server
 }
 
+/** What stands for the address of who comes on a Unix socket. A connection that is gone has none either, so none at all would not do. */
+export const SOCKET_PEER = 'unix'
+
 /** The same service on a socket, to be opened once `server` has its port: whoever watches the requests of `server` sees these too. */
 export function createSideDoor(server: Server, path: string) {
   const door = openServer((request, response) => void server.emit('request', request, response))
+  door.on('connection', socket => Object.defineProperty(socket, 'remoteAddress', { value: SOCKET_PEER }))
   return {
     server: door,
+    /** @throws Error when another instance listens there */
     async open(): Promise<void> {
       mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
-      rmSync(path, { force: true }) // left by one that was killed: whoever has the port is the only one with this number
-      // Who may reach it is a matter of the folder, which others may not enter unless it was made before.
-      await listen(door, { path, readableAll: true, writableAll: true })
+      if (existsSync(path)) {
+        if (await isListening(path)) throw new Error(`another instance listens on ${path}: see CARTLOAD_SOCKET_DIR`)
+        rmSync(path, { force: true }) // left by one that was killed
+      }
+      await listen(door, { path })
+      chmodSync(path, 0o660) // for nginx, in the same group; nobody else may come
     },
     close: () => closeNow(door),
   }

@@ -31,7 +31,7 @@ import { type Answering, answering, type Arrivals, bearerOf, createArrivals, NO_
 import { cartRoutes } from './cart-routes.ts'
 import { catalogRoutes } from './catalog-routes.ts'
 import { documentationRouter } from './documentation.ts'
-import { openServer } from './doors.ts'
+import { openServer, SOCKET_PEER } from './doors.ts'
 import { errorHandler } from './errors.ts'
 import { jsonBody } from './json-body.ts'
 import { openApiDocument } from './openapi.ts'
@@ -79,9 +79,11 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   app.disable('etag')
   app.set('query parser', 'simple')
   app.set('trust proxy', [...options.trustedProxies])
-  // On a Unix socket nobody has an address: whoever may open it is nginx.
-  const isTrusted = app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean
-  app.set('trust proxy', (address: string | undefined, hop: number) => address === undefined || isTrusted(address, hop))
+  // Whoever may open the Unix socket is nginx.
+  const isTrusted = app.get('trust proxy fn') as (address: string, hop: number) => boolean
+  app.set('trust proxy', (address: string, hop: number) =>
+    hop === 0 && address === SOCKET_PEER ? true : isTrusted(address, hop),
+  )
   app.set('case sensitive routing', true)
 
   // Express knows which proxies to trust; a request that it has not seen is made one of its own for that.

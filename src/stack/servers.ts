@@ -1,9 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { companionOf, environmentOf, type Program } from './programs.ts'
 import { type StackSecrets, writePrivate } from './secrets.ts'
@@ -18,6 +16,8 @@ export interface ServerSpec {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly port: number
+  /** Path of its Unix socket, where it has one. */
+  readonly socket?: string
   readonly pidFile: string
   /** How long it may take to stop by itself. */
   readonly stopMsMax: number
@@ -75,6 +75,7 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
     args: [file],
     env: environmentOf(program),
     port,
+    socket: redisSocket(dir),
     pidFile,
     stopMsMax: 10_000,
   }
@@ -136,7 +137,16 @@ export function mysqlServer(options: MysqlSpecOptions): ServerSpec {
     '--loose-mysqlx=OFF',
     '--loose-innodb-log-file-size=96M',
   ]
-  return { name, program: program.path, args, env: environmentOf(program), port, pidFile, stopMsMax: 30_000 }
+  return {
+    name,
+    program: program.path,
+    args,
+    env: environmentOf(program),
+    port,
+    socket: mysqlSocket(dir),
+    pidFile,
+    stopMsMax: 30_000,
+  }
 }
 
 /** Makes the data folder of a database server, once; a half-made one is thrown away. */
@@ -183,27 +193,14 @@ export function mysqlUrl(
   return `mysql://${user}:${password}@${LOOPBACK}:${port}/${database}${socket}`
 }
 
-/** Waits until a port accepts a connection. @throws Error after `msMax` */
-export async function waitForPort(port: number, msMax: number): Promise<void> {
-  const deadline = performance.now() + msMax
-  while (!(await isListening(port))) {
-    if (performance.now() > deadline) throw new Error(`nothing listens on port ${port} after ${msMax / 1000} s`)
-    await sleep(30)
+/** Whether the instance with this operations port can serve. */
+export async function isReady(opsPort: number): Promise<boolean> {
+  try {
+    const answer = await fetch(`http://${LOOPBACK}:${opsPort}/health/ready`, { signal: AbortSignal.timeout(2000) })
+    return answer.ok
+  } catch {
+    return false
   }
-}
-
-export function isListening(port: number, host = LOOPBACK): Promise<boolean> {
-  return new Promise(resolve => {
-    const socket = connect({ port, host })
-    socket.setTimeout(1000)
-    const done = (answer: boolean) => {
-      socket.destroy()
-      resolve(answer)
-    }
-    socket.once('connect', () => done(true))
-    socket.once('error', () => done(false))
-    socket.once('timeout', () => done(false))
-  })
 }
 
 /** Run by the server at every start: idempotent, one statement a line. The application cannot change tables, migrations can. */

@@ -1,23 +1,16 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses, socketOf } from '../config/config.ts'
+import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
+import { isListening, waitUntilListening } from '../lib/listening.ts'
 import { migrateGlobal, migrateShards } from '../store/migrate.ts'
 import { compileAhead } from './compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
 import { nginxOrphans, pidFiles, stopProcess } from './orphans.ts'
 import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
+import { createPlaces, GLOBAL_DATABASE, SHARD_DATABASE } from './places.ts'
 import { findOrInstall, type Program, type ProgramName } from './programs.ts'
 import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
-import {
-  createDataFolder,
-  isListening,
-  mysqlServer,
-  mysqlUrl,
-  redisServer,
-  redisUrl,
-  type ServerSpec,
-  waitForPort,
-} from './servers.ts'
+import { createDataFolder, isReady, mysqlServer, redisServer, type ServerSpec } from './servers.ts'
 
 /**
  * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
@@ -50,10 +43,8 @@ export class StackError extends Error {
   override readonly name = 'StackError'
 }
 
-const GLOBAL_DATABASE = 'cartload_global'
-const SHARD_DATABASE = 'cartload'
-/** A Unix socket's path has at most 103 characters on every system; the longest of ours is `redis-sessions/r.sock`. */
-const DATA_DIR_CHARS_MAX = 80
+/** A Unix socket's path has at most 103 bytes on every system; the longest of ours is `/redis-sessions/r.sock`. */
+const DATA_DIR_BYTES_MAX = 80
 const PROGRAMS: readonly ProgramName[] = ['nginx', 'redis', 'mariadb']
 
 export function createStack(config: Config): Stack {
@@ -67,13 +58,8 @@ export function createStack(config: Config): Stack {
   let secrets: StackSecrets | undefined
 
   const mine = (): StackSecrets => (secrets ??= loadSecrets(dataDir))
-  const shardPort = (index: number) => config.shardPort + index
-  const shardDir = (index: number) => at(`shard-${index}`)
-  const redisDir = (role: 'sessions' | 'cache') => at(`redis-${role}`)
-  const eachShard = <T>(make: (index: number) => T): T[] =>
-    Array.from({ length: shardCount }, (_, index) => make(index))
-  const shardUrls = (role: 'app' | 'migrations') =>
-    eachShard(index => mysqlUrl(shardPort(index), SHARD_DATABASE, mine(), role, shardDir(index)))
+  const places = createPlaces(config, mine)
+  const { shardPort, shardDir, redisDir, eachShard } = places
 
   const nginx: NginxOptions = {
     templates: join(config.projectDir, 'nginx'),
@@ -81,11 +67,7 @@ export function createStack(config: Config): Stack {
     runDir: at('nginx', 'run'),
     logDir,
     listen: `127.0.0.1:${config.port}`,
-    instances: Array.from({ length: config.instances }, (_, index) =>
-      config.socketDir === undefined
-        ? `127.0.0.1:${config.instancePort + index}`
-        : `unix:${socketOf(config.socketDir, index)}`,
-    ),
+    instances: places.instanceDoors.map(door => (typeof door === 'number' ? `127.0.0.1:${door}` : `unix:${door}`)),
     bodyBytesMax: config.limits.bodyBytesMax,
     requestsPerAddress: config.requestsPerAddress,
   }
@@ -117,9 +99,9 @@ export function createStack(config: Config): Stack {
   }
 
   async function prepare(step: Step): Promise<void> {
-    if (dataDir.length > DATA_DIR_CHARS_MAX) {
+    if (Buffer.byteLength(dataDir) > DATA_DIR_BYTES_MAX) {
       throw new StackError(
-        `The data folder's path is too long for Unix sockets (${dataDir.length} characters, at most ${DATA_DIR_CHARS_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
+        `The data folder's path is too long for Unix sockets (${Buffer.byteLength(dataDir)} bytes, at most ${DATA_DIR_BYTES_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
       )
     }
     programs = await step('find nginx, Redis and MariaDB', say => findOrInstall(PROGRAMS, dataDir, say))
@@ -137,18 +119,9 @@ export function createStack(config: Config): Stack {
     writePrivate(at(EMBEDDED_ENV), embeddedEnv())
   }
 
-  function addresses(): ServerAddresses {
-    return {
-      shards: shardUrls('app'),
-      global: mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'app', shardDir(0)),
-      sessionsRedis: redisUrl(config.redisPort, mine(), redisDir('sessions')),
-      cacheRedis: redisUrl(config.redisPort + 1, mine(), redisDir('cache')),
-    }
-  }
-
   /** What config/config.ts reads when no outside servers are named. */
   function embeddedEnv(): string {
-    const { shards, global, sessionsRedis, cacheRedis } = addresses()
+    const { shards, global, sessionsRedis, cacheRedis } = places.addresses()
     return [
       `CARTLOAD_SHARDS=${shards.join(',')}`,
       `CARTLOAD_GLOBAL=${global}`,
@@ -209,7 +182,12 @@ export function createStack(config: Config): Stack {
     const specs = backends()
     await step(`start ${specs.map(spec => spec.name).join(', ')}`, async () => {
       await startMissing(servers, specs)
-      await Promise.all(specs.map(spec => waitForPort(spec.port, 60_000).catch(failed(spec))))
+      const waits = specs.flatMap(spec =>
+        [spec.port, ...(spec.socket === undefined ? [] : [spec.socket])].map(door =>
+          waitUntilListening(door, 60_000).catch(failed(spec)),
+        ),
+      )
+      await Promise.all(waits)
     })
   }
 
@@ -233,8 +211,8 @@ export function createStack(config: Config): Stack {
   async function migrate(step: Step): Promise<void> {
     await step('migrate the databases', async say => {
       const reports = [
-        await migrateGlobal(mysqlUrl(shardPort(0), GLOBAL_DATABASE, mine(), 'migrations', shardDir(0))),
-        ...(await migrateShards(shardUrls('migrations'))),
+        await migrateGlobal(places.globalUrl('migrations')),
+        ...(await migrateShards(places.shardUrls('migrations'))),
       ]
       for (const { database, applied } of reports) if (applied.length > 0) say(`${database}: ${applied.join(', ')}`)
     })
@@ -243,14 +221,17 @@ export function createStack(config: Config): Stack {
   async function startInstances(step: Step): Promise<void> {
     await step(`start ${config.instances} instances`, async () => {
       const running = (await instances.list()).filter(p => p.name === 'cartload')
-      if (running.length === config.instances && running.every(p => p.status === 'online')) return
+      const doors = places.instanceDoors
+      const isComplete = running.length === config.instances && running.every(p => p.status === 'online')
+      // Those of another version or of other settings may be online and not where nginx will look for them.
+      if (isComplete && (await Promise.all(doors.map(isListening))).every(Boolean)) return
       if (running.length > 0) await instances.run('delete', 'cartload', '--silent')
       await compileAhead(config.projectDir)
       await instances.start(join(config.projectDir, 'ecosystem.config.js'), {
         CARTLOAD_INSTANCES: String(config.instances),
       })
-      for (let index = 0; index < config.instances; index++) {
-        await waitForPort(config.instancePort + index, 30_000).catch((error: unknown) => {
+      for (const [index, door] of doors.entries()) {
+        await waitUntilListening(door, 30_000).catch((error: unknown) => {
           throw new StackError(`instance ${index} did not start: see ${at('pm2', 'logs')}`, { cause: error })
         })
       }
@@ -263,7 +244,7 @@ export function createStack(config: Config): Stack {
     const spec = nginxServer(program('nginx'), nginx, config.port)
     await step('start nginx', async () => {
       await startMissing(servers, [spec])
-      await waitForPort(config.port, 10_000).catch(failed(spec))
+      await waitUntilListening(config.port, 10_000).catch(failed(spec))
     })
   }
 
@@ -298,7 +279,7 @@ export function createStack(config: Config): Stack {
     servers,
     instances,
     get addresses() {
-      return addresses()
+      return places.addresses()
     },
     prepare,
     startServers,
@@ -307,14 +288,5 @@ export function createStack(config: Config): Stack {
     startNginx,
     stop,
     processes,
-  }
-}
-
-export async function isReady(opsPort: number): Promise<boolean> {
-  try {
-    const answer = await fetch(`http://127.0.0.1:${opsPort}/health/ready`, { signal: AbortSignal.timeout(2000) })
-    return answer.ok
-  } catch {
-    return false
   }
 }

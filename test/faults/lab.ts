@@ -12,8 +12,8 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
 import { createPm2, isRunning, type Pm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
-import { isListening, waitForPort } from '../../src/stack/servers.ts'
-import { isReady } from '../../src/stack/stack.ts'
+import { isListening, waitUntilListening } from '../../src/lib/listening.ts'
+import { isReady } from '../../src/stack/servers.ts'
 import { eventually } from '../support/client.ts'
 import { pidsWith } from '../support/cluster.ts'
 import { countedBy, summedOver } from '../support/metrics.ts'
@@ -172,7 +172,7 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
   async function startInstances(): Promise<void> {
     writeApps()
     await pm2.start(appsFile)
-    await Promise.all(INSTANCES.map(instance => waitForPort(portsOf(instance)[1], 30_000)))
+    await Promise.all(INSTANCES.map(instance => waitUntilListening(portsOf(instance)[1], 30_000)))
   }
 
   const isUp = async () => {
@@ -296,7 +296,7 @@ async function createLabNginx(dir: string, port: number, hosts: readonly string[
       child = endWithUs(
         spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] }),
       )
-      await waitForPort(port, 10_000)
+      await waitUntilListening(port, 10_000)
     },
     async change(text) {
       if (text && !original.includes(text.from)) throw new Error(`nginx has no line '${text.from}'`)

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
+import { Redis } from 'ioredis'
 import { withApp } from '../support/app.ts'
 import { type Client, clientOf, contentsOf, newMember, PASSWORD } from '../support/client.ts'
+import { testServers } from '../support/servers.ts'
 
 describe('the cart over HTTP', () => {
   const app = withApp()
@@ -210,6 +212,21 @@ describe('the cart over HTTP', () => {
       await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
       expect(await Promise.all(paths.map(async path => (await again(path)).status))).to.deep.equal([200, 200, 409])
       const { headers: newer } = await me.get('/v1/cart')
+      const cache = new Redis(testServers().adminUrls.cache)
+      try {
+        // Of all that is cached only the version is asked for.
+        await cache.config('RESETSTAT')
+        expect((await me.get('/v1/cart?limit=100', { 'If-None-Match': newer.get('etag') ?? '' })).status).to.equal(304)
+        const asked = await cache.info('commandstats')
+        expect({ hget: asked.includes('cmdstat_hget:calls=1,'), hmget: asked.includes('cmdstat_hmget') }).to.deep.equal(
+          {
+            hget: true,
+            hmget: false,
+          },
+        )
+      } finally {
+        cache.disconnect()
+      }
       await me.delete('/v1/sessions/current')
       const statuses = paths.map(
         async path => (await me.get(path, { 'If-None-Match': newer.get('etag') ?? '' })).status,

@@ -25,7 +25,12 @@ export async function startApp(
     createLog(process.env['TEST_LOG'] ?? 'silent'),
     options,
   )
-  await app.listen()
+  try {
+    await app.listen()
+  } catch (error) {
+    await app.close()
+    throw error
+  }
   const at = (server: App['server']) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   return { ...app, url: at(app.server), opsUrl: at(app.opsServer) }
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { isListening } from '../../src/lib/listening.ts'
 import type { StackSecrets } from '../../src/stack/secrets.ts'
 import type { ProcessReport } from '../../src/stack/stack.ts'
 import { eventually } from './client.ts'
@@ -116,7 +117,6 @@ function holds(pid: number, folder: string): boolean {
 async function freeRange(): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {
     const [port] = (await freePorts(1)) as [number]
-    const { isListening } = await import('../../src/stack/servers.ts')
     const wanted = [0, 100, 101, 200, 201, 300, 301, 400, 401].map(offset => port + offset)
     if (!(await Promise.all(wanted.map(each => isListening(each)))).includes(true)) return port
   }

@@ -110,7 +110,7 @@ describe('the cluster', function () {
         .trim()
         .split('\n')
         .map(line => (JSON.parse(line) as { upstream: string }).upstream)
-      expect(upstreams.at(-1)).to.match(/^unix:.*\/instances\/instance-[01]\.sock$/)
+      expect(upstreams.at(-1)).to.match(/^unix:.*\/run\/instance-[01]\.sock$/)
       expect(statSync(cluster.dataDir).mode & 0o077).to.equal(0)
       const connected = readFileSync('/proc/net/unix', 'utf8')
         .split('\n')

@@ -54,10 +54,12 @@ describe('the settings', () => {
 
   it('have sockets beside the ports with embedded servers, elsewhere where they are wanted', () => {
     const socketDir = (environment: Environment) => loadConfig(dir, environment).config.socketDir
-    expect(socketDir({})).to.equal(join(dir, '.cartload', 'instances'))
+    expect(socketDir({})).to.equal(join(dir, '.cartload', 'run'))
     expect(socketDir({ CARTLOAD_SOCKET_DIR: 'none' })).to.equal(undefined)
     expect(socketDir(outside)).to.equal(undefined)
     expect(socketDir({ ...outside, CARTLOAD_SOCKET_DIR: '/run/cartload' })).to.equal('/run/cartload')
+    const long = mistakesOf({ ...outside, CARTLOAD_SOCKET_DIR: `/run/${'x'.repeat(90)}` })
+    expect(long.join()).to.include('CARTLOAD_SOCKET_DIR is too long')
   })
 
   it('tell all mistakes at once', () => {

@@ -79,7 +79,7 @@ function callOf(request: FastifyRequest): Call {
   return {
     operatorToken: undefined,
     traceId: header('x-request-id') ?? '',
-    address: request.ip || 'unknown', // nobody has one on a Unix socket
+    address: request.ip,
     token,
     session,
     admit: known => known,
