@@ -248,8 +248,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       { ...routed, drain, metrics, log },
       { limits, version, currency, publicUrl, secureCookies, trustedProxies },
     )
-    const socket = config.socketDir === undefined ? undefined : socketOf(config.socketDir, config.instanceIndex)
-    const sideDoor = socket === undefined ? undefined : createSideDoor(server, socket)
+    const { socketDir, instanceIndex } = config
+    const sideDoor = socketDir === undefined ? undefined : createSideDoor(server, socketOf(socketDir, instanceIndex))
     const opsServer = createOpsServer({ health, inventory, metrics, version, startedAt: new Date() })
 
     return {

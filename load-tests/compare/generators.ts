@@ -55,37 +55,51 @@ function textOf({ method, path, headers, body = '' }: Request): string {
  * Closed loop: 64 connections, each with a request under way at any time. Over several urls the connections are divided.
  * @throws Error when a single request failed
  */
-export async function closedLoop(urls: readonly string[], requests: Requests, seconds: number): Promise<Closed> {
+export function closedLoop(urls: readonly string[], requests: Requests, seconds: number): Promise<Closed> {
+  return overConnections(urls, requests, seconds, 0)
+}
+
+/**
+ * About `rate` requests a second in all over the same connections, each after a random pause: for what a request costs while a machine has little to
+ * do. k6 keeps a rate better, and takes so much of a small machine for it that what is measured gets dearer.
+ * @throws Error when a request failed, or when the rate was far from kept
+ */
+export async function paced(
+  urls: readonly string[],
+  requests: Requests,
+  { rate, seconds }: Pick<FixedRate, 'rate' | 'seconds'>,
+): Promise<Closed> {
+  const run = await overConnections(urls, requests, seconds, (CONNECTIONS / rate) * 1000)
+  if (run.requests < rate * run.seconds * KEPT_MIN)
+    throw new Error(`${urls.join(', ')} did not keep up with ${rate} a second`)
+  return run
+}
+
+const KEPT_MIN = 0.8
+
+async function overConnections(
+  urls: readonly string[],
+  requests: Requests,
+  seconds: number,
+  pauseMs: number,
+): Promise<Closed> {
   const connections = Math.ceil(CONNECTIONS / urls.length)
-  const runs = await Promise.all(urls.map(url => wrk(url, requests, { connections, seconds })))
+  const runs = await Promise.all(urls.map(url => wrk(url, requests, { connections, seconds, pauseMs })))
   return {
     requests: runs.reduce((sum, run) => sum + run.requests, 0),
     seconds: Math.max(...runs.map(run => run.seconds)),
   }
 }
 
-/**
- * About `rate` requests a second over 64 connections, each after a random pause: for what a request costs while a machine has little to do. k6
- * keeps a rate better, and takes so much of a small machine for it that what is measured gets dearer.
- * @throws Error when a request failed, or when the rate was far from kept
- */
-export async function paced(url: string, requests: Requests, { rate, seconds }: FixedRate): Promise<Closed> {
-  const run = await wrk(url, requests, { connections: CONNECTIONS, seconds, pauseMs: (CONNECTIONS / rate) * 1000 })
-  if (run.requests < rate * run.seconds * KEPT_MIN) throw new Error(`${url} did not keep up with ${rate} a second`)
-  return run
-}
-
-const KEPT_MIN = 0.8
-
 interface WrkOptions {
   readonly connections: number
   readonly seconds: number
   /** On average, before each request. */
-  readonly pauseMs?: number
+  readonly pauseMs: number
 }
 
 async function wrk(url: string, requests: Requests, options: WrkOptions): Promise<Closed> {
-  const { connections, seconds, pauseMs = 0 } = options
+  const { connections, seconds, pauseMs } = options
   const start = Math.floor(Math.random() * requests.count)
   const own = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '5s']
   const script = join(import.meta.dirname, 'wrk.lua')

@@ -226,7 +226,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     const load = () =>
       unit.rate === undefined
         ? closedLoop(urlsOf(stack, unit), found, seconds)
-        : paced(urlsOf(stack, unit)[0] ?? '', found, { rate: unit.rate, seconds })
+        : paced(urlsOf(stack, unit), found, { rate: unit.rate, seconds })
     const { result, used } = await measure(stack.pids(), ours, load)
     return { ...result, used }
   }

@@ -111,9 +111,6 @@ function render(
   }
 }
 
-/** Whether the first chunk is all that a page needs. */
-export const isFirstPage = (page: PageOfCart): boolean => page.offset + page.limit <= FIXED.chunkLines
-
 /** Which chunks a page needs, first and last. */
 export function chunksOf(page: PageOfCart): { first: number; last: number } {
   return {
@@ -121,6 +118,9 @@ export function chunksOf(page: PageOfCart): { first: number; last: number } {
     last: Math.floor((page.offset + page.limit - 1) / FIXED.chunkLines),
   }
 }
+
+/** Whether the first chunk is all that a page needs. */
+export const isFirstPage = (page: PageOfCart): boolean => chunksOf(page).last === 0
 
 /**
  * With `staleAtMs`, the time of reading, the totals are said to be old, and how old.
@@ -162,7 +162,7 @@ function bodyOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs: numbe
   const next = end < cart.lines ? encodeCursor(['cart', cart.version, end]) : null
   const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
   const stale = staleAtMs === undefined ? 'null' : `{"ageSeconds":${cart.pricedAtMs === 0 ? 'null' : ageSeconds}}`
-  const tail = `],"page":{"limit":${page.limit},"next":${next === null ? 'null' : JSON.stringify(next)}},"stale":${stale}}`
+  const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
   const isWhole = page.offset === 0 && page.limit >= FIXED.chunkLines
   if ('page' in cart && isWhole) return new Bytes(cart.page.toString('latin1') + tail)
   if ('firstChunk' in cart) {

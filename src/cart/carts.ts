@@ -81,13 +81,8 @@ export function createCarts(deps: CartsDeps) {
     const key = readableKey(userId)
     if (!key) return undefined
     const { first, last } = chunksOf(page)
-    try {
-      const hit = await cache.read(key, first, last)
-      return hit && showable(userId, hit)
-    } catch (error) {
-      if (isAppError(error, 'unavailable')) return undefined
-      throw error
-    }
+    const hit = await unlessUnavailable(cache.read(key, first, last))
+    return hit && showable(userId, hit)
   }
 
   /** Whether what is cached may be shown, and how; undefined when it is to be calculated anew. */

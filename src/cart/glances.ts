@@ -16,8 +16,8 @@ export interface Glance {
   readonly session: Session | undefined
   /** Not to be shown without a session. */
   readonly peeked: Peeked
-  /** The cart is of the version that the client has already; nothing was peeked then. Not to be told without a session. */
-  readonly isUnchanged?: boolean
+  /** The version of the cart, where the client has it already; nothing was peeked then. Not to be told without a session. */
+  readonly unchanged?: number
 }
 
 interface Wanted {
@@ -50,7 +50,7 @@ export function createGlances({ sessions, cache, carts }: GlancesDeps) {
     const finding = sessions.find(token)
     if (known !== undefined && (page.version ?? known) === known) {
       const [session, isUnchanged] = await Promise.all([finding, carts.isUnchanged(token.userId, known)])
-      if (isUnchanged) return { session, peeked: undefined, isUnchanged }
+      if (isUnchanged) return { session, peeked: undefined, unchanged: known }
     }
     const [session, peeked] = await Promise.all([finding, carts.peek(token.userId, page)])
     return { session, peeked }

@@ -52,12 +52,11 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       async handle({ query: { limit, cursor } }, call) {
         const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
         const { token, ifNoneMatch } = call
-        const had = versionOf(ifNoneMatch)
-        const { session, peeked, isUnchanged } = token ? await glances.of(token, page, had) : NOBODY
+        const { session, peeked, unchanged } = token ? await glances.of(token, page, versionOf(ifNoneMatch)) : NOBODY
         const known = call.admit(session)
-        if (known && isUnchanged && had !== undefined) {
+        if (known && unchanged !== undefined) {
           carts.countUnchanged()
-          return { status: 304, headers: { ETag: etagOf(had) } }
+          return { status: 304, headers: { ETag: etagOf(unchanged) } }
         }
         if (known && peeked) return shown(carts.show(peeked, page), call)
         return shown(known ? await carts.view(known.userId, page) : await carts.empty(page), call)
@@ -162,7 +161,7 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
   ]
 }
 
-const NOBODY: Glance = { session: undefined, peeked: undefined, isUnchanged: false }
+const NOBODY: Glance = { session: undefined, peeked: undefined }
 
 function shown(view: CartView, { ifNoneMatch }: Call): Answer {
   const headers = { ETag: etagOf(view.version) }

@@ -27,7 +27,6 @@ export interface RedisConnection {
   /** Runs a command behind the breaker. @throws AppError `unavailable` when the server cannot be reached or is slow */
   run<T>(command: (client: Redis) => Promise<T>): Promise<T>
   /** GET; those of one turn of the event loop are one MGET. @throws as `run` */
-  get(key: string): Promise<string | null>
   getBuffer(key: string): Promise<Buffer | null>
   /** MGET. @throws as `run` */
   getMany(keys: string[]): Promise<(string | null)[]>
@@ -163,7 +162,6 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     client,
     breaker,
     run,
-    get: gatherTurns(getMany),
     getBuffer: gatherTurns(getManyBuffers),
     getMany,
     getManyBuffers,

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { unavailable } from '../lib/errors.ts'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
+import { gatherTurns } from '../lib/turns.ts'
 import { FIXED } from '../model/limits.ts'
 import { type MasterLease, NO_LEASE } from './master-lease.ts'
 import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
@@ -60,8 +61,8 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
   }
 
   /** What the Redis has of a token: the session, unless it is over; its idle limit is moved along. */
-  function read(token: SessionToken, value: string | null | undefined): Session | undefined {
-    if (value === null || value === undefined) return undefined
+  function read(token: SessionToken, value: string | null): Session | undefined {
+    if (value === null) return undefined
     const at = now()
     const { session, touchedAtMs } = decode(token, value)
     if (at >= session.endsAtMs) return undefined
@@ -73,6 +74,12 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
         .catch(() => undefined)
     }
     return session
+  }
+
+  async function findAll(tokens: readonly SessionToken[]): Promise<(Session | undefined)[]> {
+    const values = await redis.getMany(tokens.map(sessionKey))
+    lease.check()
+    return values.map((value, index) => read(tokens[index] as SessionToken, value))
   }
 
   return {
@@ -98,18 +105,9 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     },
 
     /** The session of a token, or undefined when there is none (any more). @throws AppError `unavailable` */
-    async find(token: SessionToken): Promise<Session | undefined> {
-      const value = await redis.get(sessionKey(token))
-      lease.check()
-      return read(token, value)
-    },
-
+    find: gatherTurns(findAll),
     /** The same of many, in one command. */
-    async findAll(tokens: readonly SessionToken[]): Promise<(Session | undefined)[]> {
-      const values = await redis.getMany(tokens.map(sessionKey))
-      lease.check()
-      return values.map((value, index) => read(tokens[index] as SessionToken, value))
-    },
+    findAll,
 
     async end(token: SessionToken): Promise<void> {
       await end('session_end', [sessionKey(token), indexKey(token.userId)], [])

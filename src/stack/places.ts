@@ -4,8 +4,6 @@ import type { StackSecrets } from './secrets.ts'
 import { mysqlUrl, redisUrl } from './servers.ts'
 
 /** Where the parts of the embedded stack are: folders, ports, sockets, and the addresses that follow. */
-export type Places = ReturnType<typeof createPlaces>
-
 export const GLOBAL_DATABASE = 'cartload_global'
 export const SHARD_DATABASE = 'cartload'
 

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { waitUntilListening } from '../lib/listening.ts'
 import { companionOf, environmentOf, type Program } from './programs.ts'
 import { type StackSecrets, writePrivate } from './secrets.ts'
 
@@ -191,6 +192,12 @@ export function mysqlUrl(
   }[role] as [string, string]
   const socket = dir === undefined ? '' : `?socketPath=${encodeURIComponent(mysqlSocket(dir))}`
   return `mysql://${user}:${password}@${LOOPBACK}:${port}/${database}${socket}`
+}
+
+/** Waits until a server is to be had on its port and, where it has one, on its socket. @throws Error after `msMax` */
+export async function waitForServer({ port, socket }: ServerSpec, msMax: number): Promise<void> {
+  const doors = socket === undefined ? [port] : [port, socket]
+  await Promise.all(doors.map(door => waitUntilListening(door, msMax)))
 }
 
 /** Whether the instance with this operations port can serve. */

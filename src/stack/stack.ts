@@ -10,7 +10,7 @@ import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } fro
 import { createPlaces, GLOBAL_DATABASE, SHARD_DATABASE } from './places.ts'
 import { findOrInstall, type Program, type ProgramName } from './programs.ts'
 import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
-import { createDataFolder, isReady, mysqlServer, redisServer, type ServerSpec } from './servers.ts'
+import { createDataFolder, isReady, mysqlServer, redisServer, type ServerSpec, waitForServer } from './servers.ts'
 
 /**
  * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
@@ -182,12 +182,7 @@ export function createStack(config: Config): Stack {
     const specs = backends()
     await step(`start ${specs.map(spec => spec.name).join(', ')}`, async () => {
       await startMissing(servers, specs)
-      const waits = specs.flatMap(spec =>
-        [spec.port, ...(spec.socket === undefined ? [] : [spec.socket])].map(door =>
-          waitUntilListening(door, 60_000).catch(failed(spec)),
-        ),
-      )
-      await Promise.all(waits)
+      await Promise.all(specs.map(spec => waitForServer(spec, 60_000).catch(failed(spec))))
     })
   }
 
@@ -244,7 +239,7 @@ export function createStack(config: Config): Stack {
     const spec = nginxServer(program('nginx'), nginx, config.port)
     await step('start nginx', async () => {
       await startMissing(servers, [spec])
-      await waitUntilListening(config.port, 10_000).catch(failed(spec))
+      await waitForServer(spec, 10_000).catch(failed(spec))
     })
   }
 

@@ -4,6 +4,9 @@ import { withApp } from '../support/app.ts'
 import { type Client, clientOf, contentsOf, newMember, PASSWORD } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
 
+/** Products of more than two pages. */
+const MANY = Array.from({ length: 45 }, (_, n) => `T-${String(n + 1).padStart(3, '0')}`)
+
 describe('the cart over HTTP', () => {
   const app = withApp()
   let me: Client
@@ -143,8 +146,7 @@ describe('the cart over HTTP', () => {
 
   describe('in pages', () => {
     beforeEach(async () => {
-      const lines = Array.from({ length: 45 }, (_, n) => ({ sku: `T-${String(n + 1).padStart(3, '0')}`, quantity: 1 }))
-      await me.post('/v1/cart/lines', { lines })
+      await me.post('/v1/cart/lines', { lines: MANY.map(sku => ({ sku, quantity: 1 })) })
     })
 
     for (const limit of [1, 7, 20, 44, 45, 100]) {
@@ -159,7 +161,7 @@ describe('the cart over HTTP', () => {
           expect(body.lines).to.have.length(limit)
           path = `/v1/cart?limit=${limit}&cursor=${body.page.next}`
         }
-        expect(seen).to.deep.equal(Array.from({ length: 45 }, (_, n) => `T-${String(n + 1).padStart(3, '0')}`))
+        expect(seen).to.deep.equal(MANY)
       })
     }
 
@@ -198,8 +200,7 @@ describe('the cart over HTTP', () => {
     })
 
     it('answers 304 to any page of what the client has, and never to who is logged out', async () => {
-      const lines = Array.from({ length: 45 }, (_, n) => ({ sku: `T-${String(n + 1).padStart(3, '0')}`, quantity: 1 }))
-      await me.post('/v1/cart/lines', { lines })
+      await me.post('/v1/cart/lines', { lines: MANY.map(sku => ({ sku, quantity: 1 })) })
       const { headers, body } = await me.get('/v1/cart?limit=30')
       const paths = ['/v1/cart?limit=30', '/v1/cart?limit=100', `/v1/cart?limit=30&cursor=${body.page.next}`]
       const again = (path: string) => me.get(path, { 'If-None-Match': headers.get('etag') ?? '' })

@@ -22,11 +22,16 @@ describe('the Unix socket of an instance', () => {
   let socket: string
   let app: TestApp
   let me: Client
-  before(async () => {
+  let admin: Redis
+  before(() => {
+    admin = new Redis(testServers().adminUrls.sessions)
     dir = mkdtempSync(join(tmpdir(), 'cl-doors-'))
     socket = socketOf(join(dir, 'sockets'), 0)
   })
-  after(() => rmSync(dir, { recursive: true }))
+  after(() => {
+    admin.disconnect()
+    rmSync(dir, { recursive: true })
+  })
 
   beforeEach(async () => {
     app = await startApp({ socketDir: join(dir, 'sockets') })
@@ -46,6 +51,10 @@ describe('the Unix socket of an instance', () => {
       sent.end(body)
     })
 
+  /** How many guests were counted for an address: what the instance took for the client's. */
+  const guestsFrom = async (address: string) =>
+    Number(await admin.get(`guests:${hash('sha256', address, 'base64url').slice(0, 22)}`))
+
   it('is the same service as the port: one session, one cart', async () => {
     await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 2 })
     const { status, text } = await send('GET', '/v1/cart', { Authorization: `Bearer ${me.token}` })
@@ -57,36 +66,23 @@ describe('the Unix socket of an instance', () => {
     const body = JSON.stringify({ sku: 'T-001', quantity: 1 })
     const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': address }
     expect((await send('POST', '/v1/cart/lines', headers, body)).status).to.equal(200)
-    const admin = new Redis(testServers().adminUrls.sessions)
-    try {
-      const counted = await admin.get(`guests:${hash('sha256', address, 'base64url').slice(0, 22)}`)
-      expect(Number(counted)).to.equal(1)
-    } finally {
-      admin.disconnect()
-    }
+    expect(await guestsFrom(address)).to.equal(1)
   })
 
   it('is believed by where it leads, not by the want of an address', async () => {
     // Who is told to be nobody's proxy: on the port the same header counts for nothing, on the socket it does.
     await app.close()
     app = await startApp({ socketDir: join(dir, 'sockets'), trustedProxies: ['203.0.113.1'] })
-    const admin = new Redis(testServers().adminUrls.sessions)
-    const countOf = async (address: string) =>
-      Number(await admin.get(`guests:${hash('sha256', address, 'base64url').slice(0, 22)}`))
     const body = JSON.stringify({ sku: 'T-001', quantity: 1 })
-    try {
-      const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': '203.0.113.78' }
-      await fetch(`${app.url}/v1/cart/lines`, { method: 'POST', headers, body })
-      expect(await countOf('203.0.113.78')).to.equal(0)
-      // Nor does a client get further by naming the socket itself.
-      const naming = { ...headers, 'X-Forwarded-For': '203.0.113.79, unix' }
-      await send('POST', '/v1/cart/lines', naming, body)
-      expect(await countOf('203.0.113.79')).to.equal(0)
-      await send('POST', '/v1/cart/lines', headers, body)
-      expect(await countOf('203.0.113.78')).to.equal(1)
-    } finally {
-      admin.disconnect()
-    }
+    const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': '203.0.113.78' }
+    await fetch(`${app.url}/v1/cart/lines`, { method: 'POST', headers, body })
+    expect(await guestsFrom('203.0.113.78')).to.equal(0)
+    // Nor does a client get further by naming the socket itself.
+    const naming = { ...headers, 'X-Forwarded-For': '203.0.113.79, unix' }
+    await send('POST', '/v1/cart/lines', naming, body)
+    expect(await guestsFrom('203.0.113.79')).to.equal(0)
+    await send('POST', '/v1/cart/lines', headers, body)
+    expect(await guestsFrom('203.0.113.78')).to.equal(1)
   })
 
   it('is for owner and group only', () => {

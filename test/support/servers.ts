@@ -8,7 +8,6 @@ import type { Product } from '../../src/model/product.ts'
 import { SLOTS, slotOf } from '../../src/sharding/slots.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { loadSecrets, type StackSecrets } from '../../src/stack/secrets.ts'
-import { waitUntilListening } from '../../src/lib/listening.ts'
 import {
   createDataFolder,
   mysqlServer,
@@ -17,6 +16,7 @@ import {
   redisServer,
   redisUrl,
   type ServerSpec,
+  waitForServer,
 } from '../../src/stack/servers.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { openDatabase } from '../../src/store/database.ts'
@@ -238,7 +238,7 @@ export function createBackend(spec: ServerSpec, logFile: string): Backend {
       child = endWithUs(
         spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] }),
       )
-      await waitUntilListening(spec.port, 30_000)
+      await waitForServer(spec, 30_000)
     },
   }
   return backend
