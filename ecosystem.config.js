@@ -1,5 +1,6 @@
 // PM2's view of cartload: one process per core, one port each, so that nginx balances requests. Used by `npm start`, and by
 // itself in a deployment: `pm2 start ecosystem.config.js` with the addresses of MySQL and Redis in the environment or .env.
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -7,15 +8,15 @@ import { join } from 'node:path'
 const dir = import.meta.dirname
 if (existsSync(join(dir, '.env'))) process.loadEnvFile(join(dir, '.env'))
 
-// The pinned Node, where its package exists for this system; else the one that runs PM2.
-const pinned = join(dir, 'node_modules', '.bin', 'node')
+// Not the Node.js that runs PM2, which may be older.
+const node = execFileSync('sh', [join(dir, 'bin', 'node-path')], { encoding: 'utf8', env: process.env }).trim()
 
 export const apps = [
   {
     name: 'cartload',
     script: 'src/main.ts',
     cwd: dir,
-    interpreter: existsSync(pinned) ? pinned : process.execPath,
+    interpreter: node,
     // Fork mode: cluster mode ignores the interpreter and balances connections instead of requests.
     exec_mode: 'fork',
     instances: Number(process.env.CARTLOAD_INSTANCES || Math.max(2, availableParallelism())),

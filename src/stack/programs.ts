@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  * Finds the server programs, and gets the missing ones: with apt, as root into the system (their daemons kept from
  * starting), as an ordinary user downloaded and unpacked into the data folder. Elsewhere it says what to install.
  */
-export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium' | 'wrk' | 'go'
+export type ProgramName = 'nginx' | 'redis' | 'mariadb' | 'chromium' | 'wrk'
 
 export interface Program {
   readonly name: ProgramName
@@ -18,8 +18,11 @@ export interface Program {
 }
 
 interface Recipe {
+  /** The first that is installed is taken. */
   readonly binaries: readonly string[]
   readonly debian: readonly string[]
+  /** Taken in place of `debian` where the system has it. */
+  readonly debianPreferred?: string
   readonly brew: string
   readonly dnf: string
   readonly apk: string
@@ -28,11 +31,12 @@ interface Recipe {
 const RECIPES: Record<ProgramName, Recipe> = {
   nginx: { binaries: ['nginx'], debian: ['nginx-light'], brew: 'nginx', dnf: 'nginx', apk: 'nginx' },
   redis: {
-    binaries: ['redis-server', 'valkey-server'],
+    binaries: ['valkey-server', 'redis-server'],
     debian: ['redis-server'],
-    brew: 'redis',
-    dnf: 'redis',
-    apk: 'redis',
+    debianPreferred: 'valkey-server',
+    brew: 'valkey',
+    dnf: 'valkey',
+    apk: 'valkey',
   },
   mariadb: {
     binaries: ['mariadbd', 'mysqld'],
@@ -49,7 +53,6 @@ const RECIPES: Record<ProgramName, Recipe> = {
     apk: 'chromium',
   },
   wrk: { binaries: ['wrk'], debian: ['wrk'], brew: 'wrk', dnf: 'wrk', apk: 'wrk' },
-  go: { binaries: ['go'], debian: ['golang-go'], brew: 'go', dnf: 'golang', apk: 'go' },
 }
 
 export class MissingPrograms extends Error {
@@ -68,10 +71,9 @@ export async function findOrInstall(
   let { found, missing } = find(names, root)
   if (missing.length === 0) return found
   if (!findProgram('apt-get')) throw new MissingPrograms(advice(missing))
-  const packages = missing.flatMap(name => RECIPES[name].debian)
   try {
-    if (process.getuid?.() === 0) await installAsRoot(packages, say)
-    else await unpackAsUser(packages, root, say)
+    if (process.getuid?.() === 0) await installAsRoot(missing, say)
+    else await unpackAsUser(missing, root, say)
   } catch (error) {
     throw new MissingPrograms(
       `${advice(missing)}\n\napt said: ${String((error as { stderr?: string }).stderr ?? error).trim()}`,
@@ -158,48 +160,83 @@ function advice(missing: readonly ProgramName[]): string {
 const QUIET = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }
 const POLICY = '/usr/sbin/policy-rc.d'
 
-async function installAsRoot(packages: readonly string[], say: Say): Promise<void> {
-  say(`installing ${packages.join(', ')} with apt`)
+async function installAsRoot(names: readonly ProgramName[], say: Say): Promise<void> {
   // Debian starts a daemon as soon as it is installed, unless this file forbids it. Ours are private and on other ports.
   const ours = !existsSync(POLICY)
   if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
-    const install = () => run('apt-get', ['install', '-y', '--no-install-recommends', ...packages])
+    const install = async () => {
+      const packages = await packagesOf(names)
+      say(`installing ${packages.join(', ')} with apt`)
+      await run('apt-get', ['install', '-y', '--no-install-recommends', ...packages])
+    }
+    if (!(await hasLists())) await run('apt-get', ['update'])
     await install().catch(async () => {
       await run('apt-get', ['update'])
-      return install()
+      await install()
     })
     if (existsSync('/run/systemd/system')) {
-      for (const unit of ['nginx', 'redis-server']) await run('systemctl', ['disable', unit]).catch(() => undefined)
+      for (const unit of ['nginx', 'redis-server', 'valkey-server'])
+        await run('systemctl', ['disable', unit]).catch(() => undefined)
     }
   } finally {
     if (ours) rmSync(POLICY, { force: true })
   }
 }
 
-async function unpackAsUser(packages: readonly string[], root: string, say: Say): Promise<void> {
-  say(`downloading ${packages.join(', ')} with apt, for this folder only`)
+/** Whether apt knows of any package that is not installed: images come without lists. */
+async function hasLists(options: readonly string[] = []): Promise<boolean> {
+  return (await output('apt-cache', [...options, 'policy', 'nginx'])).includes('Candidate:')
+}
+
+/** The Debian packages of some programs: the preferred one where the lists have it. */
+async function packagesOf(names: readonly ProgramName[], options: readonly string[] = []): Promise<string[]> {
+  const packages = await Promise.all(
+    names.map(async name => {
+      const { debian, debianPreferred } = RECIPES[name]
+      if (debianPreferred === undefined) return debian
+      const policy = await output('apt-cache', [...options, 'policy', debianPreferred])
+      return /Candidate: (?!\(none\))/.test(policy) ? [debianPreferred] : debian
+    }),
+  )
+  return packages.flat()
+}
+
+async function unpackAsUser(names: readonly ProgramName[], root: string, say: Say): Promise<void> {
   const apt = join(root, 'apt')
   const archives = join(apt, 'archives')
   mkdirSync(join(archives, 'partial'), { recursive: true })
   const own = ['-o', 'Debug::NoLocking=1', '-o', `Dir::Cache=${apt}`, '-o', `Dir::Cache::archives=${archives}`]
   // -d downloads what is missing on this machine, dependencies included, and installs nothing.
-  const download = (options: string[]) =>
-    run('apt-get', [...own, ...options, '-y', '-d', '--no-install-recommends', 'install', ...packages])
-  await download([]).catch(async () => {
+  const download = async (options: string[]) => {
+    const packages = await packagesOf(names, [...own, ...options])
+    say(`downloading ${packages.join(', ')} with apt, for this folder only`)
+    await run('apt-get', [...own, ...options, '-y', '-d', '--no-install-recommends', 'install', ...packages])
+  }
+  const update = async () => {
     const lists = join(apt, 'lists')
     mkdirSync(join(lists, 'partial'), { recursive: true })
     const options = ['-o', `Dir::State::lists=${lists}`]
     await run('apt-get', [...own, ...options, 'update'])
-    return download(options)
-  })
+    return options
+  }
+  if (await hasLists(own)) await download([]).catch(async () => download(await update()))
+  else await download(await update())
   for (const file of readdirSync(archives).filter(name => name.endsWith('.deb'))) {
     await run('dpkg-deb', ['-x', join(archives, file), root])
   }
   rmSync(apt, { recursive: true, force: true })
-  // Debian's redis-server is one binary under several names; an absolute link would lead out of the unpacked tree.
-  const redis = join(root, 'usr/bin/redis-server')
-  if (existsSync(join(root, 'usr/bin/redis-check-rdb')) && !existsSync(redis)) symlinkSync('redis-check-rdb', redis)
+  // The server is one binary under several names; an absolute link would lead out of the unpacked tree.
+  for (const kind of ['redis', 'valkey']) {
+    const server = join(root, `usr/bin/${kind}-server`)
+    if (existsSync(join(root, `usr/bin/${kind}-check-rdb`)) && !existsSync(server))
+      symlinkSync(`${kind}-check-rdb`, server)
+  }
+}
+
+async function output(command: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(command, [...args], { env: { ...process.env, ...QUIET } })
+  return stdout
 }
 
 async function run(command: string, args: readonly string[], options: ExecFileOptions = {}): Promise<void> {
