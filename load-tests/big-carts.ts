@@ -15,43 +15,44 @@ interface Big {
   readonly skus: string[]
 }
 
-export function setup(): Big {
-  const skus = allSkus(500)
-  const tokens = Array.from({ length: CARTS }, (_, at) => {
+export async function setup(): Promise<Big> {
+  const skus = await allSkus(500)
+  const tokens: string[] = []
+  for (let at = 0; at < CARTS; at++) {
     const lines = skus.slice(0, LINES[at % LINES.length]).map(sku => ({ sku, quantity: 1 }))
-    return addLines(undefined, lines)?.token ?? fail('a cart could not be filled')
-  })
+    tokens.push((await addLines(undefined, lines))?.token ?? fail('a cart could not be filled'))
+  }
   return { tokens, skus }
 }
 
-const TASKS: readonly (readonly [(token: string, big: Big) => void, number])[] = [
-  [token => void viewCart(token), 60],
-  [token => void viewCart(token, undefined, 100), 10],
+const TASKS: readonly (readonly [(token: string, big: Big) => Promise<unknown>, number])[] = [
+  [token => viewCart(token), 60],
+  [token => viewCart(token, undefined, 100), 10],
   [turnThrough, 5],
   [change, 20],
-  [(token, { skus }) => void removeLine(token, pick(skus)), 5],
+  [(token, { skus }) => removeLine(token, pick(skus)), 5],
 ]
 
-export default function bigCartsScenario(big: Big): void {
-  weighted(TASKS)(pick(big.tokens), big)
+export default async function bigCartsScenario(big: Big): Promise<void> {
+  await weighted(TASKS)(pick(big.tokens), big)
 }
 
 /** The next page of a cart that somebody changes meanwhile is refused (409 cursor_stale): so the whole in one piece of its own. */
-function turnThrough(_: string, { skus }: Big): void {
-  const added = addLines(
+async function turnThrough(_: string, { skus }: Big): Promise<void> {
+  const added = await addLines(
     undefined,
     skus.slice(0, OWN_LINES).map((sku, at) => ({ sku, quantity: 1 + (at % 2) })),
   )
   if (!added) return
-  const cart = wholeCart(added.token)
+  const cart = await wholeCart(added.token)
   check(cart, {
     'cart: every line is there once': whole => new Set(whole?.lines.map(({ sku }) => sku)).size === OWN_LINES,
   })
 }
 
-function change(token: string, { skus }: Big): void {
+async function change(token: string, { skus }: Big): Promise<void> {
   const [sku, quantity] = [pick(skus), 1 + Math.floor(Math.random() * 9)]
-  const cart = setLine(token, sku, quantity)
+  const cart = await setLine(token, sku, quantity)
   const shown = cart?.lines.find(line => line.sku === sku)
   if (shown) check(shown, { 'set: the line has some quantity': ({ quantity: now }) => now >= 1 })
 }

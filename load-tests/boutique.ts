@@ -9,32 +9,32 @@ import { shaped } from './lib/profiles.ts'
  */
 export const options = shaped({ rate: 20, secondsEach: 1 })
 
-export const setup = (): string[] => allSkus()
+export const setup = (): Promise<string[]> => allSkus()
 
 const TASKS_EACH = 6
 
-export default function boutiqueScenario(skus: string[]): void {
+export default async function boutiqueScenario(skus: string[]): Promise<void> {
   let token: string | undefined
   const quantity = () => 1 + Math.floor(Math.random() * 10)
-  const addToCart = () => {
+  const addToCart = async () => {
     const sku = popular(skus)
-    product(sku)
-    const added = addLine(token, sku, quantity())
+    await product(sku)
+    const added = await addLine(token, sku, quantity())
     token = added?.token ?? token
     return added
   }
-  const tasks: readonly (readonly [() => void, number])[] = [
-    [() => void products(), 3],
-    [() => void product(popular(skus)), 10],
-    [() => void addToCart(), 2],
-    [() => void viewCart(token), 3],
+  const tasks: readonly (readonly [() => Promise<unknown>, number])[] = [
+    [() => products(), 3],
+    [() => product(popular(skus)), 10],
+    [() => addToCart(), 2],
+    [() => viewCart(token), 3],
     [
-      () => {
-        const added = addToCart()
-        if (added) placeOrder(added.token, added.cart)
+      async () => {
+        const added = await addToCart()
+        if (added) await placeOrder(added.token, added.cart)
       },
       1,
     ],
   ]
-  for (let task = 0; task < TASKS_EACH; task++) weighted(tasks)()
+  for (let task = 0; task < TASKS_EACH; task++) await weighted(tasks)()
 }

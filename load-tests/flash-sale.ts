@@ -1,6 +1,6 @@
-import { check, fail, sleep } from 'k6'
+import { check, fail } from 'k6'
 import { Counter } from 'k6/metrics'
-import { addLine, enterQueue, newKey, placeOrder, viewSale } from './lib/client.ts'
+import { addLine, enterQueue, newKey, pause, placeOrder, viewSale } from './lib/client.ts'
 import { shaped } from './lib/profiles.ts'
 
 /**
@@ -19,25 +19,25 @@ export const options = shaped({ rate: 50, secondsEach: 10, thresholds: { units_s
 const WAIT_MAX_S = 25
 const AGAIN = new Set(['idempotency_in_flight', 'order_given_up'])
 
-export default function flashSaleScenario(): void {
-  const added = addLine(undefined, SKU)
+export default async function flashSaleScenario(): Promise<void> {
+  const added = await addLine(undefined, SKU)
   if (!added) return
   const { token, cart } = added
   const key = newKey()
   for (const until = Date.now() + WAIT_MAX_S * 1000; Date.now() < until; ) {
-    const place = enterQueue(token, SALE)
+    const place = await enterQueue(token, SALE)
     if (place?.state === 'sold_out') return turnedAway.add(1)
     if (place?.admission) {
-      const tried = placeOrder(token, cart, key, place.admission)
+      const tried = await placeOrder(token, cart, key, place.admission)
       if (tried && 'order' in tried) return sold.add(1)
       if (tried && !AGAIN.has(tried.refused)) return turnedAway.add(1)
     }
-    sleep(Math.min(2, (place?.pollAfterMs ?? 500) / 1000))
+    await pause(Math.min(2_000, place?.pollAfterMs ?? 500))
   }
   check(undefined, { 'buyer: has a clear answer in the end': () => false })
 }
 
-export function teardown(): void {
-  const sale = viewSale(SALE)
+export async function teardown(): Promise<void> {
+  const sale = await viewSale(SALE)
   check(sale, { 'sale: nothing is left': found => found?.left === 0 })
 }

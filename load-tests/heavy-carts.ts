@@ -44,20 +44,20 @@ interface Shop {
   readonly skus: string[]
 }
 
-export function setup(): Shop {
-  const shop = { tokens: logInAll(), skus: allSkus(500) }
-  for (const token of shop.tokens) viewCart(token) // into the cache, under the rules in force
+export async function setup(): Promise<Shop> {
+  const shop = { tokens: await logInAll(), skus: await allSkus(500) }
+  for (const token of shop.tokens) await viewCart(token) // into the cache, under the rules in force
   return shop
 }
 
-export function view({ tokens }: Shop): void {
-  viewCart(pick(tokens))
+export async function view({ tokens }: Shop): Promise<void> {
+  await viewCart(pick(tokens))
 }
 
-export function priceHeavy({ skus }: Shop): void {
+export async function priceHeavy({ skus }: Shop): Promise<void> {
   const first = Math.floor(Math.random() * (skus.length - LINES))
   const lines = skus.slice(first, first + LINES).map(sku => ({ sku, quantity: 1 + Math.floor(Math.random() * 24) }))
-  const response = http.post(`${BASE_URL}/v1/quotes`, JSON.stringify({ lines }), {
+  const response = await http.asyncRequest('POST', `${BASE_URL}/v1/quotes`, JSON.stringify({ lines }), {
     headers: { 'Content-Type': 'application/json' },
     tags: { name: 'POST /v1/quotes' },
   })

@@ -20,16 +20,16 @@ interface Hot {
 
 const ahead = ({ version, counts }: Cart) => version - counts.units
 
-export function setup(): Hot {
-  const [token = fail('nobody could log in')] = logInAll(1)
-  const skus = allSkus(300)
-  clearCart(token)
-  const first = addLine(token, pick(skus)) ?? fail('nothing can be added')
+export async function setup(): Promise<Hot> {
+  const [token = fail('nobody could log in')] = await logInAll(1)
+  const skus = await allSkus(300)
+  await clearCart(token)
+  const first = (await addLine(token, pick(skus))) ?? fail('nothing can be added')
   lostAdds.add(0)
   return { token, skus, difference: ahead(first.cart) }
 }
 
-export default function hotCartScenario({ token, skus, difference }: Hot): void {
-  const added = addLine(token, pick(skus))
+export default async function hotCartScenario({ token, skus, difference }: Hot): Promise<void> {
+  const added = await addLine(token, pick(skus))
   if (added) lostAdds.add(Math.abs(ahead(added.cart) - difference))
 }

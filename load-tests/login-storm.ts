@@ -8,9 +8,9 @@ import { shaped } from './lib/profiles.ts'
  */
 export const options = shaped({ rate: 20, secondsEach: 1 })
 
-export default function loginStormScenario(): void {
-  const token = logIn(1 + Math.floor(Math.random() * USERS))
+export default async function loginStormScenario(): Promise<void> {
+  const token = await logIn(1 + Math.floor(Math.random() * USERS))
   if (token === undefined) return
-  viewCart(token)
-  if (Math.random() < 0.2) logOut(token)
+  await viewCart(token)
+  if (Math.random() < 0.2) await logOut(token)
 }

@@ -72,9 +72,9 @@ export const options: Options = {
   },
 }
 
-export const setup = (): string[] => allSkus()
+export const setup = (): Promise<string[]> => allSkus()
 
-export default function replayScenario(skus: string[]): void {
+export default async function replayScenario(skus: string[]): Promise<void> {
   const basket = baskets[exec.scenario.iterationInTest % baskets.length]
   if (!basket) return
   const known = new Set(skus)
@@ -84,11 +84,11 @@ export default function replayScenario(skus: string[]): void {
     const sku = known.has(code) ? code : (skus[numberOf(code) % skus.length] ?? '')
     const quantity = Math.min(units, 99)
     if ((wanted.get(sku) ?? 0) + quantity > 900) continue
-    last = addLine(last?.token, sku, quantity) ?? last
+    last = (await addLine(last?.token, sku, quantity)) ?? last
     if (last) wanted.set(sku, (wanted.get(sku) ?? 0) + quantity)
   }
   if (!last) return
-  const cart = wholeCart(last.token)
+  const cart = await wholeCart(last.token)
   check(cart, {
     'replay: the cart holds what the basket held': whole =>
       whole?.lines.length === wanted.size && whole.lines.every(({ sku, quantity }) => wanted.get(sku) === quantity),

@@ -1,7 +1,6 @@
-import { check, sleep } from 'k6'
-import http from 'k6/http'
+import { check } from 'k6'
 import { Counter } from 'k6/metrics'
-import { addLine, addLineCall, type Cart, newKey, placeOrder, requestOf, viewCart } from './lib/client.ts'
+import { addLine, addLineCall, type Cart, newKey, pause, placeOrder, send, viewCart } from './lib/client.ts'
 import { allSkus, popular } from './lib/data.ts'
 import { shaped } from './lib/profiles.ts'
 
@@ -17,7 +16,7 @@ export const options = shaped({
   thresholds: { duplicated_writes: ['count==0'], orders_asked_for_again: ['count>0'] },
 })
 
-export function setup(): string[] {
+export async function setup(): Promise<string[]> {
   duplicates.add(0)
   return allSkus()
 }
@@ -25,23 +24,22 @@ export function setup(): string[] {
 const AT_ONCE = 4
 const TRIES_MAX = 20
 
-export default function retryStormScenario(skus: string[]): void {
+export default async function retryStormScenario(skus: string[]): Promise<void> {
   const [first, second] = [popular(skus), popular(skus)]
-  const begun = addLine(undefined, first)
+  const begun = await addLine(undefined, first)
   if (!begun) return
   const { token } = begun
   const key = newKey()
   // 409: the first of them is still under way.
   const call = { ...addLineCall(token, second, 2, key), expected: [200, 409] }
-  http.batch(Array.from({ length: AT_ONCE }, () => requestOf(call)))
+  await Promise.all(Array.from({ length: AT_ONCE }, () => send(call)))
   let last = { status: 0, version: 0 }
   for (let tries = 0; tries < TRIES_MAX && last.status !== 200; tries++) {
-    const { method, url, body, params } = requestOf(call)
-    const answer = http.request(method, url, body, params)
+    const answer = await send(call)
     if (answer.status === 200) last = { status: 200, version: (answer.json() as unknown as Cart).version }
-    else sleep(0.2)
+    else await pause(200)
   }
-  const cart = viewCart(token)
+  const cart = await viewCart(token)
   if (!check(last, { 'add again: 200 in the end': ({ status }) => status === 200 }) || !cart) return
   duplicates.add(Math.max(0, cart.counts.units - 3))
   check(cart, {
@@ -49,7 +47,8 @@ export default function retryStormScenario(skus: string[]): void {
     'add again: is told as it was': ({ version }) => version === last.version,
   })
   const orderKey = newKey()
-  const tried = [1, 2, 3].map(() => placeOrder(token, cart, orderKey))
+  const tried: Awaited<ReturnType<typeof placeOrder>>[] = []
+  for (let n = 0; n < 3; n++) tried.push(await placeOrder(token, cart, orderKey))
   const ids = new Set(tried.flatMap(one => (one && 'order' in one ? [one.order.id] : [])))
   duplicates.add(Math.max(0, ids.size - 1))
   // Of a product whose units are counted there may be none left: refused once, refused each time.

@@ -25,51 +25,51 @@ export interface Shop {
   readonly skus: string[]
 }
 
-export const setup = (): Shop => ({ tokens: logInAll(), skus: allSkus() })
+export const setup = async (): Promise<Shop> => ({ tokens: await logInAll(), skus: await allSkus() })
 
 const LINES_MAX = 40
 
-const INTERACTIONS: readonly (readonly [(shop: Shop, token: string) => void, number])[] = [
-  [() => void products(), 16], // home
-  [() => void products('limit=20'), 10], // new products, best sellers
-  [({ skus }) => void product(popular(skus)), 17],
-  [() => void products(`q=${pick(['Vintage', 'Glass', 'Retro', 'Zinc', 'Felt'])}`), 20], // search request
+const INTERACTIONS: readonly (readonly [(shop: Shop, token: string) => Promise<unknown>, number])[] = [
+  [() => products(), 16], // home
+  [() => products('limit=20'), 10], // new products, best sellers
+  [({ skus }) => product(popular(skus)), 17],
+  [() => products(`q=${pick(['Vintage', 'Glass', 'Retro', 'Zinc', 'Felt'])}`), 20], // search request
   [() => turnPage(), 17], // search results
-  [(_, token) => void viewCart(token), 5.8],
+  [(_, token) => viewCart(token), 5.8],
   [add, 5.8],
   [() => register(`${newKey()}@load.example`), 3],
   [buyRequest, 2.6],
   [buyConfirm, 1.2],
-  [(_, token) => void orders(token), 0.75],
+  [(_, token) => orders(token), 0.75],
   [orderDisplay, 0.66],
 ]
 
-export default function shopScenario(shop: Shop): void {
-  weighted(INTERACTIONS)(shop, pick(shop.tokens))
+export default async function shopScenario(shop: Shop): Promise<void> {
+  await weighted(INTERACTIONS)(shop, pick(shop.tokens))
 }
 
-function turnPage(): void {
-  const next = products('limit=50')?.page.next
-  if (next) products(`limit=50&cursor=${encodeURIComponent(next)}`)
+async function turnPage(): Promise<void> {
+  const next = (await products('limit=50'))?.page.next
+  if (next) await products(`limit=50&cursor=${encodeURIComponent(next)}`)
 }
 
-function add({ skus }: Shop, token: string): void {
-  const added = addLine(token, popular(skus))
-  if (added && added.cart.counts.lines > LINES_MAX) clearCart(token) // the mix buys less than it adds
+async function add({ skus }: Shop, token: string): Promise<void> {
+  const added = await addLine(token, popular(skus))
+  if (added && added.cart.counts.lines > LINES_MAX) await clearCart(token) // the mix buys less than it adds
 }
 
 /** The buyer sees once more what it will be. */
-function buyRequest(_: Shop, token: string): void {
-  viewCart(token)
+async function buyRequest(_: Shop, token: string): Promise<void> {
+  await viewCart(token)
 }
 
 /** With a cart of its own, so that no other shopper of the same account changes it meanwhile. */
-function buyConfirm({ skus }: Shop): void {
-  const added = addLine(undefined, popular(skus))
-  if (added) placeOrder(added.token, added.cart)
+async function buyConfirm({ skus }: Shop): Promise<void> {
+  const added = await addLine(undefined, popular(skus))
+  if (added) await placeOrder(added.token, added.cart)
 }
 
-function orderDisplay(_: Shop, token: string): void {
-  const first = orders(token)?.data[0]
-  if (first) order(token, first.id)
+async function orderDisplay(_: Shop, token: string): Promise<void> {
+  const first = (await orders(token))?.data[0]
+  if (first) await order(token, first.id)
 }

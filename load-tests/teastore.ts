@@ -9,24 +9,24 @@ import { shaped } from './lib/profiles.ts'
  */
 export const options = shaped({ rate: 10, secondsEach: 2 })
 
-export const setup = (): string[] => allSkus()
+export const setup = (): Promise<string[]> => allSkus()
 
-export default function teastoreScenario(skus: string[]): void {
-  products()
-  const token = logIn(1 + Math.floor(Math.random() * USERS))
+export default async function teastoreScenario(skus: string[]): Promise<void> {
+  await products()
+  const token = await logIn(1 + Math.floor(Math.random() * USERS))
   if (token === undefined) return
-  clearCart(token) // seeded users have carts of their own
-  const category = products('limit=30')?.data[0]?.category ?? ''
+  await clearCart(token) // seeded users have carts of their own
+  const category = (await products('limit=30'))?.data[0]?.category ?? ''
   const list = `limit=30&category=${encodeURIComponent(category)}`
   const sku = popular(skus)
-  product(sku)
-  addLine(token, sku)
-  const page = products(list)
+  await product(sku)
+  await addLine(token, sku)
+  const page = await products(list)
   check(page, { 'category: holds its products': found => found?.data.every(one => one.category === category) ?? false })
-  if (page?.page.next) products(`${list}&cursor=${encodeURIComponent(page.page.next)}`)
-  const added = addLine(token, pick(skus))
+  if (page?.page.next) await products(`${list}&cursor=${encodeURIComponent(page.page.next)}`)
+  const added = await addLine(token, pick(skus))
   // Another shopper of the same account may have changed the cart meanwhile: then the order is refused, and rightly.
-  if (added) placeOrder(token, added.cart)
-  viewCart(token)
-  logOut(token)
+  if (added) await placeOrder(token, added.cart)
+  await viewCart(token)
+  await logOut(token)
 }

@@ -8,10 +8,10 @@ import { shaped } from './lib/profiles.ts'
  */
 export const options = shaped({ rate: 100 })
 
-export const setup = (): string[] => logInAll()
+export const setup = (): Promise<string[]> => logInAll()
 
-export default function viewCartScenario(tokens: string[]): void {
-  const token = Math.random() < 1 / 50 ? logIn(1 + Math.floor(Math.random() * USERS)) : pick(tokens)
-  const cart = viewCart(token)
-  if (cart?.page.next && Math.random() < 1 / 3) viewCart(token, cart.page.next)
+export default async function viewCartScenario(tokens: string[]): Promise<void> {
+  const token = Math.random() < 1 / 50 ? await logIn(1 + Math.floor(Math.random() * USERS)) : pick(tokens)
+  const cart = await viewCart(token)
+  if (cart?.page.next && Math.random() < 1 / 3) await viewCart(token, cart.page.next)
 }

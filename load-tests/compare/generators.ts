@@ -1,8 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { environmentOf, findOrInstall, type Say } from '../../src/stack/programs.ts'
 import { endWithUs } from '../../test/support/servers.ts'
+import type { Generator } from '../runner/generator.ts'
 
 /** A request as it is sent, to whichever contender. */
 export interface Request {
@@ -17,12 +19,14 @@ export interface Requests {
   readonly first: readonly Request[]
   readonly count: number
   readonly forWrk: string
-  readonly forK6: string
+  readonly forScenario: string
 }
 
 export interface Closed {
   readonly requests: number
   readonly seconds: number
+  /** From sending a request to its last byte; over several urls the mean of their medians. */
+  readonly medianMs: number
 }
 
 export interface Open {
@@ -38,11 +42,19 @@ const FIRST = 3
 const generators = new Set<number>()
 export const generatorPids = (): number[] => [...generators]
 
+/** wrk is started by its name; where it was unpacked for this folder only, it comes on PATH here. @throws MissingPrograms */
+export async function findWrk(dataDir: string, say: Say): Promise<void> {
+  const found = (await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], dataDir, say)).get('wrk')
+  if (!found) return
+  process.env['PATH'] = `${process.env['PATH'] ?? ''}${delimiter}${dirname(found.path)}`
+  Object.assign(process.env, environmentOf(found))
+}
+
 export function writeRequests(dir: string, name: string, requests: readonly Request[]): Requests {
-  const [forWrk, forK6] = [join(dir, `${name}.requests`), join(dir, `${name}.json`)]
+  const [forWrk, forScenario] = [join(dir, `${name}.requests`), join(dir, `${name}.json`)]
   writeFileSync(forWrk, requests.map(request => `${textOf(request)}\0`).join(''))
-  writeFileSync(forK6, JSON.stringify(requests.map(({ body, ...rest }) => ({ ...rest, body: body ?? null }))))
-  return { first: requests.slice(0, FIRST), count: requests.length, forWrk, forK6 }
+  writeFileSync(forScenario, JSON.stringify(requests.map(({ body, ...rest }) => ({ ...rest, body: body ?? null }))))
+  return { first: requests.slice(0, FIRST), count: requests.length, forWrk, forScenario }
 }
 
 function textOf({ method, path, headers, body = '' }: Request): string {
@@ -61,7 +73,7 @@ export function closedLoop(urls: readonly string[], requests: Requests, seconds:
 
 /**
  * About `rate` requests a second in all over the same connections, each after a random pause: for what a request costs while a machine has little to
- * do. k6 keeps a rate better, and takes so much of a small machine for it that what is measured gets dearer.
+ * do. An open model keeps a rate better, and takes so much of a small machine for it that what is measured gets dearer.
  * @throws Error when a request failed, or when the rate was far from kept
  */
 export async function paced(
@@ -88,6 +100,7 @@ async function overConnections(
   return {
     requests: runs.reduce((sum, run) => sum + run.requests, 0),
     seconds: Math.max(...runs.map(run => run.seconds)),
+    medianMs: runs.reduce((sum, run) => sum + run.medianMs, 0) / runs.length,
   }
 }
 
@@ -105,14 +118,24 @@ async function wrk(url: string, requests: Requests, options: WrkOptions): Promis
   const script = join(import.meta.dirname, 'wrk.lua')
   const more = [requests.forWrk, String(start), String(Math.round(pauseMs))]
   const output = await outputOf('wrk', [...own, '-s', script, url, '--', ...more])
-  const run = JSON.parse(output.trim().split('\n').at(-1) ?? '') as { requests: number; us: number; errors: number }
+  const run = JSON.parse(output.trim().split('\n').at(-1) ?? '') as {
+    requests: number
+    us: number
+    medianUs: number
+    errors: number
+  }
   if (run.errors > 0) throw new Error(`${run.errors} requests failed at ${url}`)
-  return { requests: run.requests, seconds: run.us / 1e6 }
+  return { requests: run.requests, seconds: run.us / 1e6, medianMs: run.medianUs / 1000 }
 }
 
 /** Open model: so many requests a second, however long the answers take. Undefined when the rate was not kept. @throws Error when some failed */
-export async function openModel(k6: string, url: string, requests: Requests, at: FixedRate): Promise<Open | undefined> {
-  const result = await fixedRate(k6, url, requests, at)
+export async function openModel(
+  generator: Generator,
+  url: string,
+  requests: Requests,
+  at: FixedRate,
+): Promise<Open | undefined> {
+  const result = await fixedRate(generator, url, requests, at)
   if (result.good < 1) throw new Error(`requests failed at ${url}: ${JSON.stringify(result)}`)
   return result.dropped > 0 ? undefined : result
 }
@@ -120,29 +143,32 @@ export async function openModel(k6: string, url: string, requests: Requests, at:
 export interface FixedRate {
   readonly rate: number
   readonly seconds: number
-  /** Of k6, when it must be prepared for long answers. */
+  /** When answers may take long. */
   readonly virtualUsers?: number
 }
 
 export interface Kept extends Open {
+  /** Without the wait before the start; with k6 the same as the median. */
+  readonly serviceMedianMs: number
   /** Share of the answers that were good. */
   readonly good: number
+  readonly requests: number
   /** Requests that could not be sent in time. */
   readonly dropped: number
 }
 
 /** As openModel, whatever came of it. */
-export async function fixedRate(k6: string, url: string, requests: Requests, at: FixedRate): Promise<Kept> {
+export async function fixedRate(generator: Generator, url: string, requests: Requests, at: FixedRate): Promise<Kept> {
   const environment = {
     BASE_URL: url,
-    REQUESTS: requests.forK6,
+    REQUESTS: requests.forScenario,
     RATE: String(Math.round(at.rate)),
     DURATION: `${at.seconds}s`,
     K6_NO_USAGE_REPORT: 'true',
     ...(at.virtualUsers === undefined ? {} : { VUS: String(at.virtualUsers) }),
   }
   const script = join(import.meta.dirname, '..', 'lib', 'fixed-rate.ts')
-  const output = await outputOf(k6, ['run', '--quiet', script], environment)
+  const output = await outputOf(generator.program, [...generator.args, 'run', '--quiet', script], environment)
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Kept
 }
 

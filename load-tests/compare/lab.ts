@@ -11,6 +11,7 @@ import {
   type Requests,
   writeRequests,
 } from './generators.ts'
+import type { Generator as LoadGenerator } from '../runner/generator.ts'
 import type { Window } from './goals.ts'
 import { measure, type Part, type Used } from './meter.ts'
 import { type ScenarioName, scenarioOf } from './scenarios.ts'
@@ -72,10 +73,10 @@ export interface LabOptions {
   /** More arguments for the instances. */
   readonly nodeArgs?: readonly string[]
   /** For latencies. */
-  readonly k6?: string | undefined
+  readonly generator?: LoadGenerator | undefined
 }
 
-export function createLab(say: (text: string) => void, { ladder = [], nodeArgs = [], k6 }: LabOptions = {}) {
+export function createLab(say: (text: string) => void, { ladder = [], nodeArgs = [], generator }: LabOptions = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
   const shop = makeShop(ladder)
   const running = new Map<StackName, Promise<Running>>()
@@ -247,8 +248,8 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     write: (name: string, all: readonly Request[]) => writeRequests(dir, name, all),
     async latency(unit: Unit, rate: number, seconds: number) {
       const { stack } = await get(unit.stack)
-      if (k6 === undefined) throw new Error('latencies need k6')
-      return openModel(k6, stack.url, await requestsOf(unit), { rate, seconds })
+      if (generator === undefined) throw new Error('latencies need a generator')
+      return openModel(generator, stack.url, await requestsOf(unit), { rate, seconds })
     },
     async stopStack(name: StackName) {
       const known = running.get(name)

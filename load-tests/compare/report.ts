@@ -60,7 +60,7 @@ export function tableOf(report: Report): string {
     }),
   ]
   if (latencies.length > 0) {
-    lines.push('', 'Latency at a fixed rate, half of what the slowest can do (k6, medians of the rounds, ms):', '')
+    lines.push('', 'Latency at a fixed rate, half of what the slowest can do (medians of the rounds, ms):', '')
     lines.push('| | requests/s | median | p95 | p99 |', '|---|---|---|---|---|')
     for (const unit of unitsOf(latencies)) {
       const rounds = latencies.filter(latency => latency.unit === unit)

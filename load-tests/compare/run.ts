@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { findK6 } from '../../src/stack/k6.ts'
+import { findGenerator } from '../runner/generator.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
 import { versionOf } from './generators.ts'
@@ -36,11 +36,11 @@ Options
   --pairs N            rounds of each block (default 10)
   --seconds N          of one window (default 15)
   --memory-minutes N   (default 10)
-  --no-latency         leave out the latencies at a fixed rate (k6)
+  --no-latency         leave out the latencies at a fixed rate
   --out DIR            where compare.json, compare.md and compare.svg go (default .cartload/reports)
   --help
 
-All by default takes about two hours. Needs nginx, Redis, MariaDB and wrk (installed with apt where missing) and k6.
+All by default takes about two hours. Needs nginx, Redis, MariaDB and wrk (installed with apt where missing).
 Ends with status 1 when a goal is not met, 2 when the machine was too busy with something else.`
 
 /** Far from what one can do, so that four on a small machine still keep up. */
@@ -134,8 +134,8 @@ const [pairs, seconds, minutes] = [number('pairs', 100), number('seconds', 120),
 const say = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
 await findOrInstall(['wrk'], join(PROJECT, '.cartload'), say)
-const k6 = values['no-latency'] ? undefined : await findK6(join(PROJECT, '.cartload'), console.error)
-const lab = createLab(say, { k6 })
+const generator = values['no-latency'] ? undefined : findGenerator()
+const lab = createLab(say, { generator })
 whenInterrupted(lab.close)
 
 const windows: (Window & { readonly round: number })[] = []
@@ -173,7 +173,7 @@ async function runBlock(block: string, units: readonly Unit[]): Promise<void> {
     windows.push({ ...window, round })
     say(`${block} ${round}/${pairs}: ${window.unit} ${window.cpuUs.toFixed(0)} µs, ${window.rate.toFixed(0)}/s`)
   }
-  if (k6 && LATENCY_BLOCKS.includes(block)) await runLatencies(block, units)
+  if (generator && LATENCY_BLOCKS.includes(block)) await runLatencies(block, units)
 }
 
 /** At half of what the slowest of the same scenario can do. */

@@ -23,8 +23,8 @@ function request()
   return requests[at]
 end
 
-function done(summary)
+function done(summary, latency)
   local e = summary.errors
-  io.write(string.format('\n{"requests":%d,"us":%d,"bytes":%d,"errors":%d}\n', summary.requests, summary.duration,
-    summary.bytes, e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format('\n{"requests":%d,"us":%d,"bytes":%d,"medianUs":%d,"errors":%d}\n', summary.requests,
+    summary.duration, summary.bytes, latency:percentile(50), e.connect + e.read + e.write + e.status + e.timeout))
 end

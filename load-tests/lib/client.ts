@@ -1,5 +1,6 @@
 import { check } from 'k6'
 import http, { type RefinedResponse } from 'k6/http'
+import { setTimeout } from 'k6/timers'
 
 /** The API as scenarios use it. Every answer is checked for what it says, not only for its status. */
 export const BASE_URL = __ENV['BASE_URL'] ?? 'http://127.0.0.1:8080'
@@ -47,7 +48,7 @@ export interface Place {
   readonly pollAfterMs?: number
 }
 
-interface Call {
+export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
   /** The route, as the report names it. */
@@ -61,8 +62,7 @@ interface Call {
 
 type Answer = RefinedResponse<'text'>
 
-/** A request ready to be sent, also with others at once. */
-export function requestOf({ method, path, name, token, key, body, expected = [200] }: Call) {
+function requestOf({ method, path, name, token, key, body, expected = [200] }: Call) {
   const headers: Record<string, string> = {}
   if (token !== undefined) headers['Authorization'] = `Bearer ${token}`
   if (key !== undefined) headers['Idempotency-Key'] = key
@@ -82,9 +82,10 @@ export function requestOf({ method, path, name, token, key, body, expected = [20
   }
 }
 
-function send(call: Call): Answer {
+/** Sends a request. Asynchronous, as everything here: so the scenarios run in k6 and in Node.js (executor/). */
+export async function send(call: Call): Promise<Answer> {
   const { method, url, body, params } = requestOf(call)
-  return http.request(method, url, body, params)
+  return http.asyncRequest(method, url, body, params)
 }
 
 /** The body, when the answer is the one that was expected and says what it must. */
@@ -101,36 +102,36 @@ function told<Body>(
 }
 
 /** Logs a seeded user in; the token, unless it failed. */
-export function logIn(user: number): string | undefined {
+export async function logIn(user: number): Promise<string | undefined> {
   const body = { email: `user${user}@example.com`, password: PASSWORD }
-  const answer = send({ method: 'POST', path: '/v1/sessions', name: '/v1/sessions', body, expected: [201] })
+  const answer = await send({ method: 'POST', path: '/v1/sessions', name: '/v1/sessions', body, expected: [201] })
   return told<{ token: string }>(answer, 'login', 201, { 'gives a token': ({ token }) => token.length > 20 })?.token
 }
 
-export function logOut(token: string): void {
+export async function logOut(token: string): Promise<void> {
   const path = '/v1/sessions/current'
-  const answer = send({ method: 'DELETE', path, name: path, token, expected: [204] })
+  const answer = await send({ method: 'DELETE', path, name: path, token, expected: [204] })
   check(answer, { 'logout: 204': ({ status }) => status === 204 })
 }
 
 /** A new account. */
-export function register(email: string): void {
+export async function register(email: string): Promise<void> {
   const body = { email, password: `${PASSWORD}-of-${email}`, name: 'Somebody New' }
-  const answer = send({ method: 'POST', path: '/v1/accounts', name: '/v1/accounts', body, expected: [201] })
+  const answer = await send({ method: 'POST', path: '/v1/accounts', name: '/v1/accounts', body, expected: [201] })
   told<{ email: string }>(answer, 'registration', 201, { 'is of the address': account => account.email === email })
 }
 
-export function products(query = ''): Page<Product> | undefined {
-  const answer = send({ method: 'GET', path: `/v1/products${query && `?${query}`}`, name: '/v1/products' })
+export async function products(query = ''): Promise<Page<Product> | undefined> {
+  const answer = await send({ method: 'GET', path: `/v1/products${query && `?${query}`}`, name: '/v1/products' })
   return told<Page<Product>>(answer, 'products', 200, {
     'are a page': ({ data, page }) => data.length <= page.limit && (page.next === null || data.length === page.limit),
     'have a name and a price': ({ data }) => data.every(({ name, price }) => name !== '' && price >= 0),
   })
 }
 
-export function product(sku: string): Product | undefined {
+export async function product(sku: string): Promise<Product | undefined> {
   const path = `/v1/products/${encodeURIComponent(sku)}`
-  const answer = send({ method: 'GET', path, name: '/v1/products/:sku' })
+  const answer = await send({ method: 'GET', path, name: '/v1/products/:sku' })
   return told<Product>(answer, 'product', 200, { 'is the one that was asked for': found => found.sku === sku })
 }
 
@@ -143,9 +144,9 @@ const CART_CHECKS = {
 }
 
 /** One page of the cart; `cursor` goes on where a page ended. */
-export function viewCart(token: string | undefined, cursor?: string, limit?: number): Cart | undefined {
+export async function viewCart(token: string | undefined, cursor?: string, limit?: number): Promise<Cart | undefined> {
   const query = [cursor && `cursor=${encodeURIComponent(cursor)}`, limit && `limit=${limit}`].filter(Boolean).join('&')
-  const answer = send({ method: 'GET', path: `/v1/cart${query && `?${query}`}`, name: '/v1/cart', token })
+  const answer = await send({ method: 'GET', path: `/v1/cart${query && `?${query}`}`, name: '/v1/cart', token })
   return told<Cart>(answer, 'cart', 200, {
     ...CART_CHECKS,
     'its version is the ETag': ({ version }) => answer.headers['Etag'] === `"${version}"`,
@@ -153,12 +154,12 @@ export function viewCart(token: string | undefined, cursor?: string, limit?: num
 }
 
 /** Every page of it. */
-export function wholeCart(token: string): Cart | undefined {
-  const first = viewCart(token, undefined, 100)
+export async function wholeCart(token: string): Promise<Cart | undefined> {
+  const first = await viewCart(token, undefined, 100)
   if (!first) return undefined
   const lines = [...first.lines]
   for (let next = first.page.next; next !== null; ) {
-    const page = viewCart(token, next, 100)
+    const page = await viewCart(token, next, 100)
     if (!page) return undefined // changed meanwhile, or failed: the checks have it
     lines.push(...page.lines)
     next = page.page.next
@@ -183,12 +184,17 @@ export interface Added {
 }
 
 /** Adds a line; without a token as a new guest. */
-export function addLine(token: string | undefined, sku: string, quantity = 1, key = newKey()): Added | undefined {
+export async function addLine(
+  token: string | undefined,
+  sku: string,
+  quantity = 1,
+  key = newKey(),
+): Promise<Added | undefined> {
   return added(addLineCall(token, sku, quantity, key), quantity)
 }
 
 /** Adds many lines at once; without a token as a new guest. */
-export function addLines(token: string | undefined, lines: readonly Wanted[]): Added | undefined {
+export async function addLines(token: string | undefined, lines: readonly Wanted[]): Promise<Added | undefined> {
   const units = lines.reduce((sum, { quantity }) => sum + quantity, 0)
   return added({ ...addLineCall(token, '', 0, newKey()), body: { lines } }, units)
 }
@@ -198,8 +204,8 @@ export interface Wanted {
   readonly quantity: number
 }
 
-function added(call: Call, units: number): Added | undefined {
-  const answer = send(call)
+async function added(call: Call, units: number): Promise<Added | undefined> {
+  const answer = await send(call)
   const cart = told<Cart>(answer, 'add', 200, {
     ...CART_CHECKS,
     'the cart has changed': ({ version }) => version > 0,
@@ -209,30 +215,42 @@ function added(call: Call, units: number): Added | undefined {
   return cart && session !== undefined ? { cart, token: session } : undefined
 }
 
-export function setLine(token: string, sku: string, quantity: number): Cart | undefined {
+export async function setLine(token: string, sku: string, quantity: number): Promise<Cart | undefined> {
   const path = `/v1/cart/lines/${encodeURIComponent(sku)}`
-  const answer = send({ method: 'PUT', path, name: '/v1/cart/lines/:sku', token, key: newKey(), body: { quantity } })
+  const answer = await send({
+    method: 'PUT',
+    path,
+    name: '/v1/cart/lines/:sku',
+    token,
+    key: newKey(),
+    body: { quantity },
+  })
   return told<Cart>(answer, 'set', 200, CART_CHECKS)
 }
 
-export function removeLine(token: string, sku: string): Cart | undefined {
+export async function removeLine(token: string, sku: string): Promise<Cart | undefined> {
   const path = `/v1/cart/lines/${encodeURIComponent(sku)}`
-  const answer = send({ method: 'DELETE', path, name: '/v1/cart/lines/:sku', token, key: newKey() })
+  const answer = await send({ method: 'DELETE', path, name: '/v1/cart/lines/:sku', token, key: newKey() })
   return told<Cart>(answer, 'remove', 200, CART_CHECKS)
 }
 
-export function clearCart(token: string): void {
-  const answer = send({ method: 'DELETE', path: '/v1/cart', name: '/v1/cart', token, key: newKey() })
+export async function clearCart(token: string): Promise<void> {
+  const answer = await send({ method: 'DELETE', path: '/v1/cart', name: '/v1/cart', token, key: newKey() })
   told<Cart>(answer, 'clear', 200, { 'nothing is left': ({ counts }) => counts.lines === 0 })
 }
 
 /** What a try to order came to: an order, or the code of the problem document. */
 export type Tried = { readonly order: Order } | { readonly refused: string }
 
-export function placeOrder(token: string, cart: Cart, key = newKey(), admission?: string): Tried | undefined {
+export async function placeOrder(
+  token: string,
+  cart: Cart,
+  key = newKey(),
+  admission?: string,
+): Promise<Tried | undefined> {
   const body = { cartVersion: cart.version, total: cart.totals.total, ...(admission ? { admission } : {}) }
   const expected = [200, 201, 403, 409]
-  const answer = send({ method: 'POST', path: '/v1/orders', name: '/v1/orders', token, key, body, expected })
+  const answer = await send({ method: 'POST', path: '/v1/orders', name: '/v1/orders', token, key, body, expected })
   if (answer.status === 403 || answer.status === 409) return { refused: String(answer.json('code')) }
   const made = told<Order>(answer, 'order', answer.status === 200 ? 200 : 201, {
     'is for the total that was seen': ({ total }) => total === cart.totals.total,
@@ -240,28 +258,31 @@ export function placeOrder(token: string, cart: Cart, key = newKey(), admission?
   return made && { order: made }
 }
 
-export function orders(token: string): Page<Order> | undefined {
-  const answer = send({ method: 'GET', path: '/v1/orders', name: '/v1/orders', token })
+export async function orders(token: string): Promise<Page<Order> | undefined> {
+  const answer = await send({ method: 'GET', path: '/v1/orders', name: '/v1/orders', token })
   return told<Page<Order>>(answer, 'orders', 200)
 }
 
-export function order(token: string, id: string): Order | undefined {
-  const answer = send({ method: 'GET', path: `/v1/orders/${id}`, name: '/v1/orders/:id', token })
+export async function order(token: string, id: string): Promise<Order | undefined> {
+  const answer = await send({ method: 'GET', path: `/v1/orders/${id}`, name: '/v1/orders/:id', token })
   return told<Order>(answer, 'order seen', 200, { 'is the one that was asked for': found => found.id === id })
 }
 
-export function enterQueue(token: string, sale: string): Place | undefined {
+export async function enterQueue(token: string, sale: string): Promise<Place | undefined> {
   const path = `/v1/sales/${sale}/queue`
-  const answer = send({ method: 'POST', path, name: '/v1/sales/:id/queue', token, body: {} })
+  const answer = await send({ method: 'POST', path, name: '/v1/sales/:id/queue', token, body: {} })
   return told<Place>(answer, 'queue', 200, {
     'who is admitted has an admission': ({ state, admission }) => state !== 'admitted' || admission !== undefined,
   })
 }
 
-export function viewSale(sale: string): { readonly state: string; readonly left: number } | undefined {
-  const answer = send({ method: 'GET', path: `/v1/sales/${sale}`, name: '/v1/sales/:id' })
+export async function viewSale(sale: string): Promise<{ readonly state: string; readonly left: number } | undefined> {
+  const answer = await send({ method: 'GET', path: `/v1/sales/${sale}`, name: '/v1/sales/:id' })
   return told<{ state: string; left: number }>(answer, 'sale', 200)
 }
+
+/** Waits without holding up other iterations of the thread, as k6's sleep() would in Node.js. */
+export const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms))
 
 /** Used once: by one iteration of one virtual user. */
 export function newKey(): string {

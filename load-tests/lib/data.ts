@@ -8,19 +8,19 @@ const PRODUCTS_MAX = 2_000
 const POPULARITY = 0.64
 
 /** Seeded users, logged in. */
-export function logInAll(count = USERS): string[] {
-  return Array.from(
-    { length: count },
-    (_, at) => logIn(at + 1) ?? fail(`user ${at + 1} could not log in: npm run seed`),
-  )
+export async function logInAll(count = USERS): Promise<string[]> {
+  const tokens: string[] = []
+  for (let user = 1; user <= count; user++)
+    tokens.push((await logIn(user)) ?? fail(`user ${user} could not log in: npm run seed`))
+  return tokens
 }
 
 /** Product codes, the most popular first. */
-export function allSkus(max = PRODUCTS_MAX): string[] {
+export async function allSkus(max = PRODUCTS_MAX): Promise<string[]> {
   const skus: string[] = []
   let query = 'limit=100'
   while (skus.length < max) {
-    const page = products(query) ?? fail('the catalogue does not answer')
+    const page = (await products(query)) ?? fail('the catalogue does not answer')
     skus.push(...page.data.map(({ sku }) => sku))
     if (page.page.next === null) break
     query = `limit=100&cursor=${encodeURIComponent(page.page.next)}`

@@ -79,14 +79,14 @@ export function capacityText(result: Capacity): string {
   const sum = (operation: (typeof OPERATIONS)[number]) => PARTS.reduce((all, part) => all + costs[operation][part], 0)
   const lines = [
     `This machine carries ${shown(best.rate)} cart views a second with ${instances(best.n)} (p99 within ${level.p99Ms} ms, errors within ${percent(level.errors)}),`,
-    `  the generator on it too: k6 took ${(at?.generator ?? 0).toFixed(2)} of ${machine.cores} cores, the service ${(at?.service ?? 0).toFixed(2)}.`,
+    `  the generator on it too: it took ${(at?.generator ?? 0).toFixed(2)} of ${machine.cores} cores, the service ${(at?.service ?? 0).toFixed(2)}.`,
     `  A closed loop, whose generator (wrk) takes little, gets ${shown(mostOf(closed).rate)} a second out of it with ${instances(mostOf(closed).n)}.`,
     `By instances: ${carried.map(({ n, rate }) => `${n}: ${shown(rate)}/s`).join(', ')}; closed loop: ${closed.map(({ n, rate }) => `${n}: ${shown(rate)}/s`).join(', ')}`,
     `CPU, saturated, two instances: a view ${shown(sum('view'))} µs, a durable change ${shown(sum('change'))} µs, a login ${shown(sum('login'))} µs`,
     'Universal Scalability Law',
     `  CPU of a view, ${shown(each.rate)}/s for each instance: c(1) ${shown(scaling.each.first)} µs, ${figures(scaling.each)}: what instances cost each other`,
     `  CPU of a view, ${shown(inAll.rate)}/s in all: c(1) ${shown(scaling.inAll.first)} µs, ${figures(scaling.inAll)}: what it costs to divide the same work`,
-    `  views a second: λ ${shown(1 / scaling.byThroughput.first)}, ${figures(scaling.byThroughput)}, ${peakText(scaling.byThroughput)}: with it, that ${machine.cores} cores are shared, also with k6`,
+    `  views a second: λ ${shown(1 / scaling.byThroughput.first)}, ${figures(scaling.byThroughput)}, ${peakText(scaling.byThroughput)}: with it, that ${machine.cores} cores are shared, also with the generator`,
     '',
     ...planLines(plan, crowd, result.footprint),
     '',
@@ -220,7 +220,18 @@ function tablesOf({ points, costs }: Capacity): Table[] {
     },
     {
       title: 'Steps',
-      head: ['instances', 'views/s', 'median', 'p95', 'p99', 'failed', 'not sent', 'µs a view', 'cores of k6', ''],
+      head: [
+        'instances',
+        'views/s',
+        'median',
+        'p95',
+        'p99',
+        'failed',
+        'not sent',
+        'µs a view',
+        'cores of the generator',
+        '',
+      ],
       rows: points.map(point => [
         String(point.n),
         shown(point.rate),

@@ -1,19 +1,18 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { type Args, type Command, CommandError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
 import { step } from '../../src/cli/terminal.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { findK6 } from '../../src/stack/k6.ts'
-import { environmentOf, findOrInstall, type Program } from '../../src/stack/programs.ts'
 import { isListening } from '../../src/lib/listening.ts'
 import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
-import { fixedRate, generatorPids } from '../compare/generators.ts'
+import { findWrk, fixedRate, generatorPids } from '../compare/generators.ts'
 import { createLab, type Lab, type StackName, type Unit } from '../compare/lab.ts'
 import { cpuOfEnded, measure } from '../compare/meter.ts'
 import { capacityPage, type Capacity, capacityText, type Level, type Measured, type Point } from './capacity-report.ts'
+import { findGenerator, type Generator } from './generator.ts'
 import { machineOf } from './machine.ts'
 import { mean } from './moments.ts'
 import { writeReport } from './page.ts'
@@ -36,7 +35,7 @@ const STEPS_MAX = 14
  * which says what they cost each other; and with the same work in all, which says what it costs to divide it.
  */
 const COST_SHARE = 0.8
-/** k6 is given users for answers that take so many times as long as the service level allows. */
+/** The generator is given users for answers that take so many times as long as the service level allows. */
 const PATIENCE = 2
 const SCENARIO_OF: Readonly<Record<Operation, Unit['scenario']>> = { view: 'view-10', change: 'add-10', login: 'login' }
 
@@ -45,7 +44,7 @@ const command: Command = {
   call: 'npm run capacity --',
   summary: 'Finds what this machine carries, how it grows with instances, and what a number of shoppers needs',
   details:
-    'Starts a cluster of its own on free ports, with 2,000 carts of 10 lines, and steps the rate of cart views up (k6, open model) until the\n' +
+    'Starts a cluster of its own on free ports, with 2,000 carts of 10 lines, and steps the rate of cart views up (open model) until the\n' +
     'service level breaks: for one instance, two, and so on. Ends within 8 minutes with four of them; writes a report.',
   options: {
     instances: { type: 'string', value: 'N', doc: 'the most of them (default 4, or the number of cores up to 16)' },
@@ -83,10 +82,9 @@ async function run(args: Args): Promise<void> {
   if (await isListening(config.port))
     console.log(`! something runs on port ${config.port}; for figures that hold, stop it first: npm stop`)
   const since = performance.now()
-  const k6 = await step('find k6 and wrk', async say => {
-    const programs = await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], config.dataDir, say)
-    usePrograms(programs.get('wrk'))
-    return findK6(config.dataDir, say)
+  const generator = findGenerator()
+  await step('find wrk', async say => {
+    await findWrk(config.dataDir, say)
   })
   const lab = createLab(() => undefined)
   whenInterrupted(lab.close)
@@ -97,7 +95,7 @@ async function run(args: Args): Promise<void> {
     })
     const points: Point[] = []
     const closed: { n: number; rate: number }[] = []
-    for (const n of counts) closed.push({ n, rate: await climb(lab, k6, n, level, points) })
+    for (const n of counts) closed.push({ n, rate: await climb(lab, generator, n, level, points) })
     const carried = counts.map(n => ({ n, rate: carriedBy(points, n) }))
     if (carried.some(({ rate }) => rate === 0))
       throw new CommandError(
@@ -108,8 +106,8 @@ async function run(args: Args): Promise<void> {
       COST_SHARE * Math.min(...carried.map(({ rate }) => rate)),
     ]
     for (const n of counts) await measureIdle(lab, viewsBy(n)) // now that all of them are there
-    const each = await costsByCount(lab, k6, counts, level, n => n * rateEach)
-    const inAll = await costsByCount(lab, k6, counts, level, () => rateInAll)
+    const each = await costsByCount(lab, generator, counts, level, n => n * rateEach)
+    const inAll = await costsByCount(lab, generator, counts, level, () => rateInAll)
     const costs = await step('measure what a view, a change and a login cost', () => costsOf(lab))
     const scaling = {
       each: fit(each),
@@ -119,7 +117,7 @@ async function run(args: Args): Promise<void> {
     const result: Capacity = {
       startedAt: new Date().toISOString(),
       command: `npm run capacity -- ${process.argv.slice(2).join(' ')}`.trim(),
-      machine: await machineOf(k6),
+      machine: await machineOf(generator),
       seconds: Math.round((performance.now() - since) / 1000),
       level,
       points,
@@ -139,13 +137,6 @@ async function run(args: Args): Promise<void> {
   }
 }
 
-/** The generator is started by its name; where it was unpacked for this folder only, it is not on PATH yet. */
-function usePrograms(wrk: Program | undefined): void {
-  if (!wrk) return
-  process.env['PATH'] = `${process.env['PATH'] ?? ''}${delimiter}${dirname(wrk.path)}`
-  Object.assign(process.env, environmentOf(wrk))
-}
-
 /** One to four each, then doubled. */
 function countsTo(most: number): number[] {
   const counts: number[] = []
@@ -162,14 +153,14 @@ const holds = (point: Measured, level: Level) =>
  * Up by steps until the service level breaks twice at the same rate, then between the last good rate and that one.
  * @returns what a closed loop (wrk) gets out of it: a rate without a service level
  */
-async function climb(lab: Lab, k6: string, n: number, level: Level, points: Point[]): Promise<number> {
+async function climb(lab: Lab, generator: Generator, n: number, level: Level, points: Point[]): Promise<number> {
   const unit = viewsBy(n)
   await step(`start ${n} ${n === 1 ? 'instance' : 'instances'}`, () => lab.prepare(unit, WARM_SECONDS))
   await measureIdle(lab, unit)
   const closed = await lab.window(unit, 2)
   const attempt = async (rate: number): Promise<boolean> => {
     for (let tries = 0; tries < 2; tries++) {
-      const measured = await stepAt(lab, k6, unit, rate, level)
+      const measured = await stepAt(lab, generator, unit, rate, level)
       const point = { n, ...measured, holds: holds(measured, level) }
       points.push(point)
       show(point)
@@ -207,7 +198,7 @@ async function measureIdle(lab: Lab, unit: Unit): Promise<void> {
 
 async function stepAt(
   lab: Lab,
-  k6: string,
+  generator: Generator,
   unit: Unit,
   rate: number,
   level: Level,
@@ -218,7 +209,7 @@ async function stepAt(
   const virtualUsers = Math.ceil(Math.max(20, (rate * level.p99Ms * PATIENCE) / 1000))
   const before = cpuOfEnded()
   const { result, used } = await measure(stack.pids(), generatorPids, () =>
-    fixedRate(k6, stack.url, requests, { rate, seconds, virtualUsers }),
+    fixedRate(generator, stack.url, requests, { rate, seconds, virtualUsers }),
   )
   return {
     rate,
@@ -244,14 +235,14 @@ function show({ n, rate, p50Ms, p99Ms, failed, dropped, cpuUs, holds: isGood }: 
 /** There and back, so that what drifts on the machine meets all alike. */
 async function costsByCount(
   lab: Lab,
-  k6: string,
+  generator: Generator,
   counts: readonly number[],
   level: Level,
   rateOf: (n: number) => number,
 ): Promise<Cost[]> {
   const found: Cost[] = []
   for (const n of [...counts, ...counts.toReversed()]) {
-    const { cpuUs } = await stepAt(lab, k6, viewsBy(n), rateOf(n), level, COST_SECONDS)
+    const { cpuUs } = await stepAt(lab, generator, viewsBy(n), rateOf(n), level, COST_SECONDS)
     console.log(`  ${n} with ${shown(rateOf(n))}/s: ${shown(cpuUs)} µs a view`)
     found.push({ n, cost: cpuUs })
   }

@@ -5,8 +5,7 @@ import { join, resolve } from 'node:path'
 import { type Args, type Command, CommandError, UsageError } from '../../src/cli/command.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { findK6 } from '../../src/stack/k6.ts'
-import { type Run, startK6 } from './k6.ts'
+import { findGenerator, GENERATORS, type Generator, type Run, startLoad } from './generator.ts'
 import { machineOf } from './machine.ts'
 import { writeReport } from './page.ts'
 import { createPoints } from './points.ts'
@@ -17,7 +16,7 @@ import { type Result, resultOf } from './result.ts'
 import { type Sampler, startSampler } from './sampler.ts'
 import { verdictOf } from './verdict.ts'
 
-/** A k6 scenario against the running cluster, through nginx, while everything that takes part is watched; then a report. */
+/** A load scenario against the running cluster, through nginx, while everything that takes part is watched; then a report. */
 const PROJECT = join(import.meta.dirname, '..', '..')
 const FOLDER = join(PROJECT, 'load-tests')
 const PROFILES = ['smoke', 'average', 'stress', 'spike', 'breakpoint', 'soak']
@@ -30,10 +29,11 @@ const scenarios = readdirSync(FOLDER)
 const command: Command = {
   name: 'load',
   call: 'npm run load --',
-  summary: 'Runs a k6 load scenario against the running cluster, watches the cluster, and writes a report',
+  summary: 'Runs a load scenario against the running cluster, watches the cluster, and writes a report',
   usage: scenarios.join(' | '),
   details:
-    'The rate is kept whatever the answers take (open model); a run that cannot keep it fails. Exit status 0 when all thresholds held.',
+    'The rate is kept whatever the answers take (open model); a run that cannot keep it fails. Scenarios are k6 scenarios: k6 runs them where it is\n' +
+    'on PATH, else the executor of this project in Node.js. Exit status 0 when all thresholds held.',
   options: {
     profile: { type: 'string', value: 'NAME', doc: `${PROFILES.join(', ')} (default average)` },
     rate: { type: 'string', value: 'N', doc: 'iterations a second (default: the scenario’s)' },
@@ -42,18 +42,22 @@ const command: Command = {
     units: { type: 'string', value: 'N', doc: 'flash-sale: units (default 50; smoke 20)' },
     file: { type: 'string', value: 'FILE', doc: 'replay: baskets, NDJSON (default: made-up ones)' },
     url: { type: 'string', value: 'URL', doc: 'another address than this cluster; only one that is yours to load' },
+    with: {
+      type: 'string',
+      value: 'NAME',
+      doc: 'what makes the load: k6 or executor (default: k6 where it is on PATH)',
+    },
     out: { type: 'string', value: 'DIR', doc: 'where the report and its JSON go (default .cartload/load)' },
   },
   run,
 }
 
 async function run(args: Args): Promise<void> {
-  const { scenario, profile, duration, rate } = wishOf(args)
+  const { scenario, profile, duration, rate, generator } = wishOf(args)
   const { config, secrets } = loadConfig(PROJECT)
   const own = `http://127.0.0.1:${config.port}`
   const url = args.text('url') ?? own
   await checkShop(url, secrets.seedPassword)
-  const k6 = await findK6(config.dataDir, text => console.log(`  ${text}`))
   const dir = resolve(args.text('out') ?? join(config.dataDir, 'load'))
   mkdirSync(dir, { recursive: true })
   const prepared = await prepare(scenario, { projectDir: PROJECT, args, url, dir })
@@ -61,14 +65,15 @@ async function run(args: Args): Promise<void> {
   const points = createPoints()
   const isHere = url === own && secrets.servers !== undefined
   const canRead = isHere && existsSync('/proc/stat')
-  if (isHere && !canRead) console.log('! what the cluster does cannot be read on this system, only what k6 says')
+  if (isHere && !canRead)
+    console.log('! what the cluster does cannot be read on this system, only what the requests say')
   let load: Run | undefined
   let sampler: Sampler | undefined
   try {
     // Before the load: looking up processes asks PM2, which must not be in the measured seconds.
     if (canRead) sampler = await startSampler(config, secrets.servers, () => (load?.child.pid ? [load.child.pid] : []))
-    load = startK6(
-      k6,
+    load = startLoad(
+      generator,
       join(FOLDER, `${scenario}.ts`),
       {
         BASE_URL: url,
@@ -91,7 +96,7 @@ async function run(args: Args): Promise<void> {
       profile,
       startedAt,
       command: `npm run load -- ${process.argv.slice(2).join(' ')}`,
-      machine: await machineOf(k6),
+      machine: await machineOf(generator),
       cluster: isHere
         ? { version: projectVersion(), instances: config.instances, shards: secrets.servers.shards.length }
         : undefined,
@@ -114,10 +119,20 @@ function wishOf(args: Args) {
   if (duration !== undefined && !TIME.test(duration))
     throw new UsageError(`--duration takes a time such as 30s, not '${duration}'`)
   const rate = args.text('rate') === undefined ? undefined : args.number('rate', 0, 1, 100_000)
-  return { scenario, profile, duration, rate }
+  return { scenario, profile, duration, rate, generator: generatorOf(args.text('with')) }
 }
 
-/** k6 ends its run in order when it is asked to, and we with it; asked again, or when it has ended, we end at once. */
+function generatorOf(name: string | undefined): Generator {
+  if (name !== undefined && !GENERATORS.includes(name as Generator['name']))
+    throw new UsageError(`--with is one of ${GENERATORS.join(', ')}`)
+  try {
+    return findGenerator(name as Generator['name'] | undefined)
+  } catch (error) {
+    throw new CommandError((error as Error).message)
+  }
+}
+
+/** The generator ends its run in order when it is asked to, and this program with it; asked again, or when it has ended, at once. */
 function endOnSignal(child: ChildProcess): void {
   let isAsked = false
   const ask = (signal: NodeJS.Signals) => {

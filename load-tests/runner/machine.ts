@@ -1,5 +1,6 @@
 import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { versionOf } from '../compare/generators.ts'
+import type { Generator } from './generator.ts'
 
 /** Where a figure was measured: without it, it says nothing. */
 export interface Machine {
@@ -8,10 +9,11 @@ export interface Machine {
   readonly memoryGb: number
   readonly kernel: string
   readonly node: string
-  readonly k6: string
+  /** What made the load, with its version. */
+  readonly generator: string
 }
 
-export async function machineOf(k6: string): Promise<Machine> {
+export async function machineOf(generator: Generator): Promise<Machine> {
   const [cpu] = cpus()
   return {
     cores: availableParallelism(),
@@ -19,9 +21,9 @@ export async function machineOf(k6: string): Promise<Machine> {
     memoryGb: Math.round(totalmem() / 1e9),
     kernel: `${type()} ${release()}`,
     node: process.version,
-    k6: await versionOf(k6, 'version'),
+    generator: await versionOf(generator.program, ...generator.args, 'version'),
   }
 }
 
-export const textOf = ({ cores, cpu, memoryGb, kernel, node, k6 }: Machine): string =>
-  `${cores} cores (${cpu}), ${memoryGb} GB, ${kernel}, Node ${node}, ${k6}`
+export const textOf = ({ cores, cpu, memoryGb, kernel, node, generator }: Machine): string =>
+  `${cores} cores (${cpu}), ${memoryGb} GB, ${kernel}, Node ${node}, ${generator}`

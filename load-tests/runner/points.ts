@@ -1,8 +1,8 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 
 /**
- * What k6 says while it runs (`--out json=-`, one point a line), kept as one histogram a second and one for each route. Only few kinds of
- * points are looked at; the others are told from their first characters.
+ * What the generator says while it runs (`--out json=-`), kept as one histogram a second and one for each route. k6 has one point a line, the
+ * executor all values of a second with the same tags. Only few metrics are looked at; the others are told from their first characters.
  */
 export interface Second {
   requests: number
@@ -31,20 +31,26 @@ export interface Points {
   /** The scenario's own counters. */
   readonly counters: ReadonlyMap<string, number>
   readonly passedChecks: number
+  /** From when a request was handed to a connection to its last byte; empty where the generator has only one time of a request. */
+  readonly service: RecordableHistogram
   accept(line: string): void
 }
 
 interface Point {
   readonly metric: string
   readonly data: {
-    readonly time: string
-    readonly value: number
+    /** Of a `Point`. */
+    readonly time?: string
+    readonly value?: number
+    /** Of `Points`. */
+    readonly second?: number
+    readonly values?: readonly number[]
     readonly tags: Readonly<Record<string, string>> | null
   }
 }
 
-const POINT = /^\{"metric":"([a-z_]+)","type":"(Point|Metric)"/
-/** Of k6 itself; what else there is was made by the scenario. */
+const POINT = /^\{"metric":"([a-z_]+)","type":"(Points?|Metric)"/
+/** Of the generator itself; what else there is was made by the scenario. */
 const OF_K6 = /^(http_|data_|iteration|vus|group_|checks$|dropped_)/
 const US_MAX = 120e6
 
@@ -74,13 +80,14 @@ export function createPoints(): Points {
   const failedChecks = new Map<string, number>()
   const failures = new Map<string, number>()
   const counters = new Map<string, number>()
+  const service = newHistogram()
   let passedChecks = 0
 
-  const secondOf = (time: string) => made(seconds, Math.floor(Date.parse(time) / 1000), emptySecond)
+  const secondOf = (at: number) => made(seconds, at, emptySecond)
   const routeOf = (name: string) => made(routes, name, emptyRoute)
 
-  function request(second: Second, value: number, tags: Readonly<Record<string, string>>): void {
-    const us = Math.min(US_MAX, Math.max(1, Math.round(value * 1000)))
+  function request(second: Second, value: number, tags: Tags): void {
+    const us = microseconds(value)
     const route = routeOf(tags['name'] ?? 'other')
     for (const counted of [second, route]) {
       counted.requests++
@@ -98,6 +105,7 @@ export function createPoints(): Points {
     failedChecks,
     failures,
     counters,
+    service,
     get passedChecks() {
       return passedChecks
     },
@@ -107,24 +115,33 @@ export function createPoints(): Points {
       const isOwn = !OF_K6.test(metric)
       if (!isOwn && !READ.has(metric)) return
       const { data } = JSON.parse(line) as Point
-      const tags = data.tags ?? {}
-      const isLoad = tags['scenario'] !== undefined && tags['scenario'] !== ''
-      if (isOwn) count(counters, metric, data.value)
-      else if (metric === 'checks') {
-        if (data.value === 1) passedChecks++
-        else {
-          count(failedChecks, tags['check'] ?? '')
-          secondOf(data.time).failedChecks++
-        }
-      } else if (!isLoad) return
-      else if (metric === 'http_req_duration') request(secondOf(data.time), data.value, tags)
-      else if (metric === 'iterations') secondOf(data.time).iterations += data.value
-      else secondOf(data.time).dropped += data.value
+      const at = data.second ?? Math.floor(Date.parse(data.time ?? '') / 1000)
+      for (const value of data.values ?? [data.value ?? 0]) acceptValue(metric, isOwn, at, value, data.tags ?? {})
     },
+  }
+
+  function acceptValue(metric: string, isOwn: boolean, at: number, value: number, tags: Tags): void {
+    const isLoad = tags['scenario'] !== undefined && tags['scenario'] !== ''
+    if (isOwn) count(counters, metric, value)
+    else if (metric === 'checks') {
+      if (value === 1) passedChecks++
+      else {
+        count(failedChecks, tags['check'] ?? '')
+        secondOf(at).failedChecks++
+      }
+    } else if (!isLoad) return
+    else if (metric === 'http_req_duration') request(secondOf(at), value, tags)
+    else if (metric === 'http_req_service_time') service.record(microseconds(value))
+    else if (metric === 'iterations') secondOf(at).iterations += value
+    else secondOf(at).dropped += value
   }
 }
 
-const READ = new Set(['http_req_duration', 'iterations', 'dropped_iterations', 'checks'])
+type Tags = Readonly<Record<string, string>>
+
+const microseconds = (ms: number): number => Math.min(US_MAX, Math.max(1, Math.round(ms * 1000)))
+
+const READ = new Set(['http_req_duration', 'http_req_service_time', 'iterations', 'dropped_iterations', 'checks'])
 
 /** What stands under the key, made when it is first asked for. */
 function made<Key, Value>(all: Map<Key, Value>, key: Key, make: () => Value): Value {

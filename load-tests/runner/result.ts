@@ -44,6 +44,8 @@ export interface Times {
 }
 
 export interface Totals extends Times {
+  /** Median without the wait before the start, where the generator knows it. */
+  readonly serviceP50?: number
   readonly seconds: number
   readonly requests: number
   readonly failed: number
@@ -91,6 +93,7 @@ export function resultOf(about: About, points: Points, readings: readonly Readin
       checks: points.passedChecks + counted(points.failedChecks).reduce((all, { count }) => all + count, 0),
       failedChecks: counted(points.failedChecks).reduce((all, { count }) => all + count, 0),
       ...timesOf(merged([...seconds.values()])),
+      ...(points.service.count > 0 ? { serviceP50: points.service.percentile(50) / 1000 } : {}),
     },
     routes: [...points.routes].map(routeOf).sort((a, b) => b.requests - a.requests),
     failures: counted(points.failures),

@@ -60,7 +60,7 @@ export async function startSampler(
     ]
     const all = [
       ...processes,
-      ...generator().map(pid => ({ component: 'k6', pid })),
+      ...generator().map(pid => ({ component: 'generator', pid })),
       { component: 'this report', pid: process.pid },
     ]
     for (const { component, pid } of all) {

@@ -47,7 +47,7 @@ export function verdictOf(result: Result): Verdict {
     lines: [
       `${headOf(result, passed, broken.length > 0)}: ${scenario}, ${profile}, ${totals.seconds} s${reasons === '' ? '' : `: ${reasons}`}`,
       `Load         ${shown(totals.requests)} requests, ${shown(rate)}/s on average, ${shown(highest(result))}/s at most; ${shown(totals.iterations)} iterations, ${shown(totals.dropped)} dropped`,
-      `Times        median ${ms(totals.p50)}, p95 ${ms(totals.p95)}, p99 ${ms(totals.p99)}, longest ${ms(totals.max)}`,
+      `Times        median ${ms(totals.p50)}, p95 ${ms(totals.p95)}, p99 ${ms(totals.p99)}, longest ${ms(totals.max)}${totals.serviceP50 === undefined ? '' : `, from when they were due; median of the service time ${ms(totals.serviceP50)}`}`,
       `Slowest      ${slowest ? `${slowest.name}: p99 ${ms(slowest.p99)} of ${shown(slowest.requests)}` : 'nothing was asked'}`,
       `Failures     ${totals.failed === 0 ? 'none' : `${shown(totals.failed)} requests: ${most(result.failures)}`}`,
       `Contents     ${shown(totals.checks)} checks, ${totals.failedChecks === 0 ? 'all held' : `${shown(totals.failedChecks)} failed: ${most(result.failedChecks)}`}${own.length > 0 ? `; ${own.join(', ')}` : ''}`,
@@ -86,7 +86,9 @@ function growthText({ samples }: Result): string {
     const known = values.slice(Math.floor((values.length * (n - 1)) / 4), Math.floor((values.length * n) / 4))
     return mean(known.flatMap(value => value ?? []))
   }
-  const all = Object.entries(samples.values).filter(([name]) => name.startsWith('memory ') && !/k6|report/.test(name))
+  const all = Object.entries(samples.values).filter(
+    ([name]) => name.startsWith('memory ') && !/generator|report/.test(name),
+  )
   const texts = all.flatMap(([name, values]) => {
     const [third, last] = [quarter(values, 3), quarter(values, 4)]
     if (!Number.isFinite(third) || !Number.isFinite(last)) return []

@@ -171,7 +171,13 @@ export async function createDataFolder(program: Program, dir: string): Promise<v
     ]
     await promisify(execFile)(installer, args, { env: environment, maxBuffer: 16 * 1024 * 1024 })
   } else {
-    const args = ['--no-defaults', ...baseArguments(program), `--datadir=${making}`, '--secure-file-priv=NULL', '--initialize-insecure']
+    const args = [
+      '--no-defaults',
+      ...baseArguments(program),
+      `--datadir=${making}`,
+      '--secure-file-priv=NULL',
+      '--initialize-insecure',
+    ]
     await promisify(execFile)(program.path, args, { env: environment, maxBuffer: 16 * 1024 * 1024 })
   }
   renameSync(making, data)

@@ -65,7 +65,8 @@ function mirrorsOf(): { main: string; security: string | undefined } {
 function copySettings(dir: string): void {
   for (const folder of ['apt.conf.d', 'auth.conf.d']) {
     const from = join('/etc/apt', folder)
-    if (existsSync(from)) cpSync(from, join(dir, 'etc/apt', folder), { recursive: true, filter: path => !path.includes('docker') })
+    if (existsSync(from))
+      cpSync(from, join(dir, 'etc/apt', folder), { recursive: true, filter: path => !path.includes('docker') })
   }
   for (const file of ['/etc/resolv.conf', '/etc/hosts', '/etc/apt/apt.conf', '/etc/npmrc']) {
     if (!existsSync(file)) continue

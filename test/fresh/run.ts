@@ -59,7 +59,9 @@ async function run(args: Args): Promise<void> {
   if (given === undefined && !args.flag('keep')) process.once('exit', remove)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
   if (given === undefined)
-    await step(`make a root of ${name}`, say => createRoot(name as Release, { work, dir, backports: args.flag('backports'), say }))
+    await step(`make a root of ${name}`, say =>
+      createRoot(name as Release, { work, dir, backports: args.flag('backports'), say }),
+    )
   const port = await freePort()
   const home = isUser ? '/home/tester' : '/root'
   const clone = `${home}/cartload`
@@ -84,8 +86,13 @@ const stepScript = (name: string, script: string, cwd = '/'): string =>
 function prepareScript(npm: string | undefined, isUser: boolean): string {
   const install = 'apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm git curl'
   return [
-    stepScript('install Node.js and npm', `export DEBIAN_FRONTEND=noninteractive && ${install} && node --version && npm --version`),
-    ...(npm === undefined ? [] : [stepScript(`npm ${npm}`, `npm install --global --prefix /usr/local npm@${npm} && npm --version`)]),
+    stepScript(
+      'install Node.js and npm',
+      `export DEBIAN_FRONTEND=noninteractive && ${install} && node --version && npm --version`,
+    ),
+    ...(npm === undefined
+      ? []
+      : [stepScript(`npm ${npm}`, `npm install --global --prefix /usr/local npm@${npm} && npm --version`)]),
     ...(isUser ? ['id tester >/dev/null 2>&1 || useradd --create-home --shell /bin/sh tester'] : []),
   ].join('\n')
 }
@@ -93,10 +100,13 @@ function prepareScript(npm: string | undefined, isUser: boolean): string {
 /** One namespace for all of it: the cluster must live from the start to the stop, and nothing may be left then. */
 function startScript(clone: string, port: number): string {
   const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8')
-  const lines = (/```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1] ?? '').trim().replaceAll('localhost:8080', `localhost:${port}`)
+  const lines = (/```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1] ?? '')
+    .trim()
+    .replaceAll('localhost:8080', `localhost:${port}`)
   const quiet = lines.replaceAll('curl ', 'curl -sS --fail -o /dev/null ')
   // A process namespace shows only what was started in it: this shell, its subshell and what it runs.
-  const nothing = 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline 2>/dev/null; echo; done | grep -E "mariadbd|redis-server|valkey-server|nginx|PM2|main.ts" && exit 1 || true'
+  const nothing =
+    'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline 2>/dev/null; echo; done | grep -E "mariadbd|redis-server|valkey-server|nginx|PM2|main.ts" && exit 1 || true'
   return [
     stepScript('npm start', 'npm start', clone),
     stepScript('five lines of the README', quiet, '/tmp'),
@@ -134,7 +144,23 @@ async function runInRoot({ dir, script, log, user, home, results, port }: Entere
   const mounts = 'mount --rbind /dev "$1/dev" && mount -t tmpfs tmpfs "$1/run" && shift && exec chroot "$@"'
   const child = spawn(
     'unshare',
-    ['--mount', '--pid', '--ipc', '--fork', '--kill-child', `--mount-proc=${join(dir, 'proc')}`, 'sh', '-euc', mounts, 'sh', dir, ...inside, ...pairs, 'sh', '/tmp/steps.sh'],
+    [
+      '--mount',
+      '--pid',
+      '--ipc',
+      '--fork',
+      '--kill-child',
+      `--mount-proc=${join(dir, 'proc')}`,
+      'sh',
+      '-euc',
+      mounts,
+      'sh',
+      dir,
+      ...inside,
+      ...pairs,
+      'sh',
+      '/tmp/steps.sh',
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   process.once('exit', () => child.kill('SIGKILL'))
@@ -152,7 +178,8 @@ async function runInRoot({ dir, script, log, user, home, results, port }: Entere
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', accept)
   const code = await new Promise<number | null>(done => child.once('close', done))
   if (code === 0) return
-  if (current) results.push({ name: current.name, seconds: Math.round((performance.now() - current.since) / 1000), passed: false })
+  if (current)
+    results.push({ name: current.name, seconds: Math.round((performance.now() - current.since) / 1000), passed: false })
   console.log(readFileSync(log, 'utf8').trim().split('\n').slice(-25).join('\n'))
   if (results.every(({ passed }) => passed)) throw new CommandError(`the root could not be entered: see ${log}`)
 }
@@ -160,9 +187,14 @@ async function runInRoot({ dir, script, log, user, home, results, port }: Entere
 /** What npm is told on this machine by its settings; none of it is written down here. */
 function npmEnvironment(): Record<string, string> {
   const get = (key: string) => execFileSync('npm', ['config', 'get', key], { encoding: 'utf8', cwd: '/' }).trim()
-  const known = ['registry', 'cafile', 'proxy', 'https-proxy'].map(key => [`npm_config_${key.replace('-', '_')}`, get(key)] as const)
+  const known = ['registry', 'cafile', 'proxy', 'https-proxy'].map(
+    key => [`npm_config_${key.replace('-', '_')}`, get(key)] as const,
+  )
   const proxies = Object.entries(process.env).filter(([key]) => /^(https?|no)_proxy$/i.test(key))
-  return Object.fromEntries([...known.filter(([, value]) => value !== '' && value !== 'null'), ...(proxies as [string, string][])])
+  return Object.fromEntries([
+    ...known.filter(([, value]) => value !== '' && value !== 'null'),
+    ...(proxies as [string, string][]),
+  ])
 }
 
 function copyNpmSettings(home: string): void {

@@ -4,15 +4,8 @@ import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import type { Browser } from 'playwright-core'
 import type { Result } from '../../load-tests/runner/result.ts'
-import { findK6 } from '../../src/stack/k6.ts'
 import { open, screenshot, startBrowser } from '../support/browser.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
-import { PROJECT } from '../support/servers.ts'
-
-const lookForK6 = () => findK6(join(PROJECT, '.cartload'), () => undefined).catch((error: unknown) => error as Error)
-/** Begun when all tests are read: where k6 must be built first, that goes on beside the tests before these. */
-const isWhole = !process.argv.some(word => /^(-g|-f|--f?grep)/.test(word))
-const begun = isWhole ? lookForK6() : undefined
 
 const SCENARIOS = [
   'view-cart',
@@ -46,11 +39,6 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
 
   before(async function () {
     this.timeout(600_000)
-    const found = await (begun ?? lookForK6())
-    if (found instanceof Error) {
-      console.log(`      skipped: ${found.message}`)
-      this.skip()
-    }
     // What is measured while its coverage is recorded says little; the code has its own tests.
     cluster = await createCluster({ NODE_V8_COVERAGE: undefined })
     await cluster.up()
@@ -60,7 +48,7 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
   after(() => cluster?.remove())
 
   async function load(...args: string[]) {
-    const { code, stdout, stderr } = await cluster.node('load-tests/runner/load.ts', ...args, '--out', out)
+    const { code, stdout, stderr } = await cluster.node('load-tests/runner/load.ts', ...args, '--with', 'executor', '--out', out)
     const [newest = ''] = readdirSync(out)
       .filter(file => file.endsWith('.json'))
       .sort()

@@ -112,7 +112,7 @@ describe('the architecture', () => {
   for (const source of all) it(`is kept by ${source.path}`, () => expect(problemsOf(source)).to.deep.equal([]))
 
   it('has no dead file', () => {
-    const entries = ['main.ts', 'cli/main.ts', 'pricing/worker.ts', 'stack/k6.ts'] // the last one: of the load tests
+    const entries = ['main.ts', 'cli/main.ts', 'pricing/worker.ts']
     expect(deadFiles(all, entries)).to.deep.equal([])
   })
 

@@ -11,7 +11,7 @@ import { bottleneckOf, verdictOf } from '../../load-tests/runner/verdict.ts'
 
 /** The arithmetic of `npm run load`, `load:diff` and `capacity`: what they say must follow from what was measured. */
 const START = Date.parse('2026-01-01T00:00:00Z') / 1000
-const MACHINE = { cores: 2, cpu: 'some', memoryGb: 8, kernel: 'Linux', node: 'v24', k6: 'k6' }
+const MACHINE = { cores: 2, cpu: 'some', memoryGb: 8, kernel: 'Linux', node: 'v24', generator: 'executor' }
 
 function point(metric: string, second: number, value: number, tags: Record<string, string> = { scenario: 'shoppers' }) {
   const time = new Date((START + second) * 1000 + 500).toISOString()
@@ -51,7 +51,7 @@ function runOf(
 }
 
 describe('a load run', () => {
-  it('keeps what k6 says, second by second, and leaves out what was done to prepare it', () => {
+  it('keeps what the generator says, second by second, and leaves out what was done to prepare it', () => {
     const points = createPoints()
     const request = { scenario: 'shoppers', name: 'GET /v1/cart', status: '200', expected_response: 'true' }
     points.accept('{"type":"Metric","data":{"name":"http_reqs","type":"counter"},"metric":"http_reqs"}')
@@ -109,7 +109,7 @@ describe('a load run', () => {
       )
     const reading = (at: number, cpu: number, hits: number, waited: number): Reading => ({
       at,
-      cpu: { 'instance 0': cpu, k6: cpu / 2 },
+      cpu: { 'instance 0': cpu, generator: cpu / 2 },
       mainThread: { 'instance 0': cpu },
       machine: { busy: cpu * 2, stolen: 0 },
       memory: { 'instance 0': 150 },
@@ -121,7 +121,7 @@ describe('a load run', () => {
     const found = between(reading(10, 1, 30, 0), reading(12, 2, 60, 3), 2)
     expect(found).to.include({
       'cpu instance 0': 0.5,
-      'cpu k6': 0.25,
+      'cpu generator': 0.25,
       'cpu others': 0.25,
       'machine busy': 0.5,
       'thread instance 0': 0.5,
@@ -143,8 +143,8 @@ describe('a load run', () => {
     const cases: readonly (readonly [string, Readonly<Record<string, number>>, RegExp])[] = [
       [
         'the machine, and who uses it',
-        { 'machine busy': 0.97, 'cpu instance 0': 1.2, 'cpu k6': 0.5 },
-        /CPU of this machine, 97 % busy: instances 60 %, k6 25 %/,
+        { 'machine busy': 0.97, 'cpu instance 0': 1.2, 'cpu generator': 0.5 },
+        /CPU of this machine, 97 % busy: instances 60 %, generator 25 %/,
       ],
       [
         'one instance',
@@ -229,11 +229,11 @@ describe('a load run', () => {
   })
 
   it('says of a soak what has grown', () => {
-    const run = runOf(40, { samples: { 'memory instance 0': 100, 'memory k6': 100 } })
+    const run = runOf(40, { samples: { 'memory instance 0': 100, 'memory generator': 100 } })
     const growing = run.samples.at.map((_, index) => (index < 30 ? 100 : 150))
     const samples = { ...run.samples, values: { ...run.samples.values, 'memory instance 0': growing } }
     const text = verdictOf({ ...run, profile: 'soak', samples }).lines.join('\n')
-    expect(text).to.include('instance 0 150 MB (+50.0 %)').and.not.include('memory k6')
+    expect(text).to.include('instance 0 150 MB (+50.0 %)').and.not.include('memory generator')
   })
 
   it('writes a page in which nothing of the data can become markup', () => {

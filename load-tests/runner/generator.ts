@@ -3,9 +3,38 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { findProgram } from '../../src/stack/programs.ts'
 import type { Threshold } from './result.ts'
 
-/** One run of k6, which tells of every request on its standard output. */
+/**
+ * What makes the load: k6 where it is on PATH, else the executor of this project. Both run the same files and take the same options.
+ * k6 is under the AGPL: it is neither downloaded nor built here.
+ */
+export interface Generator {
+  readonly name: 'k6' | 'executor'
+  readonly program: string
+  /** What comes before `run FILE`. */
+  readonly args: readonly string[]
+}
+
+export const GENERATORS = ['k6', 'executor'] as const
+
+const executor: Generator = {
+  name: 'executor',
+  program: process.execPath,
+  args: [join(import.meta.dirname, '..', 'executor', 'main.ts')],
+}
+
+/** @throws Error when k6 is wished for and not on PATH */
+export function findGenerator(wish?: Generator['name']): Generator {
+  if (wish === 'executor') return executor
+  const program = findProgram('k6')
+  if (program !== undefined) return { name: 'k6', program, args: [] }
+  if (wish === 'k6') throw new Error('k6 is not on PATH: https://grafana.com/docs/k6/latest/set-up/install-k6/')
+  return executor
+}
+
+/** One run of the generator, which tells of every request on its standard output. */
 export interface Run {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
@@ -17,25 +46,25 @@ export interface Ended {
   readonly problem: string | undefined
 }
 
-/** k6's own exit statuses: everything held, or some threshold did not. */
+/** Exit statuses: everything held, or some threshold did not. */
 const [HELD, BROKEN] = [0, 99]
-/** What k6 complains about is shown, up to so many lines: each request that fails has one. */
+/** What the generator complains about is shown, up to so many lines: each request that fails has one. */
 const COMPLAINTS_SHOWN = 12
-/** Tags that are asked for; k6 attaches more, which cost it and us time. */
+/** Tags that are asked for; k6 attaches more, which cost time on both sides. */
 const TAGS = 'scenario,name,status,expected_response,check'
 
-export function startK6(
-  k6: string,
+export function startLoad(
+  generator: Generator,
   script: string,
   environment: Readonly<Record<string, string>>,
   onLine: (line: string) => void,
 ): Run {
-  const dir = mkdtempSync(join(tmpdir(), 'cartload-k6-'))
+  const dir = mkdtempSync(join(tmpdir(), 'cartload-load-'))
   const summary = join(dir, 'summary.json')
-  const args = ['--quiet', '--no-color', '--summary-export', summary]
-  const child = spawn(k6, ['run', ...args, '--system-tags', TAGS, '--out', 'json=-', script], {
+  const options = ['--quiet', '--no-color', '--summary-export', summary, '--system-tags', TAGS, '--out', 'json=-']
+  const child = spawn(generator.program, [...generator.args, 'run', ...options, script], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true, // Ctrl-C reaches us alone, and is passed on once: a second one would cut k6's end short
+    detached: true, // Ctrl-C reaches this process alone, and is passed on once: a second one would cut the generator's end short
     env: { ...process.env, K6_NO_USAGE_REPORT: 'true', ...environment },
   })
   const lines = createInterface({ input: child.stdout })
@@ -46,8 +75,8 @@ export function startK6(
   createInterface({ input: child.stderr }).on('line', line => {
     complaints++
     if (complaints === 1) first = textOf(line)
-    if (complaints <= COMPLAINTS_SHOWN) console.error(`  k6: ${textOf(line)}`)
-    if (complaints === COMPLAINTS_SHOWN + 1) console.error('  k6 has more of the kind to say')
+    if (complaints <= COMPLAINTS_SHOWN) console.error(`  ${generator.name}: ${textOf(line)}`)
+    if (complaints === COMPLAINTS_SHOWN + 1) console.error(`  ${generator.name} has more of the kind to say`)
     if (isThrown(line)) thrown.push(textOf(line))
   })
   const closed = new Promise<number | null>((resolve, reject) => {
@@ -57,7 +86,7 @@ export function startK6(
   const ended = closed
     .then(code => {
       if (code !== HELD && code !== BROKEN)
-        return { thresholds: [], problem: `k6 ended with ${code ?? 'a signal'}: ${first}` }
+        return { thresholds: [], problem: `${generator.name} ended with ${code ?? 'a signal'}: ${first}` }
       const problem = thrown.length === 0 ? undefined : `the scenario threw ${thrown.length} times: ${thrown[0]}`
       return { thresholds: thresholdsOf(summary), problem }
     })
@@ -65,11 +94,11 @@ export function startK6(
   return { child, ended }
 }
 
-/** k6 logs in pairs of name and value. */
+/** Log lines are pairs of name and value. */
 const textOf = (line: string): string =>
   /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1]?.replaceAll('\\n', ' ').replaceAll('\\"', '"') ?? line
 
-/** k6 goes on when an iteration throws, and no check or threshold knows of it. That a threshold was crossed it tells in the same voice. */
+/** The load goes on when an iteration throws, and no check or threshold knows of it. That a threshold was crossed is told at the same level. */
 const isThrown = (line: string): boolean => / level=error /.test(` ${line} `) && !/thresholds on metrics/.test(line)
 
 /** In this file true says that a threshold was crossed. */

@@ -1,0 +1,2 @@
+/** The module `k6/timers`. */
+export { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers'
