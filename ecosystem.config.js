@@ -31,6 +31,8 @@ export const apps = [
     },
     wait_ready: true,
     listen_timeout: 30_000,
+    // A wrong configuration (src/ops/server-check.ts) is not mended by starting again: the sentence stays the last in the log.
+    stop_exit_codes: [78],
     // Longer than the drain (src/model/limits.ts, drainMsMax), so that no request is cut off.
     kill_timeout: 12_000,
     exp_backoff_restart_delay: 100,

@@ -38,9 +38,11 @@ import { createServer } from './http/server.ts'
 import { createClosers } from './lib/closers.ts'
 import { closeNow, listen } from './lib/http.ts'
 import { connectRedis, type RedisConnection } from './lib/redis.ts'
+import { repeat } from './lib/repeat.ts'
 import { FIXED } from './model/limits.ts'
 import { createDrain } from './ops/drain.ts'
 import { createHealth } from './ops/health.ts'
+import { checkServers, findingsOf } from './ops/server-check.ts'
 import { startHousekeeping } from './ops/housekeeping.ts'
 import { createPricing } from './pricing/pool.ts'
 import { holdMasterLease } from './sessions/master-lease.ts'
@@ -53,6 +55,7 @@ import { createIds } from './store/ids.ts'
 import { createSingleRouter, createSlotRouter, type Router } from './store/router.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
+import { createFailureLog, watchOutages } from './telemetry/outages.ts'
 
 /** The composition root: the only place that opens and wires things. What it opens, `close` undoes, last first. */
 export type App = Awaited<ReturnType<typeof createApp>>
@@ -87,6 +90,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
           connectMsMax: FIXED.redisConnectMsMax,
           failuresToOpen: FIXED.breakerFailures,
           openMs: FIXED.breakerOpenMs,
+          watch: watchOutages(name, metrics, log),
         },
         error => log.debug({ redis: name, err: error }, 'Redis connection'),
       )
@@ -109,6 +113,13 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const ownRouter: Router =
       config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
     const router = wrap.router?.(ownRouter) ?? ownRouter
+    // A shard that was away at the start has slots without an owner: they are looked for until all are there.
+    const mapWatch = repeat(
+      async () => router.isComplete() || router.refresh(),
+      FIXED.slotMapRetryMs,
+      () => undefined,
+    )
+    closers.push(mapWatch.stop)
 
     const pricing = createPricing(
       {
@@ -199,7 +210,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const room = createWaitingRoom(sessionsRedis)
     const sales = watchSales({ global, router, stock, room, pricing, proofKey: options.saleProofKey, log })
     closers.push(sales.stop)
-    await sales.refresh().catch((error: unknown) => log.warn({ err: error }, 'the sales could not be loaded yet'))
+    await sales.refresh().catch(createFailureLog(log, 'the sales could not be loaded yet'))
     const paymentS = config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined
     const placing = createPlacing({
       router,
@@ -225,7 +236,11 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       cache: cacheRedis,
       shards,
       global,
+      router,
+      checkSettings: async () => findingsOf(await checkServers(servers, version), 'wrong'),
+      metrics,
     })
+    closers.push(health.stop)
 
     const routed = {
       carts,
@@ -298,7 +313,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
   }
 }
 
-function packageVersion(projectDir: string): string {
+/** The release of this code. */
+export function packageVersion(projectDir: string): string {
   const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string }
   return version
 }

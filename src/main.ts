@@ -1,6 +1,7 @@
 import { join } from 'node:path'
-import { createApp } from './app.ts'
+import { createApp, packageVersion } from './app.ts'
 import { loadConfig } from './config/config.ts'
+import { checkServers, EXIT_WRONG_CONFIGURATION, findingsOf } from './ops/server-check.ts'
 import { scheduleAsBatch } from './ops/cpu-scheduling.ts'
 import { createLog } from './telemetry/log.ts'
 
@@ -24,6 +25,12 @@ if (!secrets.servers) {
 
 if (config.cpuScheduling === 'batch') {
   await scheduleAsBatch().catch((error: unknown) => log.warn({ err: error }, 'the CPU scheduling stays as it was'))
+}
+const release = packageVersion(config.projectDir)
+const wrong = findingsOf(await checkServers(secrets.servers, release), 'wrong')
+if (wrong.length > 0) {
+  for (const { subject, text } of wrong) log.fatal({ dependency: subject }, `cannot start: ${subject}: ${text}`)
+  process.exit(EXIT_WRONG_CONFIGURATION)
 }
 const app = await createApp(config, secrets.servers, log, { saleProofKey: secrets.saleProofKey })
 await app.listen()

@@ -7,6 +7,7 @@ import type { Pricing } from '../pricing/pool.ts'
 import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
 import type { Log } from '../telemetry/log.ts'
+import { createFailureLog } from '../telemetry/outages.ts'
 
 /**
  * Keeps an instance on the newest catalogue: asks for its version once a second and loads the products when it moved.
@@ -38,10 +39,8 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
 
   const look = () => flight.run('load', load)
 
-  await load().catch((error: unknown) => log.warn({ err: error }, 'the catalogue could not be loaded yet'))
-  const watch = repeat(look, FIXED.catalogPollMs, error =>
-    log.warn({ err: error }, 'the catalogue could not be checked'),
-  )
+  await load().catch(createFailureLog(log, 'the catalogue could not be loaded yet'))
+  const watch = repeat(look, FIXED.catalogPollMs, createFailureLog(log, 'the catalogue could not be checked'))
   return {
     version: pricing.catalogVersion,
     async atLeast(version) {

@@ -6,6 +6,7 @@ import type { Pricing } from '../pricing/pool.ts'
 import type { Database } from '../store/database.ts'
 import { ruleSetRows } from '../store/rule-sets.ts'
 import type { Log } from '../telemetry/log.ts'
+import { createFailureLog } from '../telemetry/outages.ts'
 
 /**
  * Keeps an instance on the rules in force. What is in force changes when a version is activated and when a promotion starts or
@@ -47,7 +48,7 @@ export async function watchRules(global: Database, pricing: Pricing, log: Log): 
 
   const refresh = () => flight.run('load', load)
 
-  await load().catch((error: unknown) => log.warn({ err: error }, 'the rules could not be loaded yet'))
+  await load().catch(createFailureLog(log, 'the rules could not be loaded yet'))
   const watch = repeat(
     () => {
       // Promotions start and end on time, also while the database is away.
@@ -55,7 +56,7 @@ export async function watchRules(global: Database, pricing: Pricing, log: Log): 
       return refresh()
     },
     FIXED.rulesPollMs,
-    error => log.warn({ err: error }, 'the rules could not be checked'),
+    createFailureLog(log, 'the rules could not be checked'),
   )
   return {
     async atLeast(stamp) {

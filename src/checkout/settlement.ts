@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { AppError } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
 import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
@@ -10,6 +9,7 @@ import { stockRows } from '../store/stock.ts'
 import type { OverdueClaim } from '../store/stock-audit.ts'
 import { stockAudit } from '../store/stock-audit.ts'
 import type { Log } from '../telemetry/log.ts'
+import { createFailureLog } from '../telemetry/outages.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { documentOf } from './order-view.ts'
 import type { Stock } from './stock.ts'
@@ -123,6 +123,10 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     await orderRows.finishRefund(router.of(userId), userId, orderId, refundId)
   }
 
+  const tellOfClaims = createFailureLog(log, 'a claim on stock could not be settled yet')
+  const tellOfOrders = createFailureLog(log, 'an order could not be settled yet')
+  const tellOfRefunds = createFailureLog(log, 'a refund could not be settled yet')
+
   async function settleShard(shard: Database): Promise<void> {
     if (!(await orderRows.lease(shard, FIXED.orderLease, holder, FIXED.orderLeaseS))) {
       ages.delete(shard.name)
@@ -137,7 +141,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
         await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
         throw error
       })
-    await all(overdue, settle, `claims of ${shard.name}`)
+    await all(overdue, settle, tellOfClaims)
     // What follows is due only seconds after it was decided: every third look is enough.
     const look = (looks.get(shard.name) ?? 0) + 1
     looks.set(shard.name, look)
@@ -145,14 +149,14 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const over = await orderRows.over(shard, FIXED.settleBatchMax)
     const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
       router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
-    await all(over, expire, `orders of ${shard.name}`)
+    await all(over, expire, tellOfOrders)
     const settleLater = (order: OrderRow) =>
       settleOrder(order).catch(async (error: unknown) => {
         await orderRows.putOff(shard, order)
         throw error
       })
-    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, `orders of ${shard.name}`)
-    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, `refunds of ${shard.name}`)
+    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, tellOfOrders)
+    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, tellOfRefunds)
     ages.set(shard.name, {
       claims: await stockAudit.oldestOverdueMs(shard),
       orders: await orderRows.oldestOverMs(shard),
@@ -160,21 +164,18 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   }
 
   /** One that cannot be settled now, since its other shard is away, does not keep the rest waiting. */
-  async function all<T>(list: readonly T[], work: (one: T) => Promise<unknown>, what: string): Promise<void> {
+  async function all<T>(
+    list: readonly T[],
+    work: (one: T) => Promise<unknown>,
+    tell: (error: unknown) => void,
+  ): Promise<void> {
     const results = await Promise.allSettled(list.map(work))
     const failed = results.filter(result => result.status === 'rejected')
-    if (failed.length > 0)
-      log.warn({ err: failed[0]?.reason, failed: failed.length }, `${what} could not be settled yet`)
+    if (failed[0]) tell(failed[0].reason)
   }
 
   const looking = router.shards.map(shard =>
-    repeat(
-      () => settleShard(shard),
-      FIXED.settleEveryMs,
-      error => {
-        if (!(error instanceof AppError)) log.error({ err: error, shard: shard.name }, 'settling failed')
-      },
-    ),
+    repeat(() => settleShard(shard), FIXED.settleEveryMs, createFailureLog(log, `settling on ${shard.name} failed`)),
   )
   return {
     settleClaim,

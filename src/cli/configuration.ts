@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, loadConfig, type Secrets } from '../config/config.ts'
 import { envExample } from '../config/settings.ts'
@@ -94,10 +94,17 @@ export function nginxCommand(projectDir: string): Command {
     name: 'nginx',
     summary: 'Writes an nginx configuration for instances on other machines',
     usage: '--instances HOST:PORT,… --out DIR',
+    details:
+      'The files suit the unit of the distribution: it starts nginx with /etc/nginx/nginx.conf, which may be a link to the one that is written here.',
     options: {
       instances: { type: 'string', value: 'LIST', doc: 'HOST:PORT or unix:/PATH of every instance, comma-separated' },
       out: { type: 'string', value: 'DIR', doc: 'folder for the files' },
       listen: { type: 'string', value: 'ADDRESS', doc: 'what nginx listens on (default 80)' },
+      user: {
+        type: 'string',
+        value: 'NAME',
+        doc: "whom nginx's workers run as (default www-data or nginx, where the system has them)",
+      },
     },
     async run(args) {
       const { config } = loadConfig(projectDir)
@@ -117,14 +124,23 @@ export function nginxCommand(projectDir: string): Command {
         instances,
         bodyBytesMax: config.limits.bodyBytesMax,
         requestsPerAddress: config.requestsPerAddress,
-        user: '',
+        user: userLine(args.text('user')),
         makeFolders: false,
+        pidFile: '/run/nginx.pid', // where the units of Debian and of nginx.org expect it
       })
       console.log(
-        `Written to ${dir}. Check and start with: nginx -t -c ${dir}/nginx.conf && nginx -c ${dir}/nginx.conf`,
+        `Written to ${dir}. Check:              nginx -t -c ${dir}/nginx.conf\n` +
+          `Use it with the unit of the system:  ln -sf ${dir}/nginx.conf /etc/nginx/nginx.conf && systemctl reload-or-restart nginx\n` +
+          `Or without a unit:                   nginx -c ${dir}/nginx.conf`,
       )
     },
   }
+}
+
+function userLine(given: string | undefined): string {
+  const known = existsSync('/etc/passwd') ? readFileSync('/etc/passwd', 'utf8') : ''
+  const name = given ?? ['www-data', 'nginx'].find(user => new RegExp(`^${user}:`, 'm').test(known))
+  return name === undefined ? '' : `user ${name};`
 }
 
 async function slotRanges(config: Config, secrets: Secrets): Promise<string[][]> {

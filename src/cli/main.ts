@@ -1,12 +1,15 @@
 import { join } from 'node:path'
 import type { Command } from './command.ts'
 import { environmentCommand, migrateCommand, nginxCommand, shardsCommand } from './configuration.ts'
+import { doctorCommand } from './doctor.ts'
 import { importCommand } from './import.ts'
+import { grantsCommand, initCommand } from './init.ts'
 import { operatorCommand, promotionsCommand } from './promotions.ts'
 import { runCommand } from './run-command.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
 import { checkCommand, testCommand } from './checks.ts'
+import { tryCommand } from './try.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
 
 /** The command line: `cartload COMMAND`. Finds the command, or shows what there is. */
@@ -18,12 +21,16 @@ const COMMANDS: readonly Command[] = [
   statusCommand(PROJECT),
   logsCommand(PROJECT),
   reloadCommand(PROJECT),
+  tryCommand(PROJECT),
   seedCommand(PROJECT),
   importCommand(PROJECT),
   promotionsCommand(PROJECT),
   operatorCommand(PROJECT),
   stockCommand(PROJECT),
   saleCommand(PROJECT),
+  doctorCommand(PROJECT),
+  initCommand(PROJECT),
+  grantsCommand(PROJECT),
   migrateCommand(PROJECT),
   shardsCommand(PROJECT),
   environmentCommand(PROJECT),

@@ -2,46 +2,77 @@ import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
-import { createApp } from '../app.ts'
-import { type Config, loadConfig, type Secrets } from '../config/config.ts'
+import { createApp, packageVersion } from '../app.ts'
+import { clusterSettingsText } from '../config/cluster-settings.ts'
+import { type Config, loadConfig, type Secrets, type ServerAddresses } from '../config/config.ts'
+import { checkServers, findingsOf, type ServerCheck } from '../ops/server-check.ts'
 import { compileAhead } from '../stack/compile.ts'
-import { createStack } from '../stack/stack.ts'
+import { createOutsideStack } from '../stack/outside.ts'
+import { createStack, type ProcessReport } from '../stack/stack.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { createLog } from '../telemetry/log.ts'
 import { type Command, CommandError } from './command.ts'
+import { curlLines, journey } from './journey.ts'
+import { nodeAdvice } from './node-advice.ts'
 import { DEMO_EMAIL, seed } from './seed.ts'
 import { step, table } from './terminal.ts'
 
-/** Starting, stopping and looking at the embedded cluster. */
+/** Starting, stopping and looking at the cluster: the embedded one with its servers, or the instances of this machine with servers outside. */
 export function upCommand(projectDir: string): Command {
   return {
     name: 'up',
     summary: 'Starts everything: servers, migrations, seed on first use, instances, nginx (npm start)',
+    details: 'With servers outside: checks them, then starts the instances of this machine.',
     options: { 'no-seed': { type: 'boolean', doc: 'leave the catalogue empty on first use' } },
     async run(args) {
       const since = performance.now()
-      const { config, secrets } = loadConfig(projectDir)
-      refuseOutside(config)
+      const { config, secrets, given } = loadConfig(projectDir)
       warnOfNode()
+      if (!config.embedded) {
+        await refuseWrong(projectDir, secrets.servers)
+        await createOutsideStack(config).startInstances(step)
+        console.log('\nThe instances are up: cartload status. nginx: cartload nginx --help')
+        return
+      }
       const stack = createStack(config)
-      await stack.prepare(step)
+      await stack.prepare(step, clusterSettingsText(config, given))
       await stack.startServers(step)
       await stack.migrate(step)
+      await refuseWrong(projectDir, stack.addresses)
       if (!args.flag('no-seed')) await seedIfEmpty(config, stack.addresses, secrets)
       await stack.startInstances(step)
       await stack.startNginx(step)
-      const seconds = ((performance.now() - since) / 1000).toFixed(1)
-      console.log(`
-${styleText('bold', `cartload is up after ${seconds} s`)}
+      showWelcome(config, secrets, (performance.now() - since) / 1000)
+    },
+  }
+}
 
-  Shop API     http://localhost:${config.port}/v1/products
-  API page     http://localhost:${config.port}/docs
+function showWelcome(config: Config, secrets: Secrets, seconds: number): void {
+  const url = `http://localhost:${config.port}`
+  console.log(`
+${styleText('bold', `cartload is up after ${seconds.toFixed(1)} s`)}
+
+  Shop API     ${url}/v1/products
+  API page     ${url}/docs
   Operations   http://127.0.0.1:${config.opsPort}/health/ready  /metrics  (instance n: port ${config.opsPort} + n)
   Demo login   ${DEMO_EMAIL(1)} with password ${secrets.seedPassword}
 
-  npm run status | npm run logs | npm stop | npm run load -- view-cart`)
-    },
-  }
+  npm run status | npm run logs | npm stop | npm run load -- view-cart
+
+Log in and use a cart (bin/cartload try does it, with an order, and shows each answer):
+
+${curlLines(url, journey(DEMO_EMAIL(1), secrets.seedPassword, 'first-add')).join('\n')}`)
+}
+
+/** @throws CommandError that says what is wrong with the servers; what cannot be reached does not stop a start */
+async function refuseWrong(projectDir: string, servers: ServerAddresses | undefined): Promise<void> {
+  if (!servers) throw new CommandError('there are no servers yet: npm start')
+  const checks = await step('check the servers', () => checkServers(servers, packageVersion(projectDir)))
+  for (const { subject, text } of findingsOf(checks, 'away'))
+    console.log(`${styleText('yellow', '!')} ${subject}: ${text}`)
+  const wrong = findingsOf(checks, 'wrong')
+  if (wrong.length > 0)
+    throw new CommandError(`nothing was started:\n${wrong.map(one => `  - ${one.subject}: ${one.text}`).join('\n')}`)
 }
 
 export function downCommand(projectDir: string): Command {
@@ -50,9 +81,13 @@ export function downCommand(projectDir: string): Command {
     summary: 'Stops everything that up started; the data stays (npm stop)',
     async run() {
       const { config } = loadConfig(projectDir)
-      refuseOutside(config)
-      await createStack(config).stop(step)
-      console.log('Nothing of cartload runs any more; the data is kept.')
+      if (config.embedded) await createStack(config).stop(step)
+      else await createOutsideStack(config).stop(step)
+      console.log(
+        config.embedded
+          ? 'Nothing of cartload runs any more; the data is kept.'
+          : 'No instance runs on this machine any more; the servers outside were left alone.',
+      )
     },
   }
 }
@@ -60,32 +95,55 @@ export function downCommand(projectDir: string): Command {
 export function statusCommand(projectDir: string): Command {
   return {
     name: 'status',
-    summary: 'Shows every process: address, pid, uptime, memory, health',
+    summary: 'Shows every process: address, pid, uptime, memory, health; with servers outside their role too',
     options: { json: { type: 'boolean', doc: 'as JSON' } },
     async run(args) {
-      const { config } = loadConfig(projectDir)
-      refuseOutside(config)
-      const processes = await createStack(config).processes()
+      const { config, secrets } = loadConfig(projectDir)
+      const processes = await stackOf(config).processes()
+      const outside =
+        !config.embedded && secrets.servers ? await checkServers(secrets.servers, packageVersion(projectDir)) : []
       if (args.flag('json')) {
-        console.log(JSON.stringify(processes, undefined, 2))
-      } else if (processes.length === 0) {
-        console.log('Nothing is running. Start it with: npm start')
+        console.log(JSON.stringify(config.embedded ? processes : { processes, servers: outside }, undefined, 2))
       } else {
-        const rows = processes.map(p => [
-          p.name === 'cartload' ? `instance ${p.index}` : p.name,
-          p.address,
-          String(p.pid || '-'),
-          duration(p.uptimeMs),
-          `${Math.round(p.memoryBytes / 1_048_576)} MiB`,
-          String(p.restarts),
-          p.healthy ? styleText('green', 'healthy') : styleText('red', p.status === 'online' ? 'not ready' : p.status),
-        ])
-        console.log(table(['process', 'address', 'pid', 'uptime', 'memory', 'restarts', 'health'], rows))
+        if (processes.length === 0) console.log('Nothing is running. Start it with: npm start')
+        else
+          console.log(
+            table(['process', 'address', 'pid', 'uptime', 'memory', 'restarts', 'health'], processes.map(rowOf)),
+          )
+        if (outside.length > 0)
+          console.log(`\n${table(['server', 'version', 'role', 'health'], outside.map(serverRowOf))}`)
       }
-      if (processes.length === 0 || processes.some(p => !p.healthy)) process.exitCode = 3
+      const isIll = (check: ServerCheck) => check.findings.some(({ kind }) => kind === 'wrong' || kind === 'away')
+      if (processes.length === 0 || processes.some(p => !p.healthy) || outside.some(isIll)) process.exitCode = 3
     },
   }
 }
+
+function rowOf(p: ProcessReport): string[] {
+  const health = p.healthy
+    ? p.degraded.length === 0
+      ? styleText('green', 'healthy')
+      : styleText('yellow', `degraded: ${p.degraded.join(', ')}`)
+    : styleText('red', p.status === 'online' ? 'not ready' : p.status)
+  return [
+    p.name === 'cartload' ? `instance ${p.index}` : p.name,
+    p.address,
+    String(p.pid || '-'),
+    duration(p.uptimeMs),
+    `${Math.round(p.memoryBytes / 1_048_576)} MiB`,
+    String(p.restarts),
+    health,
+  ]
+}
+
+function serverRowOf({ name, version, role, findings }: ServerCheck): string[] {
+  const ill = findings.filter(({ kind }) => kind === 'wrong' || kind === 'away')
+  const health =
+    ill.length === 0 ? styleText('green', 'healthy') : styleText('red', ill.map(({ text }) => text).join('; '))
+  return [name, version || '-', role || '-', health]
+}
+
+const stackOf = (config: Config) => (config.embedded ? createStack(config) : createOutsideStack(config))
 
 export function logsCommand(projectDir: string): Command {
   return {
@@ -99,9 +157,8 @@ export function logsCommand(projectDir: string): Command {
     },
     async run(args) {
       const { config } = loadConfig(projectDir)
-      refuseOutside(config)
       const wanted = args.words.map(word => (word.startsWith('instance') ? 'cartload' : word))
-      const rows = (await createStack(config).processes()).filter(p => wanted.length === 0 || wanted.includes(p.name))
+      const rows = (await stackOf(config).processes()).filter(p => wanted.length === 0 || wanted.includes(p.name))
       const extra = rows.some(p => p.name === 'nginx')
         ? ['nginx-access.log', 'nginx-error.log'].map(f => `${config.dataDir}/logs/${f}`)
         : []
@@ -122,8 +179,7 @@ export function reloadCommand(projectDir: string): Command {
     summary: 'Restarts the instances one after the other without losing a request (pm2 reload)',
     async run() {
       const { config } = loadConfig(projectDir)
-      refuseOutside(config)
-      const { instances } = createStack(config)
+      const { instances } = stackOf(config)
       if (!instances.isAlive()) throw new CommandError('the instances are not running: npm start')
       await compileAhead(config.projectDir)
       await step(
@@ -134,7 +190,7 @@ export function reloadCommand(projectDir: string): Command {
   }
 }
 
-async function seedIfEmpty(config: Config, servers: Parameters<typeof createApp>[1], secrets: Secrets): Promise<void> {
+async function seedIfEmpty(config: Config, servers: ServerAddresses, secrets: Secrets): Promise<void> {
   const app = await createApp(config, servers, createLog('warn'))
   try {
     const begun = join(config.dataDir, 'seeding') // there while a seed is under way: one that was cut off is done again
@@ -147,24 +203,9 @@ async function seedIfEmpty(config: Config, servers: Parameters<typeof createApp>
   }
 }
 
-function refuseOutside(config: Config): void {
-  if (config.embedded) return
-  throw new CommandError(
-    'outside servers are configured (CARTLOAD_SHARDS), so there is nothing private to start or stop.\n' +
-      '  Migrate with: cartload migrate      Run the instances with: pm2 start ecosystem.config.js',
-  )
-}
-
-/** The hole is in a decoder that we never call (http/server.ts and nginx refuse encoded bodies), but production should not have it. */
 function warnOfNode(): void {
-  const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number)
-  const fixed: Record<number, readonly [number, number]> = { 24: [22, 1], 26: [12, 1] }
-  const [fixedMinor, fixedPatch] = fixed[major] ?? (major > 26 ? [0, 0] : [Number.POSITIVE_INFINITY, 0])
-  if (minor > fixedMinor || (minor === fixedMinor && patch >= fixedPatch)) return
-  const text =
-    `Node ${process.version} has CVE-2026-111497 (Brotli decoder). cartload never decodes request bodies, so it cannot be\n` +
-    '  reached here; in production use Node 24.22.1, 26.12.1 or newer all the same.'
-  console.log(`${styleText('yellow', '!')} ${text}`)
+  const advice = nodeAdvice()
+  if (advice !== undefined) console.log(`${styleText('yellow', '!')} ${advice}`)
 }
 
 function duration(ms: number): string {

@@ -3,11 +3,12 @@ import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { checkLimits, DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
 import type { MergeRule } from '../model/merge.ts'
+import { clusterSettings, contradictions, type Environment } from './cluster-settings.ts'
 import { defaultInstances, SETTINGS, type SettingKey, type SettingValues } from './settings.ts'
 
 /**
- * The only reader of the environment. Three sources, first one wins: the environment, `.env` in the project folder, and
- * (for the addresses of servers, when none are given) what the embedded stack wrote when it was set up.
+ * The only reader of the environment. Sources, first one wins: the environment, `.env` in the project folder, and with embedded servers what
+ * the running cluster was started with (cluster-settings.ts) and the addresses that were written when it was set up.
  * Every mistake is found before anything starts, and all are told at once.
  */
 export interface Config {
@@ -79,18 +80,20 @@ export class ConfigError extends Error {
   }
 }
 
-export type Environment = Readonly<Record<string, string | undefined>>
-
 const SERVER_KEYS = ['shards', 'global', 'sessionsRedis', 'cacheRedis'] as const
 
 /** Name of the file, under the data folder, in which the embedded stack keeps the addresses of its servers. */
 export const EMBEDDED_ENV = 'embedded.env'
 
+export interface Loaded {
+  readonly config: Config
+  readonly secrets: Secrets
+  /** The variables that were set, by name; secrets among them. */
+  readonly given: Environment
+}
+
 /** @throws ConfigError listing every mistake */
-export function loadConfig(
-  projectDir: string,
-  environment: Environment = process.env,
-): { config: Config; secrets: Secrets } {
+export function loadConfig(projectDir: string, environment: Environment = process.env): Loaded {
   const mistakes: string[] = []
   const envFile = readEnvFile(join(projectDir, '.env'))
   const given = { ...envFile, ...withoutEmpty(environment) }
@@ -103,7 +106,11 @@ export function loadConfig(
     )
   }
   const embedded = ours.length === 0
-  const values = parse(embedded ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...given } : given, mistakes)
+  const kept = embedded ? clusterSettings(dataDir) : {}
+  const contradicted = contradictions(given, kept, dataDir)
+  if (contradicted.length > 0) throw new ConfigError(contradicted) // what follows from a wrong port would hide it
+  const source = embedded ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...kept, ...given } : given
+  const values = parse(source, mistakes)
   for (const name of Object.keys(given)) {
     if (name.startsWith('CARTLOAD_') && !isKnown(name)) mistakes.push(`${name} is not a setting (see .env.example)`)
   }
@@ -167,7 +174,11 @@ export function loadConfig(
   checkSocketDir(config, values.socketDir, mistakes)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   const { seedPassword = 'cartload-demo', saleProofKey } = values
-  return { config: Object.freeze(config), secrets: { servers, seedPassword, saleProofKey } }
+  return {
+    config: Object.freeze(config),
+    secrets: { servers, seedPassword, saleProofKey },
+    given: { ...kept, ...given },
+  }
 }
 
 /** The socket of one instance. */

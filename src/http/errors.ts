@@ -106,7 +106,8 @@ export function errorHandler(log: Log): ErrorRequestHandler {
     const known = translate(error)
     const { traceId } = contextOf(response)
     if (known.code === 'internal') log.error({ err: error, traceId }, 'unexpected error')
-    else if (STATUS[known.code] >= 500) log.warn({ err: error, traceId, cause: known.cause }, known.message)
+    // What is away is told once, by telemetry/outages.ts; a line for each request that needed it would hide everything else.
+    else if (STATUS[known.code] >= 500) log.debug({ err: error, traceId, cause: known.cause }, known.message)
     if (response.headersSent) {
       response.destroy()
       return

@@ -21,9 +21,17 @@ export interface BreakerOptions {
   readonly openMs: number
   /** Which errors say that the dependency is ill (not: that the request was wrong). */
   readonly isFailure: (error: unknown) => boolean
+  /** Told of each failure, of the first opening, and when work succeeds after that. */
+  readonly watch?: BreakerWatch
 }
 
-export function createBreaker({ name, failuresToOpen, openMs, isFailure }: BreakerOptions): Breaker {
+export interface BreakerWatch {
+  failed(): void
+  opened(error: unknown): void
+  closed(): void
+}
+
+export function createBreaker({ name, failuresToOpen, openMs, isFailure, watch }: BreakerOptions): Breaker {
   let failures = 0
   let openUntil = 0
   let isProbing = false
@@ -35,6 +43,7 @@ export function createBreaker({ name, failuresToOpen, openMs, isFailure }: Break
   }
 
   function succeeded(): void {
+    if (failures >= failuresToOpen) watch?.closed()
     failures = 0
     isProbing = false
   }
@@ -42,6 +51,8 @@ export function createBreaker({ name, failuresToOpen, openMs, isFailure }: Break
   function failed(error: unknown): void {
     if (isFailure(error)) {
       failures++
+      watch?.failed()
+      if (failures === failuresToOpen) watch?.opened(error)
       if (failures >= failuresToOpen) openUntil = performance.now() + openMs
     }
     isProbing = false

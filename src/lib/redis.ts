@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
-import { type Breaker, createBreaker } from './breaker.ts'
+import { type Breaker, type BreakerWatch, createBreaker } from './breaker.ts'
 import { createDeadlines } from './deadlines.ts'
 import { unavailable } from './errors.ts'
 import { gatherTurns } from './turns.ts'
@@ -18,6 +18,7 @@ export interface RedisOptions {
   readonly connectMsMax: number
   readonly failuresToOpen: number
   readonly openMs: number
+  readonly watch?: BreakerWatch
 }
 
 export interface RedisConnection {

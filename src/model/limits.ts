@@ -98,6 +98,7 @@ export const FIXED = {
   redisConnectMsMax: 1_000,
   breakerFailures: 5,
   breakerOpenMs: 500,
+  slotMapRetryMs: 1_000,
   mysqlConnectMsMax: 1_500,
   lockWaitS: 1,
   idleTransactionS: 2,

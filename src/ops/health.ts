@@ -1,19 +1,27 @@
 import { messageOf } from '../lib/errors.ts'
+import type { Finding } from '../lib/finding.ts'
 import type { RedisConnection } from '../lib/redis.ts'
+import { repeat } from '../lib/repeat.ts'
 import type { Database } from '../store/database.ts'
+import type { Router } from '../store/router.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { Drain } from './drain.ts'
 
 /**
- * Whether this instance should get requests. It should as long as sessions can be read and some shard answers: without the
- * cache it is slower, without one shard it serves the others' users. Each dependency is named with how long it took.
+ * Whether this instance should get requests: not while it drains, and not before it knows which shard owns a slot. Those are what another
+ * instance can do better. A dependency that is away is away for all instances: taking them all out would turn a part that is missing into a shop
+ * that is closed. So it is listed as degraded, with a gauge, and the instance stays in.
  */
 export interface Health {
   check(): Promise<HealthReport>
+  stop(): void
 }
 
 export interface HealthReport {
   readonly ready: boolean
   readonly draining: boolean
+  /** What is missing or wrong, with what to do about it where that is known. */
+  readonly degraded: readonly { readonly name: string; readonly error: string }[]
   readonly dependencies: readonly DependencyReport[]
 }
 
@@ -26,26 +34,51 @@ export interface DependencyReport {
 
 export interface HealthDeps {
   readonly drain: Drain
+  readonly router: Router
   /** @throws AppError while what the sessions Redis says may not be believed */
   readonly checkSessions: () => void
   readonly sessions: RedisConnection
   readonly cache: RedisConnection
   readonly shards: readonly Database[]
   readonly global: Database
+  /** Looks at the servers' settings and schemas. */
+  readonly checkSettings: () => Promise<readonly Finding[]>
+  readonly metrics: Metrics
 }
 
-export function createHealth({ drain, checkSessions, sessions, cache, shards, global }: HealthDeps): Health {
+const LOOK_EVERY_MS = 5_000
+const SETTINGS_EVERY_MS = 60_000
+
+export function createHealth(deps: HealthDeps): Health {
+  const { drain, router, checkSessions, sessions, cache, shards, global, metrics } = deps
+  let settings: readonly Finding[] = []
+
+  async function check(): Promise<HealthReport> {
+    const dependencies = await Promise.all([
+      probe({ name: sessions.name, ping: () => sessions.ping().then(checkSessions) }),
+      probe(cache),
+      probe(global),
+      ...shards.map(probe),
+    ])
+    const degraded = [
+      ...dependencies.flatMap(({ name, error }) => (error === undefined ? [] : [{ name, error }])),
+      ...settings.map(({ subject, text }) => ({ name: subject, error: text })),
+      ...(router.isComplete() ? [] : [{ name: 'slot map', error: 'some slots have no owner' }]),
+    ]
+    metrics.degraded.reset()
+    for (const { name } of degraded) metrics.degraded.set({ dependency: name }, 1)
+    return { ready: !drain.isDraining() && router.hasMap(), draining: drain.isDraining(), degraded, dependencies }
+  }
+
+  const ignore = () => undefined // the next look has it
+  const loops = [
+    repeat(check, LOOK_EVERY_MS, ignore),
+    repeat(async () => void (settings = await deps.checkSettings()), SETTINGS_EVERY_MS, ignore),
+  ]
   return {
-    async check() {
-      const [sessionsReport, cacheReport, globalReport, ...shardReports] = await Promise.all([
-        probe({ name: sessions.name, ping: () => sessions.ping().then(checkSessions) }),
-        probe(cache),
-        probe(global),
-        ...shards.map(probe),
-      ])
-      const ready = !drain.isDraining() && sessionsReport.ok && shardReports.some(shard => shard.ok)
-      const dependencies = [sessionsReport, cacheReport, globalReport, ...shardReports]
-      return { ready, draining: drain.isDraining(), dependencies }
+    check,
+    stop() {
+      for (const loop of loops) loop.stop()
     },
   }
 }
@@ -57,6 +90,7 @@ async function probe(dependency: { name: string; ping(): Promise<void> }): Promi
     await dependency.ping()
     return { name: dependency.name, ok: true, ms: ms() }
   } catch (error) {
-    return { name: dependency.name, ok: false, ms: ms(), error: messageOf(error) }
+    const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : ''
+    return { name: dependency.name, ok: false, ms: ms(), error: `${messageOf(error)}${cause}` }
   }
 }

@@ -21,6 +21,8 @@ export interface NginxOptions {
   /** The `user` line; by default what suits the private instance. */
   readonly user?: string
   readonly makeFolders?: boolean
+  /** By default in runDir. */
+  readonly pidFile?: string
 }
 
 export function renderNginx(options: NginxOptions): void {
@@ -30,6 +32,7 @@ export function renderNginx(options: NginxOptions): void {
     confDir,
     runDir,
     logDir,
+    pidFile: options.pidFile ?? join(runDir, 'nginx.pid'),
     listen: options.listen,
     // As root the workers would become `nobody`, who may not enter a private data folder.
     user: options.user ?? (process.getuid?.() === 0 ? 'user root;' : ''),
@@ -77,5 +80,6 @@ export async function checkNginx(program: Program, options: NginxOptions): Promi
 }
 
 function nginxArguments({ confDir, runDir, logDir }: NginxOptions): string[] {
-  return ['-p', runDir, '-e', join(logDir, 'nginx-error.log'), '-c', join(confDir, 'nginx.conf')]
+  // PM2 watches it in the foreground; an installed nginx is told by its unit.
+  return ['-p', runDir, '-e', join(logDir, 'nginx-error.log'), '-c', join(confDir, 'nginx.conf'), '-g', 'daemon off;']
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { isRunning } from '../lib/processes.ts'
 import { writePrivate } from './secrets.ts'
 import type { ServerSpec } from './servers.ts'
 
@@ -39,6 +40,7 @@ interface Pm2Row {
     status: string
     pm_uptime: number
     restart_time: number
+    exit_code?: number
     NODE_APP_INSTANCE?: number | string
     pm_out_log_path: string
     pm_err_log_path: string
@@ -78,7 +80,7 @@ export function createPm2(home: string, killSignal: 'SIGINT' | 'SIGTERM'): Pm2 {
         name: row.name,
         index: Number(row.pm2_env.NODE_APP_INSTANCE ?? 0),
         pid: row.pid,
-        status: row.pm2_env.status,
+        status: statusOf(row),
         uptimeMs: row.pid ? Date.now() - row.pm2_env.pm_uptime : 0,
         memoryBytes: row.monit?.memory ?? 0,
         restarts: row.pm2_env.restart_time,
@@ -91,6 +93,12 @@ export function createPm2(home: string, killSignal: 'SIGINT' | 'SIGTERM'): Pm2 {
     },
   }
 }
+
+/** With a back-off between restarts PM2 shows `waiting restart` also for what it will not start again (stop_exit_codes). */
+const WRONG_CONFIGURATION = 78
+
+const statusOf = ({ pid, pm2_env: { status, exit_code: exitCode } }: Pm2Row): string =>
+  exitCode === WRONG_CONFIGURATION && pid === 0 ? 'wrong configuration' : status
 
 /** Writes servers as a PM2 file. What is started from it is restarted when it dies. */
 export function writeServersFile(path: string, servers: readonly ServerSpec[], logDir: string): void {
@@ -110,21 +118,4 @@ export function writeServersFile(path: string, servers: readonly ServerSpec[], l
     autorestart: true,
   }))
   writePrivate(path, JSON.stringify({ apps }, undefined, 2))
-}
-
-/** True when the process is there and its command line says that it is ours (process numbers are reused). */
-export function isRunning(pid: number, mark: string): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-  } catch {
-    return false
-  }
-  try {
-    const of = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
-    if (of('stat').split(') ').at(-1)?.startsWith('Z')) return false
-    return of('cmdline').includes(mark)
-  } catch {
-    return !existsSync('/proc/self') // no /proc on this system: believe the number
-  }
 }

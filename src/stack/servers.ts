@@ -37,6 +37,10 @@ const LOOPBACK = '127.0.0.1'
 /** What a database server takes for the host of who comes on its Unix socket. */
 const ON_SOCKET = 'localhost'
 
+/** The application reads, writes, and loads and calls its functions; nothing that could empty or reconfigure the server. */
+export const APP_COMMANDS =
+  '+@read +@write +@connection +@fast +fcall +function|load +info -@dangerous +info -swapdb -flushall -flushdb'
+
 /** Sessions must survive a restart; the cache must not (cache/cart-cache.ts says why). */
 export function redisServer(options: RedisSpecOptions): ServerSpec {
   const { program, role, dir, port, memoryMb, secrets } = options
@@ -64,8 +68,7 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
     // Nobody can log in as default, but Redis itself reads its append-only file as that user: without rights it would
     // refuse every transaction in it, and all sessions would be gone after a restart.
     'user default off ~* &* +@all',
-    // The application reads, writes, and loads and calls its functions; nothing that could empty or reconfigure the server.
-    `user cartload on >${secrets.redisApp} ~* &* +@read +@write +@connection +@fast +fcall +function|load +info -@dangerous +info -swapdb -flushall -flushdb`,
+    `user cartload on >${secrets.redisApp} ~* &* ${APP_COMMANDS}`,
     `user admin on >${secrets.redisAdmin} ~* &* +@all`,
   ]
   const file = join(dir, 'redis.conf')
@@ -206,13 +209,14 @@ export async function waitForServer({ port, socket }: ServerSpec, msMax: number)
   await Promise.all(doors.map(door => waitUntilListening(door, msMax)))
 }
 
-/** Whether the instance with this operations port can serve. */
-export async function isReady(opsPort: number): Promise<boolean> {
+/** What the instance with this operations port says of itself; not ready when it does not answer. */
+export async function readinessOf(opsPort: number): Promise<{ ready: boolean; degraded: readonly string[] }> {
   try {
-    const answer = await fetch(`http://${LOOPBACK}:${opsPort}/health/ready`, { signal: AbortSignal.timeout(2000) })
-    return answer.ok
+    const answer = await fetch(`http://${LOOPBACK}:${opsPort}/health/ready`, { signal: AbortSignal.timeout(5_000) })
+    const { ready, degraded = [] } = (await answer.json()) as { ready: boolean; degraded?: { name: string }[] }
+    return { ready, degraded: degraded.map(({ name }) => name) }
   } catch {
-    return false
+    return { ready: false, degraded: [] }
   }
 }
 

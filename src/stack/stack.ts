@@ -1,16 +1,18 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, EMBEDDED_ENV, portsOf, type ServerAddresses } from '../config/config.ts'
+import { clusterSettingsFile, SERVERS_HOME } from '../config/cluster-settings.ts'
 import { isListening, waitUntilListening } from '../lib/listening.ts'
+import { isRunning } from '../lib/processes.ts'
 import { migrateGlobal, migrateShards } from '../store/migrate.ts'
 import { compileAhead } from './compile.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from './nginx.ts'
 import { nginxOrphans, pidFiles, stopProcess } from './orphans.ts'
-import { createPm2, isRunning, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
+import { createPm2, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts'
 import { createPlaces, GLOBAL_DATABASE, SHARD_DATABASE } from './places.ts'
 import { findOrInstall, type Program, type ProgramName } from './programs.ts'
 import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
-import { createDataFolder, isReady, mysqlServer, redisServer, type ServerSpec, waitForServer } from './servers.ts'
+import { createDataFolder, mysqlServer, readinessOf, redisServer, type ServerSpec, waitForServer } from './servers.ts'
 
 /**
  * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
@@ -21,7 +23,8 @@ export interface Stack {
   readonly servers: Pm2
   readonly instances: Pm2
   readonly addresses: ServerAddresses
-  prepare(step: Step): Promise<void>
+  /** `settings`: what later commands find when they ask for the settings of this cluster. */
+  prepare(step: Step, settings: string): Promise<void>
   startServers(step: Step): Promise<void>
   migrate(step: Step): Promise<void>
   startInstances(step: Step): Promise<void>
@@ -36,6 +39,8 @@ export type Step = <T>(what: string, work: (say: (text: string) => void) => Prom
 export interface ProcessReport extends Pm2Process {
   readonly address: string
   readonly healthy: boolean
+  /** Of an instance: the dependencies that are away or not as they must be. */
+  readonly degraded: readonly string[]
 }
 
 /** Something that a person has to change before it can work; shown without a stack trace. */
@@ -51,7 +56,7 @@ export function createStack(config: Config): Stack {
   const { dataDir } = config
   const at = (...parts: string[]) => join(dataDir, ...parts)
   const logDir = at('logs')
-  const servers = createPm2(at('pm2-servers'), 'SIGTERM')
+  const servers = createPm2(at(SERVERS_HOME), 'SIGTERM')
   const instances = createPm2(at('pm2'), 'SIGINT')
   const shardCount = config.embeddedShards
   let programs: Map<ProgramName, Program> | undefined
@@ -98,7 +103,7 @@ export function createStack(config: Config): Stack {
     ]
   }
 
-  async function prepare(step: Step): Promise<void> {
+  async function prepare(step: Step, settings: string): Promise<void> {
     if (Buffer.byteLength(dataDir) > DATA_DIR_BYTES_MAX) {
       throw new StackError(
         `The data folder's path is too long for Unix sockets (${Buffer.byteLength(dataDir)} bytes, at most ${DATA_DIR_BYTES_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
@@ -117,6 +122,7 @@ export function createStack(config: Config): Stack {
     refuseMovedPorts()
     await refuseTakenPorts()
     writePrivate(at(EMBEDDED_ENV), embeddedEnv())
+    writePrivate(clusterSettingsFile(dataDir), settings)
   }
 
   /** What config/config.ts reads when no outside servers are named. */
@@ -250,6 +256,7 @@ export function createStack(config: Config): Stack {
     if (instances.isAlive()) await step('stop the instances', () => instances.kill())
     if (servers.isAlive()) await step('stop Redis and MariaDB', () => servers.kill())
     await stopOrphans()
+    rmSync(clusterSettingsFile(dataDir), { force: true })
   }
 
   async function processes(): Promise<ProcessReport[]> {
@@ -264,8 +271,10 @@ export function createStack(config: Config): Stack {
       rows.map(async row => {
         const instance = row.name === 'cartload'
         const port = instance ? config.instancePort + row.index : (ports.get(row.name) ?? 0)
-        const healthy = instance ? await isReady(config.opsPort + row.index) : await isListening(port)
-        return { ...row, address: `127.0.0.1:${port}`, healthy: row.status === 'online' && healthy }
+        const { ready, degraded } = instance
+          ? await readinessOf(config.opsPort + row.index)
+          : { ready: await isListening(port), degraded: [] }
+        return { ...row, address: `127.0.0.1:${port}`, healthy: row.status === 'online' && ready, degraded }
       }),
     )
   }

@@ -7,6 +7,7 @@ import { createGate } from '../lib/gate.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { watchOutages } from '../telemetry/outages.ts'
 import { createMysqlPool } from './mysql-pool.ts'
 
 /**
@@ -92,6 +93,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     failuresToOpen: FIXED.breakerFailures,
     openMs: FIXED.breakerOpenMs,
     isFailure: isIll,
+    watch: watchOutages(name, metrics, log),
   })
   const waits = metrics.poolWaits.labels({ pool: name })
   const gate = createGate(

@@ -69,11 +69,20 @@ export async function migrationStatus(
 ): Promise<{ applied: string[]; pending: string[] }> {
   const connection = await createConnection({ uri: url })
   try {
-    const umzug = umzugFor(connection, list)
-    return { applied: (await umzug.executed()).map(m => m.name), pending: (await umzug.pending()).map(m => m.name) }
+    return await migrationStatusOn(connection, list)
   } finally {
     await connection.end()
   }
+}
+
+/** `applied` has also what only newer code knows. */
+export async function migrationStatusOn(
+  connection: Connection,
+  list: 'global' | 'shard',
+): Promise<{ applied: string[]; pending: string[] }> {
+  const umzug = umzugFor(connection, list)
+  const [applied, pending] = [await appliedOn(connection), await umzug.pending()]
+  return { applied, pending: pending.map(({ name }) => name) }
 }
 
 async function withLockedDatabase<T>(url: string, work: (connection: Connection) => Promise<T>): Promise<T> {
@@ -122,12 +131,7 @@ function umzugFor(connection: Connection, list: 'global' | 'shard'): Umzug<Conne
         },
       })),
     storage: {
-      async executed() {
-        const [tables] = await connection.query<RowDataPacket[]>("SHOW TABLES LIKE 'migrations'")
-        if (tables.length === 0) return []
-        const [rows] = await connection.query<RowDataPacket[]>('SELECT name FROM migrations ORDER BY name')
-        return rows.map(row => String(row['name']))
-      },
+      executed: () => appliedOn(connection),
       async logMigration({ name }) {
         await connection.query('INSERT INTO migrations (name, applied_at) VALUES (?, UTC_TIMESTAMP(3))', [name])
       },
@@ -136,6 +140,13 @@ function umzugFor(connection: Connection, list: 'global' | 'shard'): Umzug<Conne
       },
     },
   })
+}
+
+async function appliedOn(connection: Connection): Promise<string[]> {
+  const [tables] = await connection.query<RowDataPacket[]>("SHOW TABLES LIKE 'migrations'")
+  if (tables.length === 0) return []
+  const [rows] = await connection.query<RowDataPacket[]>('SELECT name FROM migrations ORDER BY name')
+  return rows.map(row => String(row['name']))
 }
 
 /** The statements of a migration file: each ends with a semicolon at the end of a line. */

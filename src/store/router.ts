@@ -33,6 +33,10 @@ export interface Router {
     work: (tx: Transaction, fences: readonly Fence[], outcomes: readonly Outcome[]) => Promise<T>,
   ) => Promise<T>
   refresh(): Promise<void>
+  /** False until a map was loaded: then this instance can serve nobody, and another one may. */
+  hasMap(): boolean
+  /** False while some slots have no owner. */
+  isComplete(): boolean
 }
 
 export interface Fence {
@@ -88,9 +92,11 @@ export async function createSlotRouter(
 ): Promise<Router & { ownerName(slot: number): string | undefined }> {
   let owners = await loadOwners(shards)
   let looking: Promise<void> | undefined
+  let hasMap = owners.some(owner => owner !== undefined)
 
   async function refresh(): Promise<void> {
     owners = await loadOwners(shards)
+    hasMap ||= owners.some(owner => owner !== undefined)
   }
 
   function ownerOf(slot: number): Owner {
@@ -106,6 +112,8 @@ export async function createSlotRouter(
   return {
     shards,
     refresh,
+    hasMap: () => hasMap,
+    isComplete: () => owners.every(owner => owner !== undefined),
     of: key => ownerOf(slotOf(key)).database,
     ownerName: slot => owners[slot]?.database.name,
     async write(key, work) {
@@ -157,6 +165,8 @@ export function createSingleRouter(database: Database): Router {
   return {
     shards: [database],
     refresh: async () => {},
+    hasMap: () => true,
+    isComplete: () => true,
     of: () => database,
     write: (key, work) =>
       database.transaction(async tx => {
@@ -177,7 +187,7 @@ interface Owner {
  * is believed. The slots of a shard that does not answer have no owner until it does.
  */
 async function loadOwners(shards: readonly Database[]): Promise<(Owner | undefined)[]> {
-  const owners: (Owner | undefined)[] = Array.from({ length: SLOTS })
+  const owners: (Owner | undefined)[] = Array.from({ length: SLOTS }, () => undefined)
   const answers = await Promise.allSettled(shards.map(shard => shard.background<SlotRow>(SELECT_SLOTS, [shard.name])))
   const contested = new Set<number>()
   for (const [index, answer] of answers.entries()) {

@@ -105,6 +105,18 @@ export function createMetrics() {
       help: 'Carts that were answered with their last totals because no price could be calculated',
       registers,
     }),
+    dependencyErrors: new Counter({
+      name: 'cartload_dependency_errors_total',
+      help: 'Calls to a database or Redis that found it away, slow or full',
+      labelNames: ['dependency'] as const,
+      registers,
+    }),
+    degraded: new Gauge({
+      name: 'cartload_degraded',
+      help: '1 for each dependency that is away or not as it must be; the instance serves what does not need it',
+      labelNames: ['dependency'] as const,
+      registers,
+    }),
     cacheMode: new Gauge({
       name: 'cartload_cache_mode',
       help: '1 while carts of this shard are served from the cache, 0 while they are not',

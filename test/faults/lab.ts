@@ -10,10 +10,11 @@ import type { Finding } from '../../src/cart/auditor.ts'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { checkNginx, type NginxOptions, nginxServer, renderNginx } from '../../src/stack/nginx.ts'
-import { createPm2, isRunning, type Pm2 } from '../../src/stack/pm2.ts'
+import { isRunning } from '../../src/lib/processes.ts'
+import { createPm2, type Pm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { isListening, waitUntilListening } from '../../src/lib/listening.ts'
-import { isReady } from '../../src/stack/servers.ts'
+import { readinessOf } from '../../src/stack/servers.ts'
 import { eventually } from '../support/client.ts'
 import { pidsWith } from '../support/cluster.ts'
 import { countedBy, summedOver } from '../support/metrics.ts'
@@ -176,7 +177,12 @@ export async function startLab(environment: Readonly<Record<string, string>> = {
   }
 
   const isUp = async () => {
-    const ready = await Promise.all(instances.map(({ opsUrl }) => isReady(Number(new URL(opsUrl).port))))
+    const ready = await Promise.all(
+      instances.map(async ({ opsUrl }) => {
+        const { ready: isServing, degraded } = await readinessOf(Number(new URL(opsUrl).port))
+        return isServing && degraded.length === 0
+      }),
+    )
     const listening = await Promise.all(
       [port, ...Object.values(servers.backends).map(b => b.port)].map(p => isListening(p)),
     )

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { type App, type AppOptions, createApp } from '../../src/app.ts'
 import { type Config, loadConfig, type ServerAddresses } from '../../src/config/config.ts'
@@ -11,7 +12,13 @@ export interface TestApp extends App {
 }
 
 export function testConfig(changes: Partial<Config> = {}): Config {
-  return { ...loadConfig(PROJECT, {}).config, instancePort: 0, socketDir: undefined, opsPort: 0, ...changes }
+  return {
+    ...loadConfig(PROJECT, { CARTLOAD_DATA_DIR: join(PROJECT, '.cartload', 'none') }).config,
+    instancePort: 0,
+    socketDir: undefined,
+    opsPort: 0,
+    ...changes,
+  }
 }
 
 export async function startApp(

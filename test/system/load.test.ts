@@ -48,7 +48,14 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
   after(() => cluster?.remove())
 
   async function load(...args: string[]) {
-    const { code, stdout, stderr } = await cluster.node('load-tests/runner/load.ts', ...args, '--with', 'executor', '--out', out)
+    const { code, stdout, stderr } = await cluster.node(
+      'load-tests/runner/load.ts',
+      ...args,
+      '--with',
+      'executor',
+      '--out',
+      out,
+    )
     const [newest = ''] = readdirSync(out)
       .filter(file => file.endsWith('.json'))
       .sort()

@@ -26,12 +26,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'app.ts': [...USE_CASES, ...BELOW, 'config', 'ops', 'http', 'web'],
   'main.ts': ['app.ts', 'config', 'ops', 'telemetry'],
   stack: ['config', 'store', 'sharding', 'model', 'lib', 'telemetry'],
-  cli: ['app.ts', 'config', 'stack', 'store', 'sharding', 'model', 'lib', 'telemetry'],
+  cli: ['app.ts', 'config', 'ops', 'stack', 'store', 'sharding', 'model', 'lib', 'telemetry'],
 }
 
 const OWNERS: Readonly<Record<string, RegExp>> = {
   express: /^http\//,
-  ioredis: /^lib\/redis\.ts$/,
+  ioredis: /^lib\/redis(-check)?\.ts$/,
   mysql2: /^store\//,
   'mysql2/promise': /^store\//,
   umzug: /^store\//,

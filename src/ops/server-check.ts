@@ -1,0 +1,56 @@
+import type { Finding } from '../lib/finding.ts'
+import { checkRedis } from '../lib/redis-check.ts'
+import { shardName } from '../sharding/slots.ts'
+import { checkDatabase } from '../store/database-check.ts'
+
+/** Looks at each server that cartload was told of, by connections of its own. For the start of an instance, `cartload doctor` and `status`. */
+export interface ServersToCheck {
+  readonly shards: readonly string[]
+  readonly global: string
+  readonly sessionsRedis: string
+  readonly cacheRedis: string
+}
+
+export interface ServerCheck {
+  readonly name: string
+  readonly findings: readonly Finding[]
+  readonly version: string
+  readonly role: string
+  /** Its clock less this machine's, in milliseconds; undefined when it could not be asked. */
+  readonly clockMs: number | undefined
+}
+
+/** A server that takes a connection and then says nothing must not hold up a start. */
+const CHECK_MS_MAX = 6_000
+
+/** Exit status of a process that must not run like this; PM2 does not start it again (ecosystem.config.js). As in sysexits.h. */
+export const EXIT_WRONG_CONFIGURATION = 78
+
+/** Never throws. */
+export function checkServers(servers: ServersToCheck, release: string): Promise<ServerCheck[]> {
+  const databases = [
+    { name: 'global', url: servers.global, list: 'global' as const },
+    ...servers.shards.map((url, index) => ({ name: shardName(index), url, list: 'shard' as const })),
+  ]
+  return Promise.all([
+    ...databases.map(database => inTime(database.name, checkDatabase({ ...database, release }))),
+    inTime('sessions', checkRedis('sessions', servers.sessionsRedis)),
+    inTime('cache', checkRedis('cache', servers.cacheRedis)),
+  ])
+}
+
+export const findingsOf = (checks: readonly ServerCheck[], kind: Finding['kind']): Finding[] =>
+  checks.flatMap(({ findings }) => findings.filter(finding => finding.kind === kind))
+
+async function inTime(name: string, check: Promise<Omit<ServerCheck, 'name'>>): Promise<ServerCheck> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<ServerCheck>(resolve => {
+    const text = `it took a connection and did not answer within ${CHECK_MS_MAX} ms`
+    const finding: Finding = { subject: name, kind: 'away', text }
+    timer = setTimeout(
+      () => resolve({ name, findings: [finding], version: '', role: '', clockMs: undefined }),
+      CHECK_MS_MAX,
+    )
+  })
+  return Promise.race([check.then(result => ({ name, ...result })), late]).finally(() => clearTimeout(timer))
+}
