@@ -42,6 +42,11 @@ const FIRST = 3
 const generators = new Set<number>()
 export const generatorPids = (): number[] => [...generators]
 
+/** The machine or the service was not fit to be measured: told as one sentence. */
+export class MeasurementError extends Error {
+  override readonly name: string = 'MeasurementError'
+}
+
 /** wrk is started by its name; where it was unpacked for this folder only, it comes on PATH here. @throws MissingPrograms */
 export async function findWrk(dataDir: string, say: Say): Promise<void> {
   const found = (await findOrInstall(['wrk', 'nginx', 'redis', 'mariadb'], dataDir, say)).get('wrk')
@@ -83,7 +88,7 @@ export async function paced(
 ): Promise<Closed> {
   const run = await overConnections(urls, requests, seconds, (CONNECTIONS / rate) * 1000)
   if (run.requests < rate * run.seconds * KEPT_MIN)
-    throw new Error(`${urls.join(', ')} did not keep up with ${rate} a second`)
+    throw new MeasurementError(`${urls.join(', ')} did not keep up with ${rate} a second`)
   return run
 }
 
@@ -124,7 +129,7 @@ async function wrk(url: string, requests: Requests, options: WrkOptions): Promis
     medianUs: number
     errors: number
   }
-  if (run.errors > 0) throw new Error(`${run.errors} requests failed at ${url}`)
+  if (run.errors > 0) throw new MeasurementError(`${run.errors} requests failed at ${url}`)
   return { requests: run.requests, seconds: run.us / 1e6, medianMs: run.medianUs / 1000 }
 }
 
@@ -136,7 +141,7 @@ export async function openModel(
   at: FixedRate,
 ): Promise<Open | undefined> {
   const result = await fixedRate(generator, url, requests, at)
-  if (result.good < 1) throw new Error(`requests failed at ${url}: ${JSON.stringify(result)}`)
+  if (result.good < 1) throw new MeasurementError(`requests failed at ${url}: ${JSON.stringify(result)}`)
   return result.dropped > 0 ? undefined : result
 }
 
@@ -186,7 +191,7 @@ async function outputOf(program: string, args: string[], environment: Record<str
     child.once('error', reject)
     child.once('close', resolve)
   })
-  if (code !== 0) throw new Error(`${program} ended with ${code}: ${err || out}`)
+  if (code !== 0) throw new MeasurementError(`${program} ended with ${code}: ${err || out}`)
   return out
 }
 

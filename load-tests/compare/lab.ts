@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   closedLoop,
   generatorPids,
+  MeasurementError,
   openModel,
   paced,
   type Request,
@@ -45,7 +46,7 @@ export interface Unit {
 export const nameOf = ({ stack, scenario, direct, rate }: Unit): string =>
   `${stack}/${scenario}${direct ? ' direct' : ''}${rate === undefined ? '' : ` at ${rate}/s`}`
 
-export class TooNoisy extends Error {
+export class TooNoisy extends MeasurementError {
   override readonly name = 'TooNoisy'
 }
 

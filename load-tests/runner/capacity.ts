@@ -8,14 +8,17 @@ import { step } from '../../src/cli/terminal.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { isListening } from '../../src/lib/listening.ts'
 import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
-import { findWrk, fixedRate, generatorPids } from '../compare/generators.ts'
+import { findWrk, fixedRate, generatorPids, MeasurementError } from '../compare/generators.ts'
 import { createLab, type Lab, type StackName, type Unit } from '../compare/lab.ts'
 import { cpuOfEnded, measure } from '../compare/meter.ts'
 import { capacityPage, type Capacity, capacityText, type Level, type Measured, type Point } from './capacity-report.ts'
+import { measureRunning } from './capacity-running.ts'
+import { climb } from './climb.ts'
 import { findGenerator, type Generator } from './generator.ts'
 import { machineOf } from './machine.ts'
 import { mean } from './moments.ts'
 import { writeReport } from './page.ts'
+import { findProcesses } from './sampler.ts'
 import { type Costs, type Footprint, type Operation, OPERATIONS, type PartName, PARTS, planOf } from './plan.ts'
 import { type Cost, fit, isFound } from './usl.ts'
 import { ms, shown } from './verdict.ts'
@@ -25,11 +28,8 @@ const STEP_SECONDS = 4
 const COST_SECONDS = 5
 const WARM_SECONDS = 3
 const IDLE_MS = 3_000
-/** The first step, as a share of what a closed loop gets out of it; then so much more each time; then the gap is halved so often. */
+/** The first step, as a share of what a closed loop gets out of it. */
 const FIRST_SHARE = 0.08
-const FACTOR = 1.4
-const HALVINGS = 2
-const STEPS_MAX = 14
 /**
  * Costs are compared twice, at this share of the lowest rate that was carried: with the same work for each instance, however many there are,
  * which says what they cost each other; and with the same work in all, which says what it costs to divide it.
@@ -59,17 +59,30 @@ const command: Command = {
     'change-every': { type: 'string', value: 'S', doc: 'plan: seconds between two changes (default 60)' },
     'login-every': { type: 'string', value: 'S', doc: 'plan: seconds between two logins (default 1800)' },
     busy: { type: 'string', value: 'PERCENT', doc: 'plan: how much of what a core can do is planned for (default 60)' },
+    running: { type: 'boolean', doc: 'measure the cluster of this folder that runs, as it is: cart views only' },
+    url: { type: 'string', value: 'URL', doc: 'measure the shop at this address; only one that is yours to load' },
     out: { type: 'string', value: 'DIR', doc: 'where the report goes (default .cartload/load)' },
   },
-  run,
+  run: args =>
+    run(args).catch((error: unknown) => {
+      if (error instanceof MeasurementError) throw new CommandError(`nothing could be measured: ${error.message}`)
+      throw error
+    }),
 }
 
 async function run(args: Args): Promise<void> {
-  const { config } = loadConfig(PROJECT)
+  const { config, secrets } = loadConfig(PROJECT)
   const cores = availableParallelism()
   const level: Level = {
     p99Ms: args.number('p99', 200, 1, 60_000),
     errors: args.number('errors-per-1000', 1, 0, 1000) / 1000,
+  }
+  const own = `http://127.0.0.1:${config.port}`
+  if (args.flag('running') || args.text('url') !== undefined) {
+    const url = args.text('url') ?? own
+    const pids = url === own ? (await findProcesses(config)).map(({ pid }) => pid) : []
+    const out = args.text('out') ?? join(config.dataDir, 'load')
+    return measureRunning({ url, password: secrets.seedPassword, level, generator: findGenerator(), pids, out })
   }
   const crowd = {
     shoppers: args.number('shoppers', 50_000, 1, 1e9),
@@ -80,7 +93,9 @@ async function run(args: Args): Promise<void> {
   }
   const counts = countsTo(args.number('instances', Math.min(16, Math.max(4, cores)), 1, 64))
   if (await isListening(config.port))
-    console.log(`! something runs on port ${config.port}; for figures that hold, stop it first: npm stop`)
+    console.log(
+      `! something runs on port ${config.port}; for figures that hold, stop it first (npm stop), or measure it as it is (--running)`,
+    )
   const since = performance.now()
   const generator = findGenerator()
   await step('find wrk', async say => {
@@ -95,7 +110,7 @@ async function run(args: Args): Promise<void> {
     })
     const points: Point[] = []
     const closed: { n: number; rate: number }[] = []
-    for (const n of counts) closed.push({ n, rate: await climb(lab, generator, n, level, points) })
+    for (const n of counts) closed.push({ n, rate: await climbWith(lab, generator, n, level, points) })
     const carried = counts.map(n => ({ n, rate: carriedBy(points, n) }))
     if (carried.some(({ rate }) => rate === 0))
       throw new CommandError(
@@ -149,38 +164,19 @@ const viewsBy = (n: number): Unit => ({ stack: stackOf(n), scenario: 'view-10' }
 const holds = (point: Measured, level: Level) =>
   point.dropped === 0 && point.failed <= level.errors && point.p99Ms <= level.p99Ms
 
-/**
- * Up by steps until the service level breaks twice at the same rate, then between the last good rate and that one.
- * @returns what a closed loop (wrk) gets out of it: a rate without a service level
- */
-async function climb(lab: Lab, generator: Generator, n: number, level: Level, points: Point[]): Promise<number> {
+/** @returns what a closed loop (wrk) gets out of it: a rate without a service level */
+async function climbWith(lab: Lab, generator: Generator, n: number, level: Level, points: Point[]): Promise<number> {
   const unit = viewsBy(n)
   await step(`start ${n} ${n === 1 ? 'instance' : 'instances'}`, () => lab.prepare(unit, WARM_SECONDS))
   await measureIdle(lab, unit)
   const closed = await lab.window(unit, 2)
-  const attempt = async (rate: number): Promise<boolean> => {
-    for (let tries = 0; tries < 2; tries++) {
-      const measured = await stepAt(lab, generator, unit, rate, level)
-      const point = { n, ...measured, holds: holds(measured, level) }
-      points.push(point)
-      show(point)
-      if (point.holds) return true
-    }
-    return false
-  }
-  let [good, bad] = [0, Number.POSITIVE_INFINITY]
-  for (let rate = closed.rate * FIRST_SHARE, steps = 0; steps < STEPS_MAX; rate *= FACTOR, steps++) {
-    if (await attempt(rate)) good = rate
-    else {
-      bad = rate
-      break
-    }
-  }
-  for (let halving = 0; halving < HALVINGS && good > 0 && bad < Number.POSITIVE_INFINITY; halving++) {
-    const middle = (good + bad) / 2
-    if (await attempt(middle)) good = middle
-    else bad = middle
-  }
+  await climb(closed.rate * FIRST_SHARE, async rate => {
+    const measured = await stepAt(lab, generator, unit, rate, level)
+    const point = { n, ...measured, holds: holds(measured, level) }
+    points.push(point)
+    show(point)
+    return point.holds
+  })
   return closed.rate
 }
 

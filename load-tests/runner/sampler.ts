@@ -106,7 +106,8 @@ export async function startSampler(
   return { readings, stop: () => (ended ??= end()) }
 }
 
-async function findProcesses(config: Config): Promise<Process[]> {
+/** The processes of the cluster that is configured, as far as they run on this machine. */
+export async function findProcesses(config: Config): Promise<Process[]> {
   if (!config.embedded) return instancesOf(config)
   const found: Process[] = []
   for (const { name, index, pid, status } of await createStack(config).processes()) {

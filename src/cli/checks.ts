@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { loadConfig } from '../config/config.ts'
 import { findOrInstall, MissingPrograms } from '../stack/programs.ts'
-import type { Command } from './command.ts'
+import { type Command, CommandError } from './command.ts'
 import { step } from './terminal.ts'
 
 /** What a contributor runs is what CI runs. */
@@ -25,7 +25,8 @@ export function testCommand(projectDir: string): Command {
       )
       const bin = (name: string) => join(projectDir, 'node_modules', '.bin', name)
       const some = words.some(word => word.endsWith('.ts'))
-      const run = spawn(bin('c8'), [bin('mocha'), ...words, ...(some ? [] : SUITES)], {
+      // A filter that matches nothing must not look like a success.
+      const run = spawn(bin('c8'), [bin('mocha'), '--fail-zero', ...words, ...(some ? [] : SUITES)], {
         cwd: projectDir,
         stdio: 'inherit',
         env: { ...process.env, NODE_COMPILE_CACHE: undefined }, // coverage is less precise with it
@@ -37,6 +38,36 @@ export function testCommand(projectDir: string): Command {
 
 /** From fast to slow: a mistake shows early. */
 const SUITES = ['unit', 'model', 'integration', 'http', 'system'].map(suite => `test/${suite}/**/*.test.ts`)
+
+/** Proofs that take longer than the suite may: each is a command of its own. */
+const LONG = [
+  { what: 'the protocols as models, every interleaving', file: 'test/model/deep.ts', words: [] },
+  { what: 'orders whose process dies at every step', file: 'test/sale/failpoints.ts', words: ['--times', '5'] },
+  { what: 'faults under load', file: 'test/faults/run.ts', words: ['--seed', '1', '--rounds', '3'] },
+] as const
+
+export function longTestCommand(projectDir: string): Command {
+  return {
+    name: 'test:long',
+    summary: 'Runs the longer proofs: models, orders under kills, faults under load (npm run test:long)',
+    details: LONG.map(({ what, file, words }) => `  bin/cartload node ${[file, ...words].join(' ')}   ${what}`).join(
+      '\n',
+    ),
+    async run() {
+      const failed: string[] = []
+      for (const { what, file, words } of LONG) {
+        console.log(`\n=== ${what}: ${[file, ...words].join(' ')}`)
+        const since = performance.now()
+        const code = await exitOf(spawn(process.execPath, [file, ...words], { cwd: projectDir, stdio: 'inherit' }))
+        console.log(
+          `=== ${code === 0 ? 'passed' : `failed with ${code}`} after ${Math.round((performance.now() - since) / 1000)} s`,
+        )
+        if (code !== 0) failed.push(what)
+      }
+      if (failed.length > 0) throw new CommandError(`failed: ${failed.join('; ')}`)
+    },
+  }
+}
 
 const STEPS = [
   { what: 'format', script: 'format:check' },

@@ -8,7 +8,7 @@ import { operatorCommand, promotionsCommand } from './promotions.ts'
 import { runCommand } from './run-command.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
-import { checkCommand, testCommand } from './checks.ts'
+import { checkCommand, longTestCommand, testCommand } from './checks.ts'
 import { tryCommand } from './try.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
 
@@ -36,6 +36,7 @@ const COMMANDS: readonly Command[] = [
   environmentCommand(PROJECT),
   nginxCommand(PROJECT),
   testCommand(PROJECT),
+  longTestCommand(PROJECT),
   checkCommand(PROJECT),
 ]
 

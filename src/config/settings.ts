@@ -21,6 +21,12 @@ import {
  * the README are generated from this list. A default of `undefined` means that it follows from other settings.
  */
 export const SETTINGS = {
+  node: set(
+    'CARTLOAD_NODE',
+    'Path of the Node.js that runs everything (bin/node-path), 24 or newer; in production one of 24.22.1, 26.12.1 or newer.',
+    text,
+    'a newer fixed one on PATH, else the pinned one',
+  ),
   port: set('CARTLOAD_PORT', 'Port of the embedded nginx. The other embedded ports follow from it.', port, '8080'),
   bind: set('CARTLOAD_BIND', 'Address on which the instances listen for nginx.', text, '127.0.0.1'),
   publicUrl: set(
@@ -97,7 +103,7 @@ export const SETTINGS = {
   ),
   router: set(
     'CARTLOAD_ROUTER',
-    'slots: the shards above, each owning a range of slots. single: one endpoint that shards by itself or not at all (Vitess, TiDB, one server).',
+    'slots: the shards above, each owning a range of slots. single: one endpoint that shards by itself or not at all (Vitess, one server).',
     oneOf(['slots', 'single']),
     'slots',
   ),

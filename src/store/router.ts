@@ -12,8 +12,8 @@ import { statement } from './statement.ts'
  * it is told, loads the map anew and goes again. The same read brings the cache mode of the shard (cart/cache-mode.ts),
  * share-locked too, so that the mode cannot change while a write is under way.
  *
- * Two routers, one interface: `slots` over several servers; `single` for one endpoint that shards by itself (Vitess,
- * TiDB) or not at all, which needs no map.
+ * Two routers, one interface: `slots` over several servers; `single` for one endpoint that shards by itself (Vitess) or
+ * not at all, which needs no map.
  */
 export interface Router {
   readonly shards: readonly Database[]

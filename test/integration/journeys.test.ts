@@ -3,7 +3,7 @@ import { type CellResult, type JourneyLab, JOURNEYS, MISSING, modesOf, startJour
 
 /** The table journey × missing dependency of docs/reliability.md, cell by cell. */
 describe('a shopper', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let lab: JourneyLab
 
   before(async () => {

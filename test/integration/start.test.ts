@@ -14,7 +14,7 @@ import { freePorts, PROJECT, type PrivateServers, startPrivateServers } from '..
 
 /** Outside servers of its own, set up as an operator would, and then spoiled in each way that a start must refuse. */
 describe('a start with servers outside', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let servers: PrivateServers
   let environment: Record<string, string>
   let admin: Connection

@@ -139,7 +139,6 @@ describe('stock', () => {
   })
 
   it('agrees with a model after whatever two instances did at once', async function () {
-    this.timeout(60_000)
     const operation = fc.record({
       kind: fc.constantFrom('hold', 'hold', 'hold', 'sell', 'free', 'refund'),
       order: fc.nat(11),

@@ -38,7 +38,7 @@ const NEEDED: Readonly<Record<Guard, Bounds>> = {
 }
 
 describe('the model of the cart cache protocol', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   for (const bounds of SMALL) {
     it(`has no breach within ${JSON.stringify(bounds)}`, () => {

@@ -23,7 +23,7 @@ function itHolds<Guard extends string>(
 }
 
 describe('the model of the cache mode', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   itHolds(MODE_GUARDS, off => explore(cacheModeModel({ writes: 1, reads: 2, cuts: 2 }, off)))
 })
 

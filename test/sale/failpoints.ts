@@ -28,6 +28,10 @@ async function main(): Promise<number> {
     return 0
   }
   const scenarios = SCENARIOS.filter(({ name }) => name.includes(values.only))
+  if (scenarios.length === 0) {
+    console.error(`no scenario has '${values.only}' in its name: ${SCENARIOS.map(({ name }) => name).join(', ')}`)
+    return 64
+  }
   const all = scenarios.flatMap(scenario => Array.from({ length: Number(values.times) }, () => scenario))
   const shop = await bareShop()
   try {

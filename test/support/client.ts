@@ -88,7 +88,7 @@ export async function contentsOf(client: Client): Promise<{ version: number; lin
 }
 
 /** Waits until a condition holds; looks often and gives up with its name. */
-export async function eventually(what: string, holds: () => Promise<boolean> | boolean, msMax = 10_000): Promise<void> {
+export async function eventually(what: string, holds: () => Promise<boolean> | boolean, msMax = 60_000): Promise<void> {
   const deadline = performance.now() + msMax
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`still not after ${msMax} ms: ${what}`)

@@ -33,9 +33,13 @@ interface Outcome {
   readonly stderr: string
 }
 
-export async function createCluster(environment: NodeJS.ProcessEnv = {}): Promise<Cluster> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'cl-'))
-  const port = await freeRange()
+/** `given`: a data folder that is there already. */
+export async function createCluster(
+  environment: NodeJS.ProcessEnv = {},
+  given?: { readonly dataDir: string; readonly port: number },
+): Promise<Cluster> {
+  const dataDir = given?.dataDir ?? mkdtempSync(join(tmpdir(), 'cl-'))
+  const port = given?.port ?? (await freeRange())
   const env = {
     ...process.env,
     CARTLOAD_PORT: String(port),
@@ -74,9 +78,9 @@ export async function createCluster(environment: NodeJS.ProcessEnv = {}): Promis
         'every process is healthy',
         async () => {
           const processes = await status()
-          return processes.length === 7 && processes.every(p => p.healthy)
+          return processes.length === 7 && processes.every(p => p.healthy && p.degraded.length === 0)
         },
-        30_000,
+        120_000,
       )
     },
     pidsOf: async name => (await status()).filter(p => p.name === name).map(p => p.pid),
@@ -114,7 +118,7 @@ function holds(pid: number, folder: string): boolean {
 }
 
 /** A port above which 100, 200, 300 and 400 more are free too. */
-async function freeRange(): Promise<number> {
+export async function freeRange(): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {
     const [port] = (await freePorts(1)) as [number]
     const wanted = [0, 100, 101, 200, 201, 300, 301, 400, 401].map(offset => port + offset)

@@ -1,4 +1,5 @@
-import { startServers, testServers } from './servers.ts'
+import { relative, sep } from 'node:path'
+import { PROJECT, startServers, testServers } from './servers.ts'
 
 /** Servers once per run; a run fails on an unhandled rejection, and on anything left open (mocha does not force an exit). */
 export async function mochaGlobalSetup(): Promise<void> {
@@ -18,14 +19,27 @@ export async function mochaGlobalTeardown(): Promise<void> {
 const rejections: unknown[] = []
 process.on('unhandledRejection', error => rejections.push(error))
 
+/** Seconds by suite (a folder of test/), with what its hooks took. */
+const times = new Map<string, number>()
+let last = performance.now()
+
+function count(file: string | undefined): void {
+  const now = performance.now()
+  const suite = file === undefined ? 'other' : (relative(PROJECT, file).split(sep)[1] ?? 'other')
+  times.set(suite, (times.get(suite) ?? 0) + (now - last) / 1000)
+  last = now
+}
+
 const counts = { passed: 0, failed: 0, skipped: 0 }
 process.on('exit', () => {
+  console.log(`time: ${[...times].map(([suite, seconds]) => `${suite} ${Math.round(seconds)} s`).join(', ')}`)
   console.log(`tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
 })
 
 export const mochaHooks = {
   afterEach(this: Mocha.Context): void {
     const test = this.currentTest
+    count(test?.file)
     counts[test?.isPending() ? 'skipped' : test?.state === 'passed' ? 'passed' : 'failed']++
     const [first] = rejections.splice(0)
     if (first !== undefined) throw new Error('unhandled rejection', { cause: first })

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, openSync, rmSync } from 'node:fs'
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -112,18 +112,17 @@ export async function startPrivateServers(options: {
     }),
   ]
   const backends = new Map(specs.map(spec => [spec.name, createBackend(spec, join(dir, `${spec.name}.log`))]))
-  await Promise.all([...backends.values()].map(backend => backend.start()))
-  return {
-    dir,
-    secrets,
-    shardPorts,
-    redisPorts,
-    backends,
-    async stop() {
-      await Promise.all([...backends.values()].map(backend => backend.kill()))
-      rmSync(dir, { recursive: true, force: true })
-    },
+  async function stop(): Promise<void> {
+    await Promise.all([...backends.values()].map(backend => backend.kill()))
+    rmSync(dir, { recursive: true, force: true })
   }
+  try {
+    await Promise.all([...backends.values()].map(backend => backend.start()))
+  } catch (error) {
+    await stop() // those that did start would keep this process alive for ever
+    throw error
+  }
+  return { dir, secrets, shardPorts, redisPorts, backends, stop }
 }
 
 export async function startServers(): Promise<TestServers> {
@@ -137,8 +136,13 @@ export async function startServers(): Promise<TestServers> {
   const { dir, secrets, shardPorts, redisPorts } = started
   const { sessions, cache } = redisPorts
   const [shard0 = 0] = shardPorts
-  await migrateGlobal(mysqlUrl(shard0, 'cartload_global', secrets, 'migrations'))
-  await migrateShards(shardPorts.map(port => mysqlUrl(port, 'cartload', secrets, 'migrations')))
+  try {
+    await migrateGlobal(mysqlUrl(shard0, 'cartload_global', secrets, 'migrations'))
+    await migrateShards(shardPorts.map(port => mysqlUrl(port, 'cartload', secrets, 'migrations')))
+  } catch (error) {
+    await started.stop()
+    throw error
+  }
   running = {
     dir,
     secrets,
@@ -217,6 +221,9 @@ export function whenInterrupted(cleanUp: () => Promise<unknown> | undefined): vo
     })
 }
 
+/** For a machine that is busy with something else. A server that ends is told at once. */
+const START_MS_MAX = 120_000
+
 export function createBackend(spec: ServerSpec, logFile: string): Backend {
   let child: ChildProcess | undefined
   const backend: Backend = {
@@ -238,7 +245,19 @@ export function createBackend(spec: ServerSpec, logFile: string): Backend {
       child = endWithUs(
         spawn(spec.program, [...spec.args], { env: { ...process.env, ...spec.env }, stdio: ['ignore', log, log] }),
       )
-      await waitForServer(spec, 30_000)
+      const own = child
+      const ended = new Promise<never>((_, reject) => {
+        own.once('error', reject)
+        own.once('exit', (code, signal) =>
+          reject(new Error(`${spec.name} ended with ${code ?? signal} while it started`)),
+        )
+      })
+      ended.catch(() => undefined) // one that ends later is no failure of its start
+      await Promise.race([ended, waitForServer(spec, START_MS_MAX)]).catch(async (error: unknown) => {
+        await backend.kill()
+        const tail = readFileSync(logFile, 'utf8').trim().split('\n').slice(-8).join('\n')
+        throw new Error(`${(error as Error).message}\n${tail}`, { cause: error })
+      })
     },
   }
   return backend

@@ -20,7 +20,7 @@ const SCHED_BATCH = 3
 
 /** The whole cluster behind nginx, as `npm start` makes it: what clients see while parts of it are taken away. */
 describe('the cluster', function () {
-  this.timeout(180_000)
+  this.timeout(900_000)
   let cluster: Cluster
 
   before(async () => {

@@ -17,7 +17,7 @@ async function faults(...args: string[]): Promise<{ code: number; output: string
 }
 
 describe('the shop under faults', function () {
-  this.timeout(300_000)
+  this.timeout(900_000)
 
   it('loses, doubles and shows nothing old; and a mistake planted in it is seen', async () => {
     const rows = ['--rows', 'A1,A2,C1,C4,D1', '--rounds', '1', '--per-round', '5', '--reads', '5000', '--seed', '11']

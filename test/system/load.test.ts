@@ -33,12 +33,12 @@ const DRAWN = `[...document.querySelectorAll('[data-chart] canvas')].map(canvas 
 })`
 
 describe('the load scenarios, through nginx on a cluster that was just seeded', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let cluster: Cluster
   let out: string
 
   before(async function () {
-    this.timeout(600_000)
+    this.timeout(1_800_000)
     // What is measured while its coverage is recorded says little; the code has its own tests.
     cluster = await createCluster({ NODE_V8_COVERAGE: undefined })
     await cluster.up()

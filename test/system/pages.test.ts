@@ -5,7 +5,7 @@ import { open, screenshot, startBrowser } from '../support/browser.ts'
 
 /** The pages in a real browser: they show what they should, fetch nothing elsewhere, and the console stays empty. */
 describe('the pages', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let app: TestApp
   let browser: Browser
 

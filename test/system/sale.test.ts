@@ -17,7 +17,7 @@ async function run(file: string, ...args: string[]): Promise<{ code: number; las
 }
 
 describe('a flash sale', function () {
-  this.timeout(240_000)
+  this.timeout(900_000)
 
   it('through nginx, while instances, the cache and a database are killed: all is sold, once, and everybody knows', async () => {
     const { code, last, output } = await run('run.ts', '--buyers', '1500', '--units', '150', '--kill', '--seed', '7')
@@ -34,7 +34,7 @@ describe('a flash sale', function () {
 })
 
 describe('an order whose process dies or is stopped at any step', function () {
-  this.timeout(240_000)
+  this.timeout(900_000)
 
   it('is made once or not at all, and what it held is settled within 5 s', async () => {
     const { code, last, output } = await run('failpoints.ts', '--times', '1')

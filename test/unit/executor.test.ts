@@ -136,7 +136,6 @@ describe('thresholds', () => {
 
 /** Scenario files for a program of its own: what k6 would run as well. */
 describe('the executor', function () {
-  this.timeout(60_000)
   let dir: string
   let server: Server
   let url: string

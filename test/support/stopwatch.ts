@@ -1,0 +1,55 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+
+/**
+ * Time in which some processes could run: wall-clock time less what they spent waiting for a core (the run queue, from the scheduler's own count)
+ * and what the hypervisor gave to other machines. A bound that states a promise of the product is held against this: on a quiet machine it is
+ * the time on the wall, on a starved one it does not fail because others were running. Of each process the thread that waited longest counts;
+ * processes that take part one after the other are added up.
+ */
+export interface Elapsed {
+  readonly wallMs: number
+  readonly lostMs: number
+  readonly ranMs: number
+}
+
+export function startStopwatch(pids: () => readonly number[] = () => [process.pid]): () => Elapsed {
+  const since = performance.now()
+  const before = new Map(pids().map(pid => [pid, waitsOf(pid)]))
+  const stolenBefore = stolenMs()
+  return () => {
+    const wallMs = performance.now() - since
+    let lostMs = (stolenMs() - stolenBefore) / availableParallelism()
+    for (const pid of pids()) {
+      const known = before.get(pid)
+      const waits = [...waitsOf(pid)].map(([thread, ms]) => ms - (known?.get(thread) ?? 0))
+      lostMs += Math.max(0, ...waits)
+    }
+    return { wallMs, lostMs, ranMs: Math.max(0, wallMs - lostMs) }
+  }
+}
+
+/** Milliseconds in the run queue, by thread; empty for a process that is gone, and where the system does not say. */
+function waitsOf(pid: number): Map<string, number> {
+  const waits = new Map<string, number>()
+  try {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const [, waited] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')
+      waits.set(thread, Number(waited) / 1e6)
+    }
+  } catch {
+    // it has ended meanwhile
+  }
+  return waits
+}
+
+const JIFFY_MS = 10
+
+function stolenMs(): number {
+  try {
+    const line = readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
+    return Number(line.trim().split(/\s+/)[8] ?? 0) * JIFFY_MS
+  } catch {
+    return 0
+  }
+}
