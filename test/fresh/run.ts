@@ -24,7 +24,11 @@ const command: Command = {
     'Needs root and Linux. Settings of apt and npm (mirror, proxy, registry, certificates) are those of this machine. The default is debian13.\n' +
     'Exit status 0 when every step passed.',
   options: {
-    npm: { type: 'string', value: 'VERSION', doc: 'another npm than the one of the system, such as 10.8.2' },
+    npm: {
+      type: 'string',
+      value: 'VERSION',
+      doc: 'another npm than that of the system, such as 10.8.2; several with commas, one after the other',
+    },
     user: { type: 'boolean', doc: 'run the commands as an ordinary user, not as root' },
     backports: { type: 'boolean', doc: 'with the backports of the release (Valkey on debian12)' },
     root: { type: 'string', value: 'DIR', doc: 'an existing root in place of a new one; it is changed' },
@@ -64,15 +68,18 @@ async function run(args: Args): Promise<void> {
     )
   const port = await freePort()
   const home = isUser ? '/home/tester' : '/root'
-  const clone = `${home}/cartload`
   const enter = (script: string, user: boolean) => runInRoot({ dir, script, log, user, home, results, port })
 
-  await enter(prepareScript(args.text('npm'), isUser), false)
-  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', PROJECT, join(dir, clone)])
-  copyNpmSettings(join(dir, home))
-  if (isUser) execFileSync('chroot', [dir, 'chown', '-R', 'tester:tester', home])
-  await enter(startScript(clone, port), isUser)
-  if (!args.flag('start-only')) await enter(stepScript('npm test', 'npm test', clone), isUser)
+  await enter(prepareScript(isUser), false)
+  for (const version of args.text('npm')?.split(',') ?? [undefined]) {
+    if (version !== undefined) await enter(npmScript(version), false)
+    const clone = `${home}/cartload${version === undefined ? '' : `-${version}`}`
+    execFileSync('git', ['clone', '--quiet', '--no-hardlinks', PROJECT, join(dir, clone)])
+    copyNpmSettings(join(dir, home))
+    if (isUser) execFileSync('chroot', [dir, 'chown', '-R', 'tester:tester', home])
+    await enter(startScript(clone, port), isUser)
+    if (!args.flag('start-only')) await enter(stepScript('npm test', 'npm test', clone), isUser)
+  }
 
   const rows = results.map(({ name: what, seconds, passed }) => [what, `${seconds} s`, passed ? 'passed' : 'FAILED'])
   console.log(`\n${table([`${name}${isUser ? ', ordinary user' : ', root'}`, 'time', ''], rows)}`)
@@ -83,19 +90,19 @@ async function run(args: Args): Promise<void> {
 const stepScript = (name: string, script: string, cwd = '/'): string =>
   `echo "${MARK}begin ${name}"; if (cd ${cwd} && set -eu && ${script}); then echo "${MARK}end 0"; else echo "${MARK}end 1"; exit 1; fi`
 
-function prepareScript(npm: string | undefined, isUser: boolean): string {
+function prepareScript(isUser: boolean): string {
   const install = 'apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm git curl'
   return [
     stepScript(
       'install Node.js and npm',
-      `export DEBIAN_FRONTEND=noninteractive && ${install} && node --version && npm --version`,
+      `export DEBIAN_FRONTEND=noninteractive && ${install} && echo "Node $(node --version), npm $(npm --version)"`,
     ),
-    ...(npm === undefined
-      ? []
-      : [stepScript(`npm ${npm}`, `npm install --global --prefix /usr/local npm@${npm} && npm --version`)]),
     ...(isUser ? ['id tester >/dev/null 2>&1 || useradd --create-home --shell /bin/sh tester'] : []),
   ].join('\n')
 }
+
+const npmScript = (version: string): string =>
+  stepScript(`npm ${version}`, `npm install --global --prefix /usr/local npm@${version} && npm --version`)
 
 /** One namespace for all of it: the cluster must live from the start to the stop, and nothing may be left then. */
 function startScript(clone: string, port: number): string {
@@ -103,7 +110,7 @@ function startScript(clone: string, port: number): string {
   const lines = (/```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1] ?? '')
     .trim()
     .replaceAll('localhost:8080', `localhost:${port}`)
-  const quiet = lines.replaceAll('curl ', 'curl -sS --fail -o /dev/null ')
+  const quiet = lines.replaceAll(/^curl /gm, 'curl -sS --fail -o /dev/null ')
   // A process namespace shows only what was started in it: this shell, its subshell and what it runs.
   const nothing =
     'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline 2>/dev/null; echo; done | grep -E "mariadbd|redis-server|valkey-server|nginx|PM2|main.ts" && exit 1 || true'

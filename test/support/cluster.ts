@@ -16,6 +16,8 @@ export interface Cluster {
   readonly dataDir: string
   readonly secrets: () => StackSecrets
   cli(...args: string[]): Promise<Outcome>
+  /** With other variables than those that it was started with. */
+  cliWith(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome>
   /** A program of the project, told of this cluster as `npm run` would be. */
   node(...args: string[]): Promise<Outcome>
   up(): Promise<void>
@@ -49,9 +51,13 @@ export async function createCluster(
     ...environment,
   }
 
-  const run = async (program: string, args: readonly string[]): Promise<Outcome> => {
+  const run = async (program: string, args: readonly string[], changes: NodeJS.ProcessEnv = {}): Promise<Outcome> => {
     try {
-      const { stdout, stderr } = await promisify(execFile)(program, args, { env, maxBuffer: 1e8, cwd: PROJECT })
+      const { stdout, stderr } = await promisify(execFile)(program, args, {
+        env: { ...env, ...changes },
+        maxBuffer: 1e8,
+        cwd: PROJECT,
+      })
       return { code: 0, stdout, stderr }
     } catch (error) {
       const failed = error as { code: number; stdout: string; stderr: string }
@@ -59,6 +65,7 @@ export async function createCluster(
     }
   }
   const cli: Cluster['cli'] = (...args) => run(join(PROJECT, 'bin', 'cartload'), args)
+  const cliWith: Cluster['cliWith'] = (changes, ...args) => run(join(PROJECT, 'bin', 'cartload'), args, changes)
   const status = async () => JSON.parse((await cli('status', '--json')).stdout) as ProcessReport[]
 
   return {
@@ -67,6 +74,7 @@ export async function createCluster(
     dataDir,
     secrets: () => JSON.parse(readFileSync(join(dataDir, 'secrets.json'), 'utf8')) as StackSecrets,
     cli,
+    cliWith,
     node: (...args) => run(process.execPath, args),
     status,
     async up() {

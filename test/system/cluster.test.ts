@@ -8,6 +8,7 @@ import { brotliCompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { curlLines, journey } from '../../src/cli/journey.ts'
 import { policyOf } from '../../src/ops/cpu-scheduling.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { redisAdminUrl } from '../../src/stack/servers.ts'
@@ -55,16 +56,41 @@ describe('the cluster', function () {
       expect((await cluster.pidsOf('redis-cache')).map(pid => policyOf(pid))).to.deep.equal([0])
     })
 
-    it('and answers the curl lines of the README', async () => {
+    it('and answers the curl lines of the README, which it prints with its own port', async () => {
       const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8')
-      const block = /```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1] ?? ''
-      const lines = block.split('\n').filter(line => line.startsWith('curl'))
-      expect(lines).to.have.length(5)
-      const script = block
-        .replaceAll('localhost:8080', `localhost:${cluster.port}`)
-        .replaceAll('cookies.txt', join(cluster.dataDir, 'cookies.txt'))
+      const block = /```sh\n(curl[\s\S]*?)```/.exec(readme)?.[1]?.trim()
+      const lines = (port: number) =>
+        curlLines(`http://localhost:${port}`, journey('user1@example.com', 'cartload-demo', 'first-add'))
+      expect(block?.split('\n')).to.deep.equal(lines(8080))
+      const again = await cluster.cli('up')
+      expect(again.stdout).to.include(lines(cluster.port).join('\n'))
+      const script = lines(cluster.port).join('\n').replaceAll('cookies.txt', join(cluster.dataDir, 'cookies.txt'))
       const { stdout } = await promisify(execFile)('sh', ['-euc', script.replaceAll('curl ', 'curl -sS --fail ')])
       expect(stdout).to.include('"token"').and.to.include('"lines"').and.to.include('"totals"')
+    })
+
+    it('and is found by commands that know no port; one that contradicts is refused, and names both', async () => {
+      const bare = { CARTLOAD_PORT: undefined, CARTLOAD_INSTANCES: undefined }
+      const status = await cluster.cliWith(bare, 'status', '--json')
+      const addresses = (JSON.parse(status.stdout) as { name: string; address: string; healthy: boolean }[]).map(
+        ({ name, address, healthy }) => `${name} ${address} ${healthy}`,
+      )
+      expect(addresses).to.include(`nginx 127.0.0.1:${cluster.port} true`)
+      expect(addresses).to.have.length(7)
+      const other = String(cluster.port + 1000)
+      const wrong = await cluster.cliWith({ CARTLOAD_PORT: other }, 'status')
+      expect(wrong.code).to.equal(1)
+      expect(wrong.stderr)
+        .to.include(`CARTLOAD_PORT is '${other}'`)
+        .and.to.include(`was started with '${cluster.port}'`)
+      expect(wrong.stderr.trim().split('\n')).to.have.length(2)
+      const tried = await cluster.cliWith(bare, 'try')
+      expect(tried.code, tried.stdout + tried.stderr).to.equal(0)
+      expect(tried.stdout.match(/^(GET|POST|PUT) \/v1/gm)).to.have.length(6)
+      expect(tried.stdout)
+        .to.match(/"state":"confirmed"/)
+        .and.to.include('all of it works')
+      expect(tried.stdout).not.to.match(/cartload-demo|"token":"[^…]/)
     })
 
     it('and starts again without harm: everything goes on, the data stays', async () => {

@@ -1,8 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { Environment } from '../../src/config/cluster-settings.ts'
+import { clusterSettingsText, type Environment } from '../../src/config/cluster-settings.ts'
 import { ConfigError, loadConfig, portsOf } from '../../src/config/config.ts'
 import { envExample, SETTINGS } from '../../src/config/settings.ts'
 import { checkLimits, DEFAULT_LIMITS } from '../../src/model/limits.ts'
@@ -44,6 +46,58 @@ describe('the settings', () => {
     expect(config.instances).to.be.at.least(2)
     expect(config.publicUrl).to.equal('http://localhost:8080')
     expect(secrets.servers).to.equal(undefined)
+  })
+
+  describe('of a running cluster', () => {
+    const folder = () => join(dir, '.cartload')
+    /** What npm start leaves while the cluster runs; the pid is that of a process which names its home, as PM2's does. */
+    const leave = (settings: Environment, pid: number) => {
+      mkdirSync(join(folder(), 'pm2-servers'), { recursive: true })
+      const { config, given } = loadConfig(dir, settings)
+      writeFileSync(join(folder(), 'cluster.env'), clusterSettingsText(config, given))
+      writeFileSync(join(folder(), 'pm2-servers', 'pm2.pid'), String(pid))
+    }
+    let child: ChildProcess | undefined
+    const runs = async () => {
+      child = spawn('sh', ['-c', 'sleep 60; true', join(folder(), 'pm2-servers')])
+      await once(child, 'spawn')
+      return child.pid ?? 0
+    }
+    afterEach(() => child?.kill('SIGKILL'))
+
+    it('are found by commands that are told nothing', async () => {
+      leave(
+        { CARTLOAD_PORT: '9000', CARTLOAD_CURRENCY: 'EUR', CARTLOAD_SALE_PROOF_KEY: 'a-secret-of-16-letters' },
+        await runs(),
+      )
+      expect(loadConfig(dir, {}).config).to.include({ port: 9000, opsPort: 9200, currency: 'EUR' })
+      expect(readFileSync(join(folder(), 'cluster.env'), 'utf8')).not.to.include('a-secret')
+      expect(loadConfig(dir, { CARTLOAD_PORT: '9000', CARTLOAD_LOG_LEVEL: 'debug' }).config.logLevel).to.equal('debug')
+    })
+
+    it('do not count when it does not run any more, nor for servers outside', async () => {
+      leave({ CARTLOAD_PORT: '9000' }, 2 ** 22 - 1)
+      expect(loadConfig(dir, {}).config.port).to.equal(8080)
+      expect(mistakesOf({ CARTLOAD_PORT: '9100' })).to.deep.equal([])
+      leave({ CARTLOAD_PORT: '9000' }, await runs())
+      expect(loadConfig(dir, outside).config.port).to.equal(8080)
+    })
+
+    for (const [name, running, wanted] of [
+      ['CARTLOAD_PORT', '9000', '9100'],
+      ['CARTLOAD_INSTANCES', '2', '3'],
+      ['CARTLOAD_REDIS_PORT', '9400', '9500'],
+      ['CARTLOAD_EMBEDDED_SHARDS', '2', '4'],
+      ['CARTLOAD_CURRENCY', 'EUR', 'GBP'],
+    ] as const)
+      it(`contradict another ${name}, also one that was not set at the start`, async () => {
+        leave({ CARTLOAD_PORT: '9000', ...(name === 'CARTLOAD_REDIS_PORT' ? {} : { [name]: running }) }, await runs())
+        expect(mistakesOf({ [name]: wanted })).to.have.length(1)
+        expect(mistakesOf({ [name]: wanted })[0])
+          .to.include(`${name} is '${wanted}'`)
+          .and.to.include(`'${running}'`)
+        expect(mistakesOf({ [name]: running })).to.deep.equal([])
+      })
   })
 
   it('move all ports with one variable, so that two clones live side by side', () => {
