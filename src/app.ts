@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { createLogins } from './accounts/logins.ts'
 import { createOperators } from './accounts/operators.ts'
 import { createPasswords } from './accounts/passwords.ts'
@@ -37,8 +35,8 @@ import { createSideDoor } from './http/doors.ts'
 import { createServer } from './http/server.ts'
 import { createClosers } from './lib/closers.ts'
 import { closeNow, listen } from './lib/http.ts'
+import { releaseOf } from './lib/release.ts'
 import { connectRedis, type RedisConnection } from './lib/redis.ts'
-import { repeat } from './lib/repeat.ts'
 import { FIXED } from './model/limits.ts'
 import { createDrain } from './ops/drain.ts'
 import { createHealth } from './ops/health.ts'
@@ -52,7 +50,7 @@ import { createThrottle } from './sessions/throttle.ts'
 import { createWaitingRoom } from './sessions/waiting-room.ts'
 import { openDatabase } from './store/database.ts'
 import { createIds } from './store/ids.ts'
-import { createSingleRouter, createSlotRouter, type Router } from './store/router.ts'
+import { createSingleRouter, createSlotRouter, type Router, watchSlotMap } from './store/router.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createFailureLog, watchOutages } from './telemetry/outages.ts'
@@ -78,7 +76,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const { limits, currency } = config
     const { onStep = () => undefined, wrap = {} } = options
     const metrics = createMetrics()
-    const version = packageVersion(config.projectDir)
+    const version = releaseOf(config.projectDir)
     const drain = createDrain()
 
     const redisTo = (name: string, url: string, commandMsMax: number): RedisConnection => {
@@ -113,13 +111,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const ownRouter: Router =
       config.router === 'single' ? createSingleRouter(firstShard) : await createSlotRouter(shards)
     const router = wrap.router?.(ownRouter) ?? ownRouter
-    // A shard that was away at the start has slots without an owner: they are looked for until all are there.
-    const mapWatch = repeat(
-      async () => router.isComplete() || router.refresh(),
-      FIXED.slotMapRetryMs,
-      () => undefined,
-    )
-    closers.push(mapWatch.stop)
+    closers.push(watchSlotMap(router).stop)
 
     const pricing = createPricing(
       {
@@ -311,10 +303,4 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     await closers.closeAll().catch(() => undefined)
     throw error
   }
-}
-
-/** The release of this code. */
-export function packageVersion(projectDir: string): string {
-  const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string }
-  return version
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { createApp, packageVersion } from './app.ts'
+import { releaseOf } from './lib/release.ts'
+import { createApp } from './app.ts'
 import { loadConfig } from './config/config.ts'
 import { checkServers, EXIT_WRONG_CONFIGURATION, findingsOf } from './ops/server-check.ts'
 import { scheduleAsBatch } from './ops/cpu-scheduling.ts'
@@ -26,7 +27,7 @@ if (!secrets.servers) {
 if (config.cpuScheduling === 'batch') {
   await scheduleAsBatch().catch((error: unknown) => log.warn({ err: error }, 'the CPU scheduling stays as it was'))
 }
-const release = packageVersion(config.projectDir)
+const release = releaseOf(config.projectDir)
 const wrong = findingsOf(await checkServers(secrets.servers, release), 'wrong')
 if (wrong.length > 0) {
   for (const { subject, text } of wrong) log.fatal({ dependency: subject }, `cannot start: ${subject}: ${text}`)

@@ -1,8 +1,8 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, freemem, totalmem } from 'node:os'
 import { styleText } from 'node:util'
-import { packageVersion } from '../app.ts'
 import { type Config, loadConfig } from '../config/config.ts'
+import { releaseOf } from '../lib/release.ts'
 import type { Finding } from '../lib/finding.ts'
 import { checkServers } from '../ops/server-check.ts'
 import { nodeAdvice } from './node-advice.ts'
@@ -26,7 +26,7 @@ export function doctorCommand(projectDir: string): Command {
     async run(args) {
       const { config, secrets } = loadConfig(projectDir)
       if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-      const checks = await checkServers(secrets.servers, packageVersion(projectDir))
+      const checks = await checkServers(secrets.servers, releaseOf(projectDir))
       const findings: Finding[] = checks.flatMap(({ name, findings: found, version, role, clockMs }) => [
         ...(found.some(({ kind }) => kind === 'wrong' || kind === 'away')
           ? []

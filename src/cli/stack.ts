@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
-import { createApp, packageVersion } from '../app.ts'
+import { releaseOf } from '../lib/release.ts'
+import { createApp } from '../app.ts'
 import { clusterSettingsText } from '../config/cluster-settings.ts'
 import { type Config, loadConfig, type Secrets, type ServerAddresses } from '../config/config.ts'
 import { checkServers, findingsOf, type ServerCheck } from '../ops/server-check.ts'
@@ -67,7 +68,7 @@ ${curlLines(url, journey(DEMO_EMAIL(1), secrets.seedPassword, 'first-add')).join
 /** @throws CommandError that says what is wrong with the servers; what cannot be reached does not stop a start */
 async function refuseWrong(projectDir: string, servers: ServerAddresses | undefined): Promise<void> {
   if (!servers) throw new CommandError('there are no servers yet: npm start')
-  const checks = await step('check the servers', () => checkServers(servers, packageVersion(projectDir)))
+  const checks = await step('check the servers', () => checkServers(servers, releaseOf(projectDir)))
   for (const { subject, text } of findingsOf(checks, 'away'))
     console.log(`${styleText('yellow', '!')} ${subject}: ${text}`)
   const wrong = findingsOf(checks, 'wrong')
@@ -101,7 +102,7 @@ export function statusCommand(projectDir: string): Command {
       const { config, secrets } = loadConfig(projectDir)
       const processes = await stackOf(config).processes()
       const outside =
-        !config.embedded && secrets.servers ? await checkServers(secrets.servers, packageVersion(projectDir)) : []
+        !config.embedded && secrets.servers ? await checkServers(secrets.servers, releaseOf(projectDir)) : []
       if (args.flag('json')) {
         console.log(JSON.stringify(config.embedded ? processes : { processes, servers: outside }, undefined, 2))
       } else {

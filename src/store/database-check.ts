@@ -1,8 +1,8 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
 import { messageOf } from '../lib/errors.ts'
 import type { Finding } from '../lib/finding.ts'
+import { isOlder } from '../lib/release.ts'
 import { migrationStatusOn } from './migrate.ts'
-import { isOlder } from './release.ts'
 
 /**
  * Whether a database is as cartload needs it: there, migrated, not too new for this release, with the rights of the account, and with settings

@@ -1,4 +1,6 @@
 import { AppError } from '../lib/errors.ts'
+import { repeat } from '../lib/repeat.ts'
+import { FIXED } from '../model/limits.ts'
 import { SLOTS, slotOf } from '../sharding/slots.ts'
 import type { Database, Outcome, Statement, Transaction } from './database.ts'
 import { statement } from './statement.ts'
@@ -158,6 +160,12 @@ function fenceOf(row: FenceRow | undefined, slot: number, owner: Owner | undefin
     row && owner && row.shard === owner.database.name && Number(row.epoch) === owner.epoch && row.state === 'active'
   if (!isMine) throw new NotMine(`slot ${slot}`)
   return { slot, shard: row.shard, cache: cacheModeOf(row) }
+}
+
+/** A shard that was away at the start has slots without an owner: they are looked for until all are there. */
+export function watchSlotMap(router: Router): { stop(): void } {
+  const look = async () => router.isComplete() || router.refresh()
+  return repeat(look, FIXED.slotMapRetryMs, () => undefined)
 }
 
 /** Sends everything to one endpoint. */

@@ -20,11 +20,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cart: [...BELOW, 'catalog'],
   checkout: [...BELOW, 'cart', 'catalog'],
   accounts: [...BELOW, 'cart'],
-  ops: ['store', 'cache', 'sessions', 'pricing', 'model', 'lib', 'telemetry'],
+  ops: ['store', 'sharding', 'cache', 'sessions', 'pricing', 'model', 'lib', 'telemetry'],
   web: ['model', 'lib'],
   http: [...USE_CASES, 'ops', 'web', 'model', 'lib', 'telemetry'],
   'app.ts': [...USE_CASES, ...BELOW, 'config', 'ops', 'http', 'web'],
-  'main.ts': ['app.ts', 'config', 'ops', 'telemetry'],
+  'main.ts': ['app.ts', 'config', 'ops', 'lib', 'telemetry'],
   stack: ['config', 'store', 'sharding', 'model', 'lib', 'telemetry'],
   cli: ['app.ts', 'config', 'ops', 'stack', 'store', 'sharding', 'model', 'lib', 'telemetry'],
 }

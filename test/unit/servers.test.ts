@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { createBackend } from '../support/servers.ts'
-import { isOlder } from '../../src/store/release.ts'
+import { isOlder } from '../../src/lib/release.ts'
 
 describe('a server that the tests start', () => {
   it('and that ends is told at once, with the end of its log', async () => {

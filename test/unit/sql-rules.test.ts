@@ -40,6 +40,7 @@ const SHARD_KEYS: Readonly<Record<string, string>> = {
   orders: 'user_id',
   refunds: 'user_id',
   leases: 'name',
+  schema_release: 'name',
   stock: 'item',
   stock_buckets: 'item',
   stock_claims: 'item',
@@ -84,7 +85,7 @@ describe('the SQL', () => {
           if (!table || list === 'global') return
           const key = SHARD_KEYS[table]
           expect(body).to.match(new RegExp(`PRIMARY KEY \\((${key})\\b`))
-          if (['cache_mode', 'catalog_floor', 'leases'].includes(table)) return
+          if (['cache_mode', 'catalog_floor', 'leases', 'schema_release'].includes(table)) return
           expect(body, 'slot is a stored column').to.match(/\bslot SMALLINT UNSIGNED NOT NULL/)
           if (table !== 'slots') expect(body, 'slot is indexed').to.match(/KEY \w+ \(slot\)/)
         })

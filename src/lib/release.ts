@@ -1,3 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** The release of this code, from package.json. */
+export function releaseOf(projectDir: string): string {
+  const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string }
+  return version
+}
+
 /** Compares releases as `MAJOR.MINOR.PATCH`; what follows a dash does not count. */
 export function isOlder(release: string, than: string): boolean {
   const numbers = (text: string) => (text.split('-')[0] ?? '').split('.').map(Number)
