@@ -10,7 +10,8 @@ import type { Router } from '../store/router.ts'
 import { loginRows, type User, userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Passwords } from './passwords.ts'
-import { canonicalAddress, type Registrations } from './registration.ts'
+import { canonicalAddress } from '../model/email.ts'
+import type { Registrations } from './registration.ts'
 
 /**
  * Who somebody is: logging in and out, guests, the password. An unknown address and a wrong password get the same answer

@@ -26,6 +26,9 @@ const PREFIX = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCos
 /** The hash of a random password that was thrown away: what a login of nobody is compared with. */
 const NOBODY = `${PREFIX}i5ARQM8pyMRbqN93H5edDg$HGUl+b0dvYf4bOP5FgrCs7jVd5lP/vvQMvddBoB1E0o`
 
+/** One form for what keyboards send in two (NIST SP 800-63B, 3.1.1.2). */
+const passwordForm = (password: string): string => password.normalize('NFKC')
+
 export function createPasswords(
   { passwordChecksMax, loginsWaitingMax }: Pick<Limits, 'passwordChecksMax' | 'loginsWaitingMax'>,
   metrics: Metrics,
@@ -41,14 +44,17 @@ export function createPasswords(
     waitedMs => waits.observe(waitedMs / 1000),
   )
   metrics.watch('cartload_passwords_waiting', 'Password checks waiting for a place', gate.waiting)
-  const hashed = (password: string) => gate.run(() => hash(password, PARAMETERS))
+  const hashed = (password: string) => gate.run(() => hash(passwordForm(password), PARAMETERS))
 
   return {
     hash: hashed,
     async verify(passwordHash, password, beforehand) {
       const matches = await gate.run(async () => {
         await beforehand?.()
-        return verify(passwordHash ?? NOBODY, password)
+        const known = passwordHash ?? NOBODY
+        if (await verify(known, passwordForm(password))) return true
+        // Hashes of before: of the text as it came. Tried only where it makes a difference.
+        return passwordForm(password) !== password && (await verify(known, password))
       })
       return matches && passwordHash !== undefined
     },

@@ -1,4 +1,5 @@
 import { AppError } from '../lib/errors.ts'
+import { canonicalAddress } from '../model/email.ts'
 import { FIXED } from '../model/limits.ts'
 import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError } from '../store/database.ts'
@@ -38,11 +39,6 @@ export interface RegistrationDeps {
   readonly router: Router
   readonly ids: Ids
   readonly passwords: Passwords
-}
-
-/** Addresses are compared in this form: no outer spaces, one Unicode form, lower case. */
-export function canonicalAddress(email: string): string {
-  return email.trim().normalize('NFKC').toLowerCase()
 }
 
 export type Registrations = ReturnType<typeof createRegistrations>

@@ -36,6 +36,7 @@ import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } 
 import type { Handover } from './handover.ts'
 import type { Prices } from './prices.ts'
 import type { OnCartStep } from './steps.ts'
+import { codeForm } from '../model/code.ts'
 
 /**
  * What shoppers do with a cart. Every change is one line over the funnel; viewing is a hit in the cache, or one of the
@@ -239,6 +240,15 @@ export function createCarts(deps: CartsDeps) {
     return change(request, ({ lines }) => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
   }
 
+  /** A code is kept as the shop wrote it, however it was typed; one that nobody knows as it was typed. */
+  function asWritten(code: string): string {
+    const form = codeForm(code)
+    const known = pricing
+      .ruleSet()
+      .promotions.find(promotion => promotion.code !== undefined && codeForm(promotion.code) === form)
+    return known?.code ?? code
+  }
+
   prices.onLater(userId => funnel.change({ userId }, ({ lines }) => ({ lines })))
 
   return {
@@ -262,7 +272,10 @@ export function createCarts(deps: CartsDeps) {
     removeLine: (request: ChangeRequest, sku: string) => changeLines(request, removeLine(sku)),
     clear: (request: ChangeRequest) => changeLines(request, clearLines),
     addCode: (request: ChangeRequest, code: string) =>
-      change(request, ({ lines, codes }) => ({ lines, codes: addCode(codes, code), mustKnow: code })),
+      change(request, ({ lines, codes }) => {
+        const written = asWritten(code)
+        return { lines, codes: addCode(codes, written), mustKnow: written }
+      }),
     removeCode: (request: ChangeRequest, code: string) =>
       change(request, ({ lines, codes }) => ({ lines, codes: removeCode(codes, code) })),
     /** What became of every promotion, for the cart as it is. @throws AppError `session_ended`; `overloaded`, `unavailable` */

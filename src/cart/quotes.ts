@@ -6,6 +6,7 @@ import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, PricedCart } from '../pricing/price.ts'
 import type { Database } from '../store/database.ts'
 import { sharedKey } from '../store/operators.ts'
+import { codeForm } from '../model/code.ts'
 
 /**
  * A price for a cart that does not exist, with a promise: the total is signed, with what it is for and until when. Nothing is
@@ -86,11 +87,7 @@ export function createQuotes({ global, pricing, currency }: { global: Database; 
 function subjectOf({ lines, codes, buyerGroup }: CartRequest): string {
   const quantities = lines.filter(line => line.selected).map(({ sku, quantity }) => [sku, quantity] as const)
   quantities.sort(([a], [b]) => (a < b ? -1 : 1))
-  return hash(
-    'sha256',
-    JSON.stringify([quantities, codes.map(code => code.toLowerCase()).sort(), buyerGroup]),
-    'base64url',
-  )
+  return hash('sha256', JSON.stringify([quantities, codes.map(code => codeForm(code)).sort(), buyerGroup]), 'base64url')
 }
 
 function invalid(detail: string): AppError {

@@ -26,7 +26,8 @@ interface Units {
  * one of the units, on whichever instance, knows that it is counted.
  */
 export interface Stocking extends Units {
-  readonly mode: StockMode
+  /** Left out: as it is; of a product that is not counted: reserve. */
+  readonly mode?: StockMode | undefined
   /** The stock it shares with other products. */
   readonly stockItem?: string | undefined
 }
@@ -86,8 +87,12 @@ export function createStockKeeping({
    * than before and than wished, and it can be done again
    */
   async function setStock(sku: string, wish: Stocking): Promise<StockLevels | undefined> {
-    const { mode } = wish
     const before = await product(global, sku)
+    const mode = wish.mode ?? (before.stock === undefined || before.stock === 'none' ? 'reserve' : before.stock)
+    if (mode !== 'none' && wish.units === undefined && !(await stock.levels(itemOf(before, wish)))) {
+      const detail = 'must be said for a product that was not counted: without them it would be sold out'
+      throw new AppError('invalid_request', `units ${detail}`, { errors: [{ in: 'body', pointer: '#/units', detail }] })
+    }
     const isChanged =
       (before.stock ?? 'none') !== mode || (wish.stockItem !== undefined && before.stockItem !== wish.stockItem)
     const changed = async (tx: Transaction, version: number) => {

@@ -38,7 +38,7 @@ export function doctorCommand(projectDir: string): Command {
       const isIll = findings.some(({ kind }) => kind === 'wrong' || kind === 'away')
       if (args.flag('json')) console.log(JSON.stringify({ ok: !isIll, findings }, undefined, 2))
       else {
-        console.log(table(['what', '', 'found'], findings.map(rowOf)))
+        console.log(table(['what', 'state', 'found'], findings.map(rowOf)))
         const count = findings.filter(({ kind }) => kind === 'wrong' || kind === 'away').length
         console.log(
           isIll ? `\n${count} ${count === 1 ? 'thing needs' : 'things need'} a change.` : '\nNothing is wrong.',

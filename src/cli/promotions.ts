@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { App } from '../app.ts'
 import { loadConfig } from '../config/config.ts'
+import { INSTANT_EXAMPLE, readInstant } from '../lib/instant.ts'
 import { AppError, messageOf } from '../lib/errors.ts'
 import { type RuleSet } from '../model/promotion.ts'
 import { checkRuleSet } from '../model/rule-set-check.ts'
@@ -85,9 +86,9 @@ async function show(app: App, word: string | undefined): Promise<void> {
 async function activate(app: App, word: string | undefined, args: Args): Promise<void> {
   const version = versionOf(word)
   const text = args.text('at')
-  const at = text === undefined ? undefined : new Date(text)
-  if (at && Number.isNaN(at.getTime()))
-    throw new UsageError(`--at '${text}' is not a time such as 2027-01-01T00:00:00Z`)
+  const at = text === undefined ? undefined : readInstant(text)
+  if (text !== undefined && !at)
+    throw new UsageError(`--at '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}`)
   if (args.flag('dry-run')) {
     const { promotions } = await app.promotions.load(version)
     console.log(

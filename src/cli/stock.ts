@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { App } from '../app.ts'
+import { INSTANT_EXAMPLE, readInstant } from '../lib/instant.ts'
 import { FIXED } from '../model/limits.ts'
 import { STOCK_MODES, type StockMode } from '../model/product.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
@@ -20,7 +21,8 @@ export function stockCommand(projectDir: string): Command {
     name: 'stock',
     summary: 'Sets, shows and checks what there is of a product',
     usage: 'set SKU | show SKU | check',
-    details: `set:   counts a product from now on (--units: how many shall be free; what is held and sold comes on top).
+    details: `set:   counts a product from now on, or changes what is named and nothing else (--units: how many shall be free; what is held and
+       sold comes on top; needed for a product that was not counted).
 show:  free, held and sold units.
 check: compares counters, claims, ledger and orders; exit code 1 when something is wrong.`,
     options: {
@@ -28,7 +30,7 @@ check: compares counters, claims, ledger and orders; exit code 1 when something 
       mode: {
         type: 'string',
         value: 'MODE',
-        doc: 'set: none, track (taken when paid) or reserve (held from ordering on; default)',
+        doc: 'set: none, track (taken when paid) or reserve (held from ordering on; default for a product that was not counted)',
       },
       'per-user': { type: 'string', value: 'N', doc: 'set: most units for one buyer; 0 for no limit' },
       item: { type: 'string', value: 'NAME', doc: 'set: the stock it shares with other products' },
@@ -45,8 +47,9 @@ check: compares counters, claims, ledger and orders; exit code 1 when something 
 }
 
 async function set(app: App, args: Args, sku: string | undefined): Promise<void> {
-  const mode = (args.text('mode') ?? 'reserve') as StockMode
-  if (!STOCK_MODES.includes(mode)) throw new UsageError(`--mode is one of ${STOCK_MODES.join(', ')}`)
+  const mode = args.text('mode') as StockMode | undefined
+  if (mode !== undefined && !STOCK_MODES.includes(mode))
+    throw new UsageError(`--mode is one of ${STOCK_MODES.join(', ')}`)
   const units = args.text('units') === undefined ? undefined : args.number('units', 0, 0, FIXED.stockUnitsMax)
   const perUser = args.text('per-user') === undefined ? undefined : args.number('per-user', 0, 0, FIXED.stockUnitsMax)
   const wish = { mode, units, perUserMax: perUser === 0 ? null : perUser, stockItem: args.text('item') }
@@ -179,9 +182,8 @@ async function end(app: App, _: Args, id: string | undefined): Promise<void> {
 function timeOf(option: string, text: string): string {
   const relative = /^\+(\d{1,6})([smh])$/.exec(text)
   const seconds = { s: 1, m: 60, h: 3_600 }[relative?.[2] ?? 's'] ?? 1
-  const at = relative ? new Date(Date.now() + Number(relative[1]) * seconds * 1000) : new Date(text)
-  if (Number.isNaN(at.getTime()))
-    throw new UsageError(`--${option} '${text}' is not a time such as 2027-01-01T00:00:00Z or +30s`)
+  const at = relative ? new Date(Date.now() + Number(relative[1]) * seconds * 1000) : readInstant(text)
+  if (!at) throw new UsageError(`--${option} '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}, or +30s`)
   return at.toISOString()
 }
 

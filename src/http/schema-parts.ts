@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { FIXED, type Limits } from '../model/limits.ts'
+import { isAddress } from '../model/email.ts'
+import { CODE_FORM } from '../model/code.ts'
 import { SKU_FORM } from '../model/product.ts'
 
 /** What the shapes of requests and answers are made of. */
@@ -16,11 +18,8 @@ export function createParts(limits: Limits) {
       // oxlint-disable-next-line no-control-regex -- refusing them is the point
       .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/, 'must not have control characters')
   const sku = z.string().min(1).max(FIXED.skuCharsMax).regex(SKU_FORM, 'must be a product code')
-  const email = z
-    .string()
-    .trim()
-    .max(FIXED.emailCharsMax)
-    .regex(/^[^\s@<>"']+@[^\s@<>"']+\.[^\s@<>"']+$/, 'must be an e-mail address')
+  /** Of a new account; a login takes any text, for accounts that were made under older rules. */
+  const email = z.string().trim().max(FIXED.emailCharsMax).refine(isAddress, 'must be an e-mail address')
   const password = z.string().min(1).max(FIXED.passwordCharsMax)
   const newPassword = z.string().min(FIXED.passwordCharsMin).max(FIXED.passwordCharsMax)
   const quantity = z.int().min(1)
@@ -71,11 +70,7 @@ export function createParts(limits: Limits) {
       total: money,
     })
     .meta({ id: 'Totals', description: 'Of the selected lines of the whole cart, whatever page is shown' })
-  const code = z
-    .string()
-    .min(1)
-    .max(FIXED.codeCharsMax)
-    .regex(/^[\x21-\x7e]+$/, 'must be a code')
+  const code = z.string().trim().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be a code')
   const named = { promotion: z.string(), name: z.string() }
   const next = {
     missing: z.int().meta({ description: 'Minor units; units of products where `unit` says so' }),

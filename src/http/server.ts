@@ -85,6 +85,8 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
     hop === 0 && address === SOCKET_PEER ? true : isTrusted(address, hop),
   )
   app.set('case sensitive routing', true)
+  // `/v1/cart/` is not the cart: a path that has lost its end must not clear it.
+  app.set('strict routing', true)
 
   // Express knows which proxies to trust; a request that it has not seen is made one of its own for that.
   const addressOf = (request: IncomingMessage) => {

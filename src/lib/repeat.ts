@@ -12,7 +12,11 @@ export function repeat(
 
   function again(): void {
     if (stopped) return
-    const run = () => void work().catch(onError).finally(again)
+    // What fails because the process is ending is no failure.
+    const run = () =>
+      void work()
+        .catch(error => (stopped ? undefined : onError(error)))
+        .finally(again)
     timer = setTimeout(run, typeof waitMs === 'number' ? waitMs : waitMs())
     timer.unref()
   }

@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from './limits.ts'
+import { codeForm } from './code.ts'
 
 /**
  * A cart and every way in which it changes, as pure functions from lines to lines. An edit knows nothing of prices,
@@ -119,14 +120,14 @@ export const clearLines: Edit = lines => (lines.length === 0 ? lines : [])
  * @throws AppError `codes_max`
  */
 export function addCode(codes: readonly string[], code: string): readonly string[] {
-  if (codes.some(known => known.toLowerCase() === code.toLowerCase())) return codes
+  if (codes.some(known => codeForm(known) === codeForm(code))) return codes
   if (codes.length < FIXED.codesMax) return [...codes, code]
   throw new AppError('codes_max', `A cart holds at most ${FIXED.codesMax} codes.`, { extra: { max: FIXED.codesMax } })
 }
 
 /** Takes a code away; nothing happens where it is not. */
 export function removeCode(codes: readonly string[], code: string): readonly string[] {
-  const rest = codes.filter(known => known.toLowerCase() !== code.toLowerCase())
+  const rest = codes.filter(known => codeForm(known) !== codeForm(code))
   return rest.length === codes.length ? codes : rest
 }
 

@@ -1,5 +1,6 @@
 import { type CartLine, type Lines, nextPosition } from './cart.ts'
 import { FIXED, type Limits } from './limits.ts'
+import { codeForm } from './code.ts'
 
 /** How a line that stands in both carts is merged when a guest logs in. */
 export const MERGE_RULES = ['larger', 'sum', 'guest', 'user'] as const
@@ -68,7 +69,7 @@ function combine(rule: MergeRule, user: number, guest: number): number {
 
 /** The user's codes, then the guest's as far as there is room. */
 export function mergeCodes(user: readonly string[], guest: readonly string[]): readonly string[] {
-  const known = new Set(user.map(code => code.toLowerCase()))
-  const fresh = guest.filter(code => !known.has(code.toLowerCase()))
+  const known = new Set(user.map(code => codeForm(code)))
+  const fresh = guest.filter(code => !known.has(codeForm(code)))
   return fresh.length === 0 ? user : [...user, ...fresh].slice(0, FIXED.codesMax)
 }

@@ -23,8 +23,11 @@ export interface Product {
 export const STOCK_MODES = ['none', 'track', 'reserve'] as const
 export type StockMode = (typeof STOCK_MODES)[number]
 
-/** A product code: visible ASCII, single spaces inside. */
-export const SKU_FORM = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/
+/**
+ * A product code: visible ASCII, single spaces inside. Neither `.` nor `..`: a parser of addresses takes those out of a path, and then another thing
+ * is meant, such as the whole cart.
+ */
+export const SKU_FORM = /^(?!\.{1,2}$)[\x21-\x7e]+(?: [\x21-\x7e]+)*$/
 
 /** The form in which names are searched: Unicode-folded, lower case, single spaces. */
 export function searchForm(text: string): string {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CODE_FORM } from './code.ts'
 import { FIXED } from './limits.ts'
 
 /**
@@ -37,12 +38,19 @@ const unitChoice = z.strictObject({
   take: z.enum(['dearest', 'cheapest']).optional(),
 })
 
+const moment = z.iso.datetime({
+  offset: true,
+  error: 'must be a date and time with a zone such as 2030-12-31T23:59:59Z',
+})
+
 const conditions = z.strictObject({
-  from: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
+  from: moment.optional(),
+  until: moment.optional(),
   /** Amounts and units are of the promotion's own products, or of these. */
   of: scope.optional(),
   minAmount: amount.optional(),
+  /** At list prices: a discount must not open what was too dear. */
+  maxAmount: amount.optional(),
   minUnits: units.optional(),
   minLineUnits: units.optional(),
   /** Whether amounts are counted before any promotion, as buyers see them, or as what the lines cost by then. */
@@ -61,12 +69,7 @@ const common = {
   stage: stage.optional(),
   /** Lower goes first within a stage. */
   priority: z.int().min(0).max(1_000_000).default(100),
-  code: z
-    .string()
-    .min(1)
-    .max(FIXED.codeCharsMax)
-    .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII')
-    .optional(),
+  code: z.string().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be visible ASCII, and not . or ..').optional(),
   scope: scope.optional(),
   when: conditions.optional(),
   group: z.string().min(1).max(64).optional(),
@@ -177,9 +180,10 @@ export const policySchema = z.strictObject({
   tax: z
     .strictObject({
       prices: z.enum(['include-tax', 'exclude-tax']).default('include-tax'),
-      at: z.enum(['line', 'unit']).default('line'),
+      /** Where tax is rounded: on each line, on each unit, or once on the whole order. */
+      at: z.enum(['line', 'unit', 'order']).default('line'),
       mode: rounding.default('half-up'),
-      shippingPercent: z.number().min(0).max(100).multipleOf(0.01).default(0),
+      shippingPercent: z.number().min(0).max(100).multipleOf(0.001).default(0),
     })
     .prefault({}),
 })

@@ -8,6 +8,13 @@ export function hundredths(percent: number): number {
   return Math.round(percent * 100)
 }
 
+/** Tax rates are whole thousandths of a percent: 8.875 % is 8875 of 100,000. */
+export const TAX_WHOLE = 100_000
+
+export function thousandths(percent: number): number {
+  return Math.round(percent * 1_000)
+}
+
 /**
  * a × n / d as a whole number, exact for every amount a cart can have. All three are whole and not negative; d above 0.
  * Half-even and half-down differ from half-up only where the remainder is exactly one half.
@@ -46,6 +53,16 @@ function roundsUp(half: -1 | 0 | 1, odd: boolean, mode: RoundingMode): boolean {
     case 'half-even':
       return half > 0 || (half === 0 && odd)
   }
+}
+
+/** The sum of some fractions n / d as one whole number, exact. All n are whole and not negative, all d above 0. */
+export function sumOfShares(parts: readonly { readonly n: bigint; readonly d: bigint }[], mode: RoundingMode): Minor {
+  let [n, d] = [0n, 1n]
+  for (const part of parts) [n, d] = part.d === d ? [n + part.n, d] : [n * part.d + part.n * d, d * part.d]
+  const quotient = n / d
+  const twice = (n % d) * 2n
+  if (twice === 0n) return Number(quotient)
+  return Number(quotient) + (roundsUp(twice < d ? -1 : twice > d ? 1 : 0, quotient % 2n === 1n, mode) ? 1 : 0)
 }
 
 /** Real amounts this close to a whole number, or to a half, are one: far above the noise of doubles, far below any real share. */

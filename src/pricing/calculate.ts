@@ -1,12 +1,12 @@
 import type { Minor } from '../model/money.ts'
 import { createArena } from './arena.ts'
-import { hundredths, share, WHOLE } from './arithmetic.ts'
 import type { CartToPrice } from './cart.ts'
 import { distribute } from './distribution.ts'
 import { explain, type Outcome } from './explain.ts'
 import { buildProblem } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import { solve } from './search.ts'
+import { taxesOf } from './taxes.ts'
 
 /** What a cart costs under a rule set: pure, exact, the same for the same input whatever the order of its lines. */
 export interface Calculation {
@@ -46,46 +46,49 @@ export interface Gift {
   readonly promotion: string
 }
 
-export function calculate(rules: CompiledRules, cart: CartToPrice, { workMax }: { workMax: number }): Calculation {
+export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }: { workMax: number }): Calculation {
   const { policy } = rules.ruleSet
+  // Nothing that is counted is nothing that is delivered.
+  const isEmpty = !given.lines.some(({ selected, quantity }) => selected && quantity > 0)
+  const cart = isEmpty ? { ...given, shippingFee: 0 } : given
   const problem = buildProblem(rules, cart)
   const arena = createArena(problem)
   const solution = solve(arena, { choice: policy.choice, workMax })
-  const { perLine, shippingDiscount, given } = distribute(arena, solution)
-  const { tax } = policy
-  const taxOf = (amount: Minor, percent: number, units: number): Minor => {
-    const rate = hundredths(percent)
-    if (rate === 0 || amount === 0) return 0
-    const whole = tax.prices === 'include-tax' ? WHOLE + rate : WHOLE
-    return tax.at === 'line'
-      ? share(amount, rate, whole, tax.mode)
-      : share(amount, rate, whole * units, tax.mode) * units
-  }
+  const { perLine, shippingDiscount, given: givenAway } = distribute(arena, solution)
   const at = new Map(problem.lines.map((line, index) => [line, index]))
-  const lines = cart.lines.map((line): CalculatedLine => {
+  const priced = cart.lines.map((line): CalculatedLine => {
     const subtotal = line.quantity * line.unitPrice
     const discounts = perLine[at.get(line) ?? -1] ?? []
     const discount = discounts.reduce((sum, part) => sum + part.amount, 0)
     const total = subtotal - discount
-    return { subtotal, discount, total, tax: taxOf(total, line.taxPercent ?? 0, line.quantity), discounts }
+    return { subtotal, discount, total, tax: 0, discounts }
   })
-  const counted = lines.filter((_, index) => at.has(cart.lines[index]!))
+  const isCounted = (index: number) => at.has(cart.lines[index]!)
+  const counted = priced.filter((_, index) => isCounted(index))
   const sum = (pick: (line: CalculatedLine) => Minor) => counted.reduce((total, line) => total + pick(line), 0)
   const shipping = cart.shippingFee - shippingDiscount
-  const taxes = sum(line => line.tax) + taxOf(shipping, tax.shippingPercent, 1)
+  const { prices, shippingPercent } = policy.tax
+  const { taxes, byLine } = taxesOf(policy.tax, [
+    ...priced.map(({ total }, index) => {
+      const { taxPercent: percent = 0, quantity: units } = cart.lines[index]!
+      return { amount: isCounted(index) ? total : 0, percent, units }
+    }),
+    { amount: shipping, percent: shippingPercent, units: 1 },
+  ])
+  const lines = priced.map((line, index) => ({ ...line, tax: byLine[index] ?? 0 }))
   const totals: CalculatedTotals = {
     subtotal: sum(line => line.subtotal),
     discount: sum(line => line.discount),
     shipping,
     shippingDiscount,
     tax: taxes,
-    total: sum(line => line.total) + shipping + (tax.prices === 'exclude-tax' ? taxes : 0),
+    total: sum(line => line.total) + shipping + (prices === 'exclude-tax' ? taxes : 0),
   }
   const gifts = problem.steps.flatMap((step, index): Gift[] =>
     step.kind === 'order' && step.gift && solution.off[index] !== undefined
       ? [{ sku: step.gift.sku, quantity: step.gift.units, promotion: step.promotion.id }]
       : [],
   )
-  const outcomes = explain(rules, cart, arena, { solution, given })
+  const outcomes = explain(rules, cart, arena, { solution, given: givenAway })
   return { lines, totals, gifts, outcomes, gap: solution.total - solution.bound, work: solution.work }
 }

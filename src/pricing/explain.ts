@@ -4,6 +4,7 @@ import { amountsAfterLines, type Arena, lineDiscount, orderDiscount, sumScopes, 
 import type { CartToPrice } from './cart.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
+import { codeForm } from '../model/code.ts'
 
 /** What became of one promotion, for people and for programs. */
 export interface Outcome {
@@ -37,11 +38,11 @@ export type Reason = RefusalCode | 'group' | 'exclusive' | 'stopped' | 'dearer_w
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
-  const entered = new Map(cart.codes.map(code => [code.toLowerCase(), code]))
+  const entered = new Map(cart.codes.map(code => [codeForm(code), code]))
   const steps = new Map(problem.steps.map((step, at) => [step.promotion.id, at]))
   const judge = createJudge(rules, arena, result)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
-    const code = promotion.code === undefined ? undefined : entered.get(promotion.code.toLowerCase())
+    const code = promotion.code === undefined ? undefined : entered.get(codeForm(promotion.code))
     if (promotion.code !== undefined && code === undefined) return []
     const about = { promotion: promotion.id, name: promotion.name, ...(code === undefined ? {} : { code }) }
     const refusal = problem.refusals.get(promotion.id)
@@ -55,7 +56,7 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, r
     return [{ ...about, ...judge(promotion, at) }]
   })
   const known = new Set(
-    rules.promotions.flatMap(({ promotion: { code } }) => (code === undefined ? [] : [code.toLowerCase()])),
+    rules.promotions.flatMap(({ promotion: { code } }) => (code === undefined ? [] : [codeForm(code)])),
   )
   for (const [lower, code] of entered) {
     if (known.has(lower)) continue

@@ -5,6 +5,7 @@ import { type Calculation, calculate, type Gift } from './calculate.ts'
 import type { LineToPrice, Usage } from './cart.ts'
 import type { Outcome } from './explain.ts'
 import type { CompiledRules } from './rules.ts'
+import { codeForm } from '../model/code.ts'
 
 /**
  * What a cart costs in a shop: its catalogue and the rules in force, around the engine. Pure, no clock, no I/O. Prices come
@@ -215,7 +216,7 @@ function pricedLine(line: LineToPrice, product: Product | undefined, { lines }: 
 }
 
 function codeState(code: string, outcomes: readonly Outcome[]): CodeState {
-  const own = outcomes.filter(outcome => outcome.code === code)
+  const own = outcomes.filter(outcome => outcome.code !== undefined && codeForm(outcome.code) === codeForm(code))
   if (own.some(outcome => outcome.status === 'applied')) return { code, applied: true }
   const { reason = 'code_unknown', detail = 'There is no such code.' } = own[0] ?? {}
   return { code, applied: false, reason, detail }

@@ -1,12 +1,13 @@
 import type { Minor } from '../model/money.ts'
 import type { Policy, Promotion, RoundingMode } from '../model/promotion.ts'
-import { hundredths, WHOLE } from './arithmetic.ts'
+import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { createDealer, cutIntoCells, type Open } from './cells.ts'
 import { type CompiledRules, type Refusal, refusalOf } from './rules.ts'
 import { createShelf } from './shelf.ts'
 import { createStepBuilder } from './steps.ts'
 import { type Take, takesOf } from './units.ts'
+import { codeForm } from '../model/code.ts'
 
 /**
  * THE NORMAL FORM. Whatever its kind, a promotion becomes one of two things for a given cart, and the search knows no others:
@@ -93,13 +94,13 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const shelf = createShelf(lines, rules.scopes)
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
-  const entered = new Set(cart.codes.map(code => code.toLowerCase()))
+  const entered = new Set(cart.codes.map(code => codeForm(code)))
   const deal = createDealer(lines, policy.units)
   const open: Open[] = []
   for (const compiled of rules.promotions) {
     const { promotion } = compiled
     // A code that nobody entered is nobody's business.
-    if (promotion.code !== undefined && !entered.has(promotion.code.toLowerCase())) continue
+    if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) continue
     const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
     if (refusal) refusals.set(promotion.id, refusal)
     else open.push({ compiled, takes: deal(takesOf(promotion, shelf)) })
@@ -119,7 +120,7 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   }
   const steps = [...lineSteps, ...narrowFirstOf(rules, orderSteps)]
   const splitBy = Float64Array.from(cells.lineOf, line =>
-    policy.split === 'value-with-tax' ? WHOLE + hundredths(lines[line]?.taxPercent ?? 0) : 1,
+    policy.split === 'value-with-tax' ? TAX_WHOLE + thousandths(lines[line]?.taxPercent ?? 0) : 1,
   )
   return {
     ...cells,

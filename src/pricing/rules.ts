@@ -53,6 +53,7 @@ export type RefusalCode =
   | 'ended'
   | 'no_matching_lines'
   | 'min_amount'
+  | 'max_amount'
   | 'min_units'
   | 'min_line_units'
   | 'contains'
@@ -123,9 +124,11 @@ function refusedByLines(promotion: Promotion, { lines, members }: Shelf): Refusa
     if (there < when.contains.units)
       return shortOf('contains', when.contains.units - there, n => `${n} more of what goes with it are needed.`)
   }
+  // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
+  const amount = sum(counted, (quantity, price) => quantity * price)
+  if (when.maxAmount !== undefined && amount > when.maxAmount)
+    return { code: 'max_amount', detail: `It is for at most ${when.maxAmount} (minor units).` }
   if (when.minAmount !== undefined) {
-    // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
-    const amount = sum(counted, (quantity, price) => quantity * price)
     if (amount < when.minAmount)
       return shortOf('min_amount', when.minAmount - amount, n => `${n} more (minor units) are needed.`)
   }

@@ -9,6 +9,9 @@ export interface Piece {
   readonly price: Minor
 }
 
+/** What costs nothing is never the cheapest of several: it would take the place of something that is paid for. */
+export const paidFor = (pool: readonly Piece[]): readonly Piece[] => pool.filter(({ price }) => price > 0)
+
 /** The lines of one cart as the scopes of promotions see them: looked up once per scope. */
 export interface Shelf {
   readonly lines: readonly LineToPrice[]

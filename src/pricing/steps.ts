@@ -7,6 +7,7 @@ import type { LineStep, OrderStep, Tier } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import type { Shelf } from './shelf.ts'
 import type { Take } from './units.ts'
+import { codeForm } from '../model/code.ts'
 
 /** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
 export function createStepBuilder(
@@ -59,7 +60,7 @@ export function createStepBuilder(
   function common(promotion: Promotion) {
     const { group, code } = promotion
     const inOrder = group !== undefined && groups[group]?.scope !== 'line'
-    return { promotion, group: inOrder ? group : undefined, code: code?.toLowerCase() }
+    return { promotion, group: inOrder ? group : undefined, code: code === undefined ? undefined : codeForm(code) }
   }
 
   /** What a promotion may still take off in all. */

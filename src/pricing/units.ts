@@ -2,7 +2,7 @@ import { FIXED } from '../model/limits.ts'
 import type { Minor } from '../model/money.ts'
 import type { Promotion, PromotionOf, UnitChoice } from '../model/promotion.ts'
 import { hundredths, share, split, WHOLE } from './arithmetic.ts'
-import type { Piece, Shelf } from './shelf.ts'
+import { paidFor, type Piece, type Shelf } from './shelf.ts'
 
 /**
  * Which units of which lines a promotion is about, and what it does to each: decided once per promotion, by unit prices,
@@ -82,8 +82,9 @@ function cheapestFirst(pool: readonly Piece[]): Piece[] {
   return [...pool].sort((a, b) => a.price - b.price)
 }
 
-function choose(pool: readonly Piece[], choice: UnitChoice | undefined): readonly Piece[] {
-  if (!choice) return pool
+function choose(whole: readonly Piece[], choice: UnitChoice | undefined): readonly Piece[] {
+  if (!choice) return whole
+  const pool = paidFor(whole)
   const { max = Number.POSITIVE_INFINITY, maxPerLine = Number.POSITIVE_INFINITY, groupsOf = 1, take } = choice
   const ordered = (take === 'cheapest' ? cheapestFirst(pool) : pool).map(p => ({
     ...p,
@@ -122,8 +123,9 @@ function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: r
  */
 function buyGet(promotion: PromotionOf<'buy_get'>, shelf: Shelf): Take[] {
   const { buy, get, take, timesMax = Number.POSITIVE_INFINITY } = promotion
-  const buyable = new Set(shelf.members(buy.scope ?? promotion.scope))
-  const givable = shelf.pool(get.scope ?? promotion.scope)
+  const isPaidFor = (line: number) => shelf.lines[line]!.unitPrice > 0
+  const buyable = new Set(shelf.members(buy.scope ?? promotion.scope).filter(isPaidFor))
+  const givable = paidFor(shelf.pool(get.scope ?? promotion.scope))
   const ordered = take === 'cheapest' ? cheapestFirst(givable) : givable
   const bought = [...buyable].reduce((sum, line) => sum + shelf.lines[line]!.quantity, 0)
   const all = bought + countOf(givable.filter(piece => !buyable.has(piece.line)))

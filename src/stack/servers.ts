@@ -256,7 +256,8 @@ function baseArguments(program: Program): string[] {
   ]
 }
 
-async function isOracleMysql(program: Program): Promise<boolean> {
+/** Whether the server program is MySQL itself, not MariaDB. */
+export async function isOracleMysql(program: Program): Promise<boolean> {
   const { stdout } = await promisify(execFile)(program.path, ['--no-defaults', '--version'], {
     env: { ...process.env, ...environmentOf(program) },
   })

@@ -12,7 +12,15 @@ import { createPm2, type Pm2, type Pm2Process, writeServersFile } from './pm2.ts
 import { createPlaces, GLOBAL_DATABASE, SHARD_DATABASE } from './places.ts'
 import { findOrInstall, type Program, type ProgramName } from './programs.ts'
 import { loadSecrets, type StackSecrets, writePrivate } from './secrets.ts'
-import { createDataFolder, mysqlServer, readinessOf, redisServer, type ServerSpec, waitForServer } from './servers.ts'
+import {
+  createDataFolder,
+  isOracleMysql,
+  mysqlServer,
+  readinessOf,
+  redisServer,
+  type ServerSpec,
+  waitForServer,
+} from './servers.ts'
 
 /**
  * The embedded default: private database and Redis servers, nginx and the instances, all on loopback, everything under one
@@ -109,7 +117,13 @@ export function createStack(config: Config): Stack {
         `The data folder's path is too long for Unix sockets (${Buffer.byteLength(dataDir)} bytes, at most ${DATA_DIR_BYTES_MAX}): ${dataDir}\nSet CARTLOAD_DATA_DIR to a shorter one.`,
       )
     }
-    programs = await step('find nginx, Redis and MariaDB', say => findOrInstall(PROGRAMS, dataDir, say))
+    programs = await step('find nginx, Redis and MariaDB', async say => {
+      const found = await findOrInstall(PROGRAMS, dataDir, say)
+      const database = found.get('mariadb')
+      if (database && (await isOracleMysql(database)))
+        say(`${database.path} is MySQL: experimental as an embedded server`)
+      return found
+    })
     mkdirSync(dataDir, { recursive: true, mode: 0o700 })
     if (!existsSync(at('shard-count'))) writePrivate(at('shard-count'), String(shardCount))
     const first = Number(readFileSync(at('shard-count'), 'utf8'))

@@ -28,7 +28,6 @@ export interface DatabaseCheck {
 const CONNECT_MS_MAX = 2_000
 const STATEMENT_MS_MAX = 3_000
 const NO_DATABASE = 1049
-const NO_TABLE = 1146
 const UNKNOWN_VARIABLE = 1193
 const DENIED = new Set([1044, 1045, 1142, 1143, 1227, 1698])
 
@@ -139,11 +138,14 @@ async function aboutServer(connection: Connection): Promise<Pick<DatabaseCheck, 
   const middle = (since + Date.now()) / 2
   const isReadOnly = Number(row?.['read_only']) !== 0
   return {
-    version: String(row?.['version']),
+    version: nameOf(String(row?.['version'])),
     role: isReadOnly ? 'read-only' : 'primary',
     clockMs: Number(row?.['now']) * 1000 - middle,
   }
 }
+
+/** MySQL says its number only. */
+const nameOf = (version: string): string => (/mariadb/i.test(version) ? version : `MySQL ${version}`)
 
 async function rowsOf(connection: Connection, sql: string, values: readonly string[] = []): Promise<RowDataPacket[]> {
   const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: STATEMENT_MS_MAX }, [...values])
@@ -160,5 +162,3 @@ function reasonOf(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string }
   return message === undefined || message === '' ? (code ?? String(error)) : message
 }
-
-export const isMissingTable = (error: unknown): boolean => errnoOf(error) === NO_TABLE

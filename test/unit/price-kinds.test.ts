@@ -1,0 +1,205 @@
+import { expect } from 'chai'
+import { calculate } from '../../src/pricing/calculate.ts'
+import { sumOfShares } from '../../src/pricing/arithmetic.ts'
+import type { LineToPrice } from '../../src/pricing/cart.ts'
+import { compileRules } from '../../src/pricing/rules.ts'
+import { checkRuleSet } from '../../src/model/rule-set-check.ts'
+
+/** Kinds of fault that other shops have had: tables of inputs with the right values (the kinds' names stand beside them). */
+type Line = readonly [sku: string, price: number, units: number, taxPercent?: number]
+
+function priceOf(
+  document: { policy?: object; promotions?: object[] },
+  lines: readonly Line[],
+  more: { shippingFee?: number; codes?: string[] } = {},
+) {
+  const checked = checkRuleSet({ currency: 'GBP', promotions: [], ...document })
+  if (!('ruleSet' in checked)) throw new Error(JSON.stringify(checked.mistakes))
+  return calculate(
+    compileRules(checked.ruleSet),
+    {
+      lines: lines.map(
+        ([sku, unitPrice, quantity, taxPercent]): LineToPrice =>
+          ({ sku, unitPrice, quantity, categories: ['x'], tags: [], selected: true, taxPercent }) as LineToPrice,
+      ),
+      codes: more.codes ?? [],
+      shippingFee: more.shippingFee ?? 0,
+      buyer: { groups: [], ordersPlaced: 0 },
+      usage: {},
+      currency: 'GBP',
+      now: '2026-06-01T00:00:00Z',
+    } as Parameters<typeof calculate>[1],
+    { workMax: 1e6 },
+  )
+}
+
+describe('goods that cost nothing', () => {
+  const bogo = { id: 'b', name: 'b', kind: 'buy_get', buy: { units: 1 }, get: { units: 1 }, percent: 100 }
+  const cheapestFree = { id: 'c', name: 'c', kind: 'percent_off', percent: 100, units: { max: 1, take: 'cheapest' } }
+  const CASES: readonly [string, object, Line[], number][] = [
+    ['buy one get one, two of 10.00', bogo, [['A', 1000, 2]], 1000],
+    [
+      'and a sample: not dearer than without it',
+      bogo,
+      [
+        ['A', 1000, 2],
+        ['S', 0, 1],
+      ],
+      1000,
+    ],
+    [
+      'and three samples',
+      bogo,
+      [
+        ['A', 1000, 2],
+        ['S', 0, 3],
+      ],
+      1000,
+    ],
+    [
+      'a sample is nothing that was bought',
+      bogo,
+      [
+        ['A', 1000, 1],
+        ['S', 0, 1],
+      ],
+      1000,
+    ],
+    [
+      'buy two get one, with samples',
+      { ...bogo, buy: { units: 2 } },
+      [
+        ['A', 900, 3],
+        ['S', 0, 5],
+      ],
+      1800,
+    ],
+    [
+      'the cheapest free, and a sample',
+      cheapestFree,
+      [
+        ['A', 1000, 1],
+        ['B', 400, 1],
+        ['S', 0, 2],
+      ],
+      1000,
+    ],
+    ['nothing but samples', cheapestFree, [['S', 0, 2]], 0],
+  ]
+  for (const [what, promotion, lines, total] of CASES)
+    it(`are no "cheapest item": ${what}`, () =>
+      expect(priceOf({ promotions: [promotion] }, lines).totals.total).to.equal(total))
+})
+
+describe('delivery', () => {
+  it('of nothing costs nothing', () =>
+    expect(priceOf({}, [], { shippingFee: 495 }).totals).to.include({ shipping: 0, total: 0 }))
+  it('of something costs its fee, also of what is given away', () => {
+    expect(priceOf({}, [['A', 1000, 1]], { shippingFee: 495 }).totals.total).to.equal(1495)
+    expect(priceOf({}, [['S', 0, 1]], { shippingFee: 495 }).totals.total).to.equal(495)
+  })
+})
+
+describe('a maximum amount', () => {
+  const upTo = (maxAmount: number, more: object = {}) => ({
+    id: 'm',
+    name: 'm',
+    kind: 'percent_off',
+    percent: 10,
+    when: { maxAmount },
+    ...more,
+  })
+  for (const [amount, total] of [
+    [949, 854],
+    [950, 855],
+    [951, 951],
+    [2000, 2000],
+  ] as const)
+    it(`of 9.50: a cart of ${amount / 100} costs ${total / 100}`, () => {
+      const { totals, outcomes } = priceOf({ promotions: [upTo(950)] }, [['A', amount, 1]])
+      expect(totals.total).to.equal(total)
+      expect(outcomes[0]).to.include(
+        amount <= 950 ? { status: 'applied' } : { status: 'refused', reason: 'max_amount' },
+      )
+    })
+  it('is of list prices: what another promotion takes off does not open it', () => {
+    const rules = [{ id: 'h', name: 'h', kind: 'percent_off', percent: 50, priority: 1 }, upTo(600)]
+    expect(priceOf({ promotions: rules }, [['A', 1000, 1]]).totals.total).to.equal(500)
+  })
+})
+
+describe('tax', () => {
+  const added = (at: string) => ({ policy: { tax: { prices: 'exclude-tax', at } } })
+  it('of 8.875 % on 7,650.00 is 678.94', () =>
+    expect(priceOf(added('line'), [['A', 765_000, 1, 8.875]]).totals.tax).to.equal(67_894))
+  for (const [percent, tax] of [
+    [8.875, 888],
+    [8.125, 813],
+    [4.712, 471],
+    [0.001, 0],
+    [9.999, 1000],
+    [100, 10_000],
+  ] as const)
+    it(`of ${percent} % on 100.00 is ${tax / 100}`, () =>
+      expect(priceOf(added('line'), [['A', 10_000, 1, percent]]).totals.tax).to.equal(tax))
+  it('of 8.875 % contained in 108.88 is 8.88', () =>
+    expect(priceOf({}, [['A', 10_888, 1, 8.875]]).totals.tax).to.equal(888))
+
+  it('rounded once on the order: 20 x 2.74 and 50 x 3.36 less 8 %, 20 % on top, is 41.00', () => {
+    const less = { id: 'l', name: 'l', kind: 'percent_off', percent: 8, per: 'order' }
+    const { totals, lines } = priceOf({ ...added('order'), promotions: [less] }, [
+      ['A', 274, 20, 20],
+      ['B', 336, 50, 20],
+    ])
+    expect(totals.tax).to.equal(4100)
+    expect(lines.reduce((sum, line) => sum + line.tax, 0)).to.equal(4100)
+  })
+  for (const [what, lines, at, tax] of [
+    [
+      'three of 0.33 at 10 %, by line',
+      [
+        ['A', 33, 1, 10],
+        ['B', 33, 1, 10],
+        ['C', 33, 1, 10],
+      ],
+      'line',
+      9,
+    ],
+    [
+      'three of 0.33 at 10 %, once',
+      [
+        ['A', 33, 1, 10],
+        ['B', 33, 1, 10],
+        ['C', 33, 1, 10],
+      ],
+      'order',
+      10,
+    ],
+    [
+      'two rates, once: 0.55 at 10 % and 0.55 at 8.875 %',
+      [
+        ['A', 55, 1, 10],
+        ['B', 55, 1, 8.875],
+      ],
+      'order',
+      10,
+    ],
+    ['no rate at all', [['A', 55, 1]], 'order', 0],
+  ] as const)
+    it(`of ${what} is ${tax}`, () => {
+      const { totals, lines: priced } = priceOf(added(at), lines as unknown as Line[])
+      expect(totals.tax).to.equal(tax)
+      expect(
+        priced.reduce((sum, line) => sum + line.tax, 0),
+        'lines add up',
+      ).to.equal(tax)
+    })
+
+  it('adds fractions exactly, whatever their denominators', () => {
+    const third = { n: 1n, d: 3n }
+    expect(sumOfShares([third, third, third], 'half-up')).to.equal(1)
+    expect(sumOfShares([third, { n: 1n, d: 6n }], 'half-up')).to.equal(1)
+    expect(sumOfShares([third, { n: 1n, d: 6n }], 'half-even')).to.equal(0)
+    expect(sumOfShares([], 'up')).to.equal(0)
+  })
+})
