@@ -65,7 +65,7 @@ describe(`a data folder of ${OLD_COMMIT}`, function () {
     ).to.deep.equal(['ten-off'])
     for (const [sku, units] of Object.entries(old.stock))
       expect((await client.get(`/v1/stock/${sku}`)).body, sku).to.include({ left: units })
-    expect((await client.get(`/v1/sales/${old.saleId}`)).body).to.include({ state: 'not_started', left: 30 })
+    expect((await client.get(`/v1/sales/${old.saleId}`)).body).to.include({ state: 'upcoming', left: 30 })
     const operator = clientOf(cluster.url, old.operator)
     expect((await operator.get('/v1/rule-sets')).status).to.equal(200)
   })
