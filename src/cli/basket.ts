@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Wanted } from '../model/cart.ts'
+import { isAddress } from '../model/email.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 
 /** One line of a file of carts, in either of its two forms (see `cartload import --help`). Pure. */
@@ -16,7 +17,7 @@ const short = z.object({
 })
 const long = z.object({
   id: z.string().regex(/^[\w.-]{1,64}$/),
-  email: z.email().optional(),
+  email: z.string().trim().refine(isAddress, 'must be an e-mail address').optional(),
   lines: z.array(z.object({ sku: z.string().min(1).max(FIXED.skuCharsMax), quantity: units })).min(1),
 })
 

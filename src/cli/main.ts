@@ -6,6 +6,7 @@ import { importCommand } from './import.ts'
 import { grantsCommand, initCommand } from './init.ts'
 import { operatorCommand, promotionsCommand } from './promotions.ts'
 import { runCommand } from './run-command.ts'
+import { productsCommand } from './products.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
 import { checkCommand, longTestCommand, testCommand } from './checks.ts'
@@ -24,6 +25,7 @@ const COMMANDS: readonly Command[] = [
   tryCommand(PROJECT),
   seedCommand(PROJECT),
   importCommand(PROJECT),
+  productsCommand(PROJECT),
   promotionsCommand(PROJECT),
   operatorCommand(PROJECT),
   stockCommand(PROJECT),

@@ -3,6 +3,7 @@ import { loadConfig } from '../config/config.ts'
 import { isAppError } from '../lib/errors.ts'
 import type { Step } from '../stack/stack.ts'
 import { catalogRows } from '../store/catalog.ts'
+import { userRows } from '../store/users.ts'
 import { createLog } from '../telemetry/log.ts'
 import { type Command, CommandError } from './command.ts'
 import { createGenerator } from './generator.ts'
@@ -54,12 +55,24 @@ export function seedCommand(projectDir: string): Command {
       }
       const app = await createApp(config, secrets.servers, createLog('warn'))
       try {
+        if (!config.embedded) await refuseRealAccounts(app)
         await seed(app, options, step)
       } finally {
         await app.close()
       }
     },
   }
+}
+
+/** Users with a known password have no place beside people. @throws CommandError when an account is there that no seed or import has made */
+async function refuseRealAccounts(app: App): Promise<void> {
+  const found = await Promise.all(
+    app.router.shards.map(shard => userRows.hasOther(shard, ['user%@example.com', '%@import.example'])),
+  )
+  if (found.includes(true))
+    throw new CommandError(
+      'these servers hold accounts of people: users with a known password are not made beside them',
+    )
 }
 
 export async function seed(app: App, options: SeedOptions, run: Step): Promise<void> {

@@ -19,6 +19,23 @@ export interface Product {
   readonly stockItem?: string
 }
 
+/** `withdrawn`: off sale: in no list, not counted in a cart, not to be ordered, until it is put back. */
+export const PRODUCT_STATES = ['active', 'withdrawn'] as const
+export type ProductState = (typeof PRODUCT_STATES)[number]
+
+/** What is to be different about a product: what is left out stays as it is, null takes a value away. */
+export interface ProductChange {
+  readonly sku: string
+  readonly name?: string
+  readonly price?: Minor
+  readonly category?: string
+  readonly tags?: readonly string[]
+  readonly listPrice?: Minor | null
+  readonly floorPrice?: Minor | null
+  readonly taxPercent?: number | null
+  readonly status?: ProductState
+}
+
 /** `none`: sold without counting. `track`: taken when an order is confirmed. `reserve`: held from the moment of ordering. */
 export const STOCK_MODES = ['none', 'track', 'reserve'] as const
 export type StockMode = (typeof STOCK_MODES)[number]

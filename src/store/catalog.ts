@@ -1,4 +1,4 @@
-import { type Product, searchForm, type StockMode } from '../model/product.ts'
+import { type Product, type ProductState, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
@@ -26,12 +26,15 @@ export function orderOf(filter: ProductFilter): ProductOrder {
   return filter.priceMin !== undefined || filter.priceMax !== undefined ? 'price' : 'sku'
 }
 
-const PRODUCT_COLUMNS = 'sku, name, price, category, tags, list_price, floor_price, tax_rate, stock_mode, stock_item'
+export const PRODUCT_COLUMNS =
+  'sku, name, price, category, tags, list_price, floor_price, tax_rate, tax_milli, stock_mode, stock_item'
+/** What is off sale is in the table, and nowhere else. */
+const ON_SALE = "status = 'active'"
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
 
 /** One constant text per combination of sort order, category and continuation. */
 function listStatement(order: ProductOrder, byCategory: boolean, after: boolean): string {
-  const where = byCategory ? ['category = ?'] : []
+  const where = byCategory ? ['category = ?', ON_SALE] : [ON_SALE]
   if (order === 'sku') {
     if (after) where.push('sku > ?')
   } else {
@@ -41,9 +44,7 @@ function listStatement(order: ProductOrder, byCategory: boolean, after: boolean)
     if (after) where.push(`${column} >= ?`, `(${column} > ? OR sku > ?)`)
   }
   const by = order === 'sku' ? 'sku' : `${SORT_COLUMN[order]}, sku`
-  return statement(
-    `SELECT ${PRODUCT_COLUMNS} FROM products ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY ${by} LIMIT ?`,
-  )
+  return statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE ${where.join(' AND ')} ORDER BY ${by} LIMIT ?`)
 }
 
 const LIST = new Map<string, string>()
@@ -56,22 +57,24 @@ for (const order of ['name', 'price', 'sku'] as const) {
 
 const SELECT_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products'")
 const LOCK_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products' FOR UPDATE")
-const SET_VERSION = statement("UPDATE catalog_state SET version = ? WHERE name = 'products'")
-const SELECT_PRODUCT = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku = ?`)
-const SELECT_ALL = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku > ? ORDER BY sku LIMIT ?`)
+export const SET_VERSION = statement("UPDATE catalog_state SET version = ? WHERE name = 'products'")
+const SELECT_PRODUCT = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku = ? AND ${ON_SALE}`)
+const SELECT_ALL = statement(
+  `SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku > ? AND ${ON_SALE} ORDER BY sku LIMIT ?`,
+)
 const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
 const UPSERT_PRODUCTS = statement(`
   INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate,
-    stock_mode, stock_item) VALUES ?
+    tax_milli, stock_mode, stock_item, status) VALUES ?
   ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
     category = VALUES(category), version = VALUES(version), tags = VALUES(tags), list_price = VALUES(list_price),
-    floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate)`)
+    floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate), tax_milli = VALUES(tax_milli), status = VALUES(status)`)
 
 // How stock is counted is set by itself: an import of prices must not undo it.
 const SET_STOCK = statement('UPDATE products SET stock_mode = ?, stock_item = ?, version = ? WHERE sku = ?')
 
-interface ProductRow {
+export interface ProductRow {
   sku: string
   name: string
   price: string | number
@@ -79,12 +82,15 @@ interface ProductRow {
   tags: string
   list_price: string | number | null
   floor_price: string | number | null
+  /** Hundredths of a percent: what releases before 0.2.0 read. */
   tax_rate: number
+  /** Thousandths of a percent; null in rows that only such a release has written. */
+  tax_milli: number | null
   stock_mode: StockMode
   stock_item: string | null
 }
 
-const UPSERT_ROWS = 500
+export const UPSERT_ROWS = 500
 const PRICE_MAX = Number.MAX_SAFE_INTEGER
 
 export const catalogRows = {
@@ -143,22 +149,11 @@ export const catalogRows = {
       const version = (await lockVersion(tx)) + 1
       for (let at = 0; at < products.length; at += UPSERT_ROWS) {
         const part = products.slice(at, at + UPSERT_ROWS)
-        await tx.run(UPSERT_PRODUCTS, [
-          part.map(p => [
-            p.sku,
-            p.name,
-            searchForm(p.name),
-            p.price,
-            p.category,
-            version,
-            (p.tags ?? []).join(','),
-            p.listPrice ?? null,
-            p.floorPrice ?? null,
-            Math.round((p.taxPercent ?? 0) * 100),
-            p.stock ?? 'none',
-            p.stockItem ?? null,
-          ]),
-        ])
+        await upsert(
+          tx,
+          version,
+          part.map(product => ({ product, status: 'active' })),
+        )
         onProgress(at + part.length)
       }
       await tx.run(SET_VERSION, [version])
@@ -190,12 +185,42 @@ export const catalogRows = {
   },
 }
 
-async function lockVersion(tx: Transaction): Promise<number> {
+/** A product as it is in the table. */
+export interface Stored {
+  readonly product: Product
+  readonly status: ProductState
+}
+
+/** As it is written, in the order of the statement. */
+export function rowOf({ product: p, status }: Stored, version: number): (string | number | null)[] {
+  const percent = p.taxPercent ?? 0
+  return [
+    p.sku,
+    p.name,
+    searchForm(p.name),
+    p.price,
+    p.category,
+    version,
+    (p.tags ?? []).join(','),
+    p.listPrice ?? null,
+    p.floorPrice ?? null,
+    Math.round(percent * 100),
+    Math.round(percent * 1_000),
+    p.stock ?? 'none',
+    p.stockItem ?? null,
+    status,
+  ]
+}
+
+export const upsert = (tx: Transaction, version: number, products: readonly Stored[]) =>
+  tx.run(UPSERT_PRODUCTS, [products.map(one => rowOf(one, version))])
+
+export async function lockVersion(tx: Transaction): Promise<number> {
   const [row] = await tx.rows<{ version: string }>(LOCK_VERSION)
   return Number(row?.version ?? 0)
 }
 
-function productOf(row: ProductRow): Product {
+export function productOf(row: ProductRow): Product {
   return {
     sku: row.sku,
     name: row.name,
@@ -204,8 +229,15 @@ function productOf(row: ProductRow): Product {
     ...(row.tags === '' ? {} : { tags: row.tags.split(',') }),
     ...(row.list_price === null ? {} : { listPrice: Number(row.list_price) }),
     ...(row.floor_price === null ? {} : { floorPrice: Number(row.floor_price) }),
-    ...(row.tax_rate === 0 ? {} : { taxPercent: row.tax_rate / 100 }),
+    ...taxOf(row),
     ...(row.stock_mode === 'none' ? {} : { stock: row.stock_mode }),
     ...(row.stock_item === null ? {} : { stockItem: row.stock_item }),
   }
+}
+
+/** The finer one, unless a release that does not know it has changed the rate since. */
+function taxOf({ tax_rate: rate, tax_milli: milli }: ProductRow): { taxPercent?: number } {
+  const isCurrent = milli !== null && Math.round(milli / 10) === rate
+  const percent = isCurrent ? milli / 1_000 : rate / 100
+  return percent === 0 ? {} : { taxPercent: percent }
 }

@@ -39,6 +39,10 @@ const SELECT_AGE = statement(
   'SELECT TIMESTAMPDIFF(SECOND, created_at, UTC_TIMESTAMP(3)) AS age FROM users WHERE user_id = ?',
 )
 
+const SELECT_OTHER_MEMBER = statement(
+  "/* per shard */ SELECT user_id FROM users WHERE kind = 'member' AND email NOT LIKE ? AND email NOT LIKE ? LIMIT 1",
+)
+
 const SELECT_EPOCH = statement('SELECT session_epoch FROM users WHERE user_id = ?')
 
 const UPDATE_PASSWORD = statement(
@@ -80,6 +84,11 @@ export const userRows = {
 
   async find(database: Database, userId: string): Promise<User | undefined> {
     return userOf(await database.rows<UserRow>(SELECT_USER, [userId]))
+  },
+
+  /** Whether a shard has a member whose address is like neither of these. */
+  async hasOther(database: Database, like: readonly [string, string]): Promise<boolean> {
+    return (await database.rows(SELECT_OTHER_MEMBER, like)).length > 0
   },
 
   /** How long ago the account was made, by the server's clock; 0 when there is none. */

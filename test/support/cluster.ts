@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { loadConfig, type ServerAddresses } from '../../src/config/config.ts'
 import { isListening } from '../../src/lib/listening.ts'
 import type { StackSecrets } from '../../src/stack/secrets.ts'
 import type { ProcessReport } from '../../src/stack/stack.ts'
@@ -99,6 +100,17 @@ export async function createCluster(
       rmSync(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** Addresses of its servers, for tests that look behind the API. */
+export function addressesOf({ port, dataDir }: Pick<Cluster, 'port' | 'dataDir'>): ServerAddresses {
+  const { servers } = loadConfig(PROJECT, {
+    CARTLOAD_PORT: String(port),
+    CARTLOAD_DATA_DIR: dataDir,
+    CARTLOAD_INSTANCES: '2',
+  }).secrets
+  if (!servers) throw new Error('the cluster has no servers yet')
+  return servers
 }
 
 /** Processes that mention the folder in their command line, environment or open files; the caller itself not. */

@@ -13,7 +13,8 @@ import { policyOf } from '../../src/ops/cpu-scheduling.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { redisAdminUrl } from '../../src/stack/servers.ts'
 import { type Answer, type Client, clientOf, contentsOf, eventually, newMember, PASSWORD } from '../support/client.ts'
-import { type Cluster, createCluster } from '../support/cluster.ts'
+import { registrationsOf } from '../sale/accounts.ts'
+import { addressesOf, type Cluster, createCluster } from '../support/cluster.ts'
 import { type Acknowledged, chance, expectFold, randomWrite } from '../support/history.ts'
 import { PROJECT } from '../support/servers.ts'
 
@@ -388,16 +389,20 @@ describe('the cluster', function () {
 
   describe('takes in real files', () => {
     const shared = join(PROJECT, '..', 'shared', 'data')
+    // Nobody can log into an account that an import has made; the test has the keys of the house.
     const read = async (id: string) => {
-      const reader = clientOf(cluster.url)
-      const session = await reader.post('/v1/sessions', { email: `${id}@import.example`, password: 'cartload-demo' })
-      reader.token = session.body?.token
-      const lines: [string, number][] = []
-      for (let cursor = ''; ; ) {
-        const { body } = await reader.get(`/v1/cart?limit=100${cursor}`)
-        for (const line of body.lines) lines.push([line.sku, line.quantity])
-        if (body.page.next === null) return lines
-        cursor = `&cursor=${body.page.next}`
+      const accounts = await registrationsOf({ addresses: addressesOf(cluster) })
+      try {
+        const reader = clientOf(cluster.url, await accounts.session(await accounts.addMember(`${id}@import.example`)))
+        const lines: [string, number][] = []
+        for (let cursor = ''; ; ) {
+          const { body } = await reader.get(`/v1/cart?limit=100${cursor}`)
+          for (const line of body.lines) lines.push([line.sku, line.quantity])
+          if (body.page.next === null) return lines
+          cursor = `&cursor=${body.page.next}`
+        }
+      } finally {
+        await accounts.close()
       }
     }
 
@@ -415,13 +420,13 @@ describe('the cluster', function () {
       ]
       writeFileSync(carts, gzipSync(`${rows.join('\n')}\n`))
       const products = await cluster.cli('import', 'catalogue', catalogue)
-      expect(products.code, products.stderr).to.equal(0)
+      expect(products.code, products.stderr).to.equal(3)
       expect(reportOf('c.csv')).to.deep.equal([
         { line: 4, reason: "price 'free' is not an amount such as 2.95" },
         { line: 5, reason: "sku 'X-1' stands in an earlier row already" },
       ])
       const imported = await cluster.cli('import', 'carts', carts)
-      expect(imported.code, imported.stderr).to.equal(0)
+      expect(imported.code, imported.stderr).to.equal(3)
       expect(imported.stdout).to.include('Imported 1 carts; 1 returns passed over, 2 lines left out')
       expect(
         reportOf('carts.ndjson.gz')
@@ -432,7 +437,7 @@ describe('the cluster', function () {
         ['X-1', 3],
         ['X-2', 1],
       ])
-      expect((await cluster.cli('import', 'carts', carts, '--restart')).code).to.equal(0)
+      expect((await cluster.cli('import', 'carts', carts, '--restart')).code).to.equal(3)
       expect(await read('one')).to.deep.equal([
         ['X-1', 3],
         ['X-2', 1],
@@ -454,7 +459,7 @@ describe('the cluster', function () {
       }
       expect((await cluster.cli('import', 'catalogue', join(shared, 'catalogue.csv'))).code).to.equal(0)
       const file = join(shared, 'baskets.ndjson.gz')
-      expect((await cluster.cli('import', 'carts', file, '--limit', '300')).code).to.equal(0)
+      expect((await cluster.cli('import', 'carts', file, '--limit', '300')).code).to.be.oneOf([0, 3])
       const left = new Set(reportOf('baskets.ndjson.gz').map(row => row.line))
       const rows = gunzipSync(readFileSync(file)).toString().split('\n').slice(0, 300)
       let checked = 0

@@ -24,6 +24,7 @@ export function createRowReader(columns: Columns, currency: CurrencyForm): RowRe
       return magentoReader(columns, currency)
     case 'Google':
       return googleReader(columns, currency)
+    case undefined:
     default:
       return cells => changeOf(textsOf(columns, cells), currency)
   }

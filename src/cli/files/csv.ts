@@ -37,7 +37,7 @@ export async function* recordsOf(lines: AsyncIterable<Line>, told?: Delimiter): 
     const more: Line[] = []
     let text = first.text
     let read = cellsOf(text, delimiter)
-    while (read === 'open') {
+    while (read === undefined) {
       const line = more.length < RECORD_LINES_MAX && text.length < RECORD_CHARS_MAX ? await next() : undefined
       if (!line || line.isTooLong) {
         if (line) more.push(line)
@@ -53,12 +53,12 @@ export async function* recordsOf(lines: AsyncIterable<Line>, told?: Delimiter): 
       continue
     }
     waiting = [...more, ...waiting]
-    yield { line: first.number, problem: read === 'open' ? 'a quote is opened and never closed' : read }
+    yield { line: first.number, problem: read ?? 'a quote is opened and never closed' }
   }
 }
 
-/** The cells, `open` when a quoted one is not closed, or what is wrong. */
-export function cellsOf(text: string, delimiter: Delimiter): string[] | 'open' | string {
+/** The cells; undefined when a quoted one is not closed; or what is wrong. */
+export function cellsOf(text: string, delimiter: Delimiter): string[] | string | undefined {
   const cells: string[] = []
   let at = 0
   for (;;) {
@@ -75,7 +75,7 @@ export function cellsOf(text: string, delimiter: Delimiter): string[] | 'open' |
     at = start + 1
     for (;;) {
       const quote = text.indexOf('"', at)
-      if (quote === -1) return 'open'
+      if (quote === -1) return undefined
       const isDoubled = text[quote + 1] === '"'
       const isEscaped = text[quote - 1] === '\\' && quote > start + 1 && !isEnd(text, quote + 1, delimiter)
       if (isEscaped && !isDoubled) cell += `${text.slice(at, quote - 1)}"`

@@ -45,7 +45,7 @@ export function readPrice(text: string, { code, exponent }: CurrencyForm): ReadP
     if (!known.includes(code)) return wrong(`is in ${known[0]}, and the shop's currency is ${code}`)
   }
   const plain = plainDecimal(digits.replaceAll(/[\s\u00a0\u202f'’]/gu, ' ').trim(), exponent)
-  if (plain === 'ambiguous') return wrong('can be read in two ways: write it without a mark for thousands')
+  if (plain === AMBIGUOUS) return wrong('can be read in two ways: write it without a mark for thousands')
   if (plain === undefined) return wrong('is not an amount such as 2.95')
   const [whole = '', fraction = ''] = plain.split('.')
   const kept = fraction.slice(0, exponent)
@@ -54,8 +54,10 @@ export function readPrice(text: string, { code, exponent }: CurrencyForm): ReadP
   return Number.isSafeInteger(minor) ? { minor } : wrong('is too large')
 }
 
+const AMBIGUOUS = Symbol('two readings')
+
 /** Digits with at most one point before the decimals. */
-function plainDecimal(text: string, exponent: number): string | 'ambiguous' | undefined {
+function plainDecimal(text: string, exponent: number): string | typeof AMBIGUOUS | undefined {
   const marks = [...text].filter(character => !/\d/.test(character))
   if (marks.length === 0) return text
   const last = marks.at(-1) ?? ''
@@ -73,7 +75,7 @@ function plainDecimal(text: string, exponent: number): string | 'ambiguous' | un
     const looksGrouped = fraction.length === 3 && /^[1-9]\d{0,2}$/.test(whole)
     if (!looksGrouped) return `${whole}.${fraction}`
     if (exponent === 0) return whole + fraction // decimals there are none
-    return exponent === 3 && last === '.' ? `${whole}.${fraction}` : 'ambiguous'
+    return exponent === 3 && last === '.' ? `${whole}.${fraction}` : AMBIGUOUS
   }
   if (kinds.size > 2 || last === ' ') return undefined
   const at = text.lastIndexOf(last)

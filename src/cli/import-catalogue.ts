@@ -1,0 +1,222 @@
+import { join } from 'node:path'
+import type { ProductChange } from '../model/product.ts'
+import { changeProducts, type ChangesDone } from '../store/catalog-changes.ts'
+import type { Database } from '../store/database.ts'
+import { type Args, CommandError, UsageError } from './command.ts'
+import { createRowReader, type RowReader } from './files/catalogue-row.ts'
+import { type Columns, columnsOf } from './files/columns.ts'
+import { DELIMITERS, type Delimiter, recordsOf } from './files/csv.ts'
+import { ENCODINGS, type Encoding, factsOf, type FileFacts, linesOf } from './files/lines.ts'
+import { createMemory } from './files/memory.ts'
+import { currencyForm } from './files/prices.ts'
+import type { Report } from './files/report.ts'
+import { progress, step, table } from './terminal.ts'
+
+/**
+ * A catalogue from CSV. Row by row: what is right goes in, batch by batch, what is wrong is in the report; cut off, it goes on where it was, known by the
+ * content of the file. Or all or nothing: the whole file is one new version, and one wrong row keeps it out.
+ */
+export interface CatalogueImport {
+  readonly global: Database
+  readonly file: string
+  readonly args: Args
+  readonly report: Report
+  readonly currency: string
+  /** Where it is remembered how far a file has got. */
+  readonly folder: string
+}
+
+/** So many rows are one transaction and one version of the catalogue. */
+const BATCH_ROWS = 10_000
+const SHOWN_ROWS = 10
+
+interface Row {
+  readonly line: number
+  readonly change: ProductChange
+}
+
+export async function importCatalogue(job: CatalogueImport): Promise<void> {
+  const { file, args, report, currency } = job
+  const facts = await step('read the file once', () => factsOf(file, encodingOf(args)))
+  if (facts.isGuessed)
+    console.log(`  The file is not UTF-8: it is read as ${facts.encoding} (--encoding says otherwise).`)
+  const columns = await headOf(file, facts, args, currency)
+  describe(columns)
+  if (args.flag('dry-run')) await dryRun(job, facts, columns)
+  else if (args.flag('all-or-nothing')) await importWhole(job, facts, columns)
+  else await importRows(job, facts, columns)
+  if (report.count() > 0) process.exitCode = 3
+}
+
+function encodingOf(args: Args): Encoding | undefined {
+  const told = args.text('encoding')
+  if (told === undefined || ENCODINGS.includes(told as Encoding)) return told as Encoding | undefined
+  throw new UsageError(`--encoding is one of ${ENCODINGS.join(', ')}`)
+}
+
+function delimiterOf(args: Args): Delimiter | undefined {
+  const told = args.text('delimiter')
+  if (told === undefined) return undefined
+  const found = Object.entries(DELIMITERS).find(([name, mark]) => told === name || told === mark)
+  if (found) return found[1]
+  throw new UsageError(`--delimiter is one of ${Object.keys(DELIMITERS).join(', ')}`)
+}
+
+const recordsIn = (file: string, { encoding }: FileFacts, args: Args) =>
+  recordsOf(linesOf(file, encoding), delimiterOf(args))
+
+async function headOf(file: string, facts: FileFacts, args: Args, currency: string): Promise<Columns> {
+  for await (const record of recordsIn(file, facts, args)) {
+    if ('problem' in record)
+      throw new CommandError(`line ${record.line}, with the names of the columns: ${record.problem}`)
+    return columnsOf(record.cells, args.text('columns'), currency)
+  }
+  throw new CommandError('the file has no row that could be imported')
+}
+
+function describe({ format, places, head, unused }: Columns): void {
+  const pairs = [...places].map(([field, at]) => `${field} from '${head[at]}'`)
+  console.log(`  ${format ? `A file of ${format.name}: ` : 'Columns: '}${pairs.join(', ')}`)
+  if (unused.length > 0) console.log(`  Not used: ${unused.map(name => name.trim()).join(', ')}`)
+}
+
+/** The rows that are right, from behind a line on; wrong ones go to the report. A code that has stood before is wrong. */
+async function* rowsOf(
+  { file, args, report, currency }: CatalogueImport,
+  facts: FileFacts,
+  columns: Columns,
+  after = 0,
+): AsyncGenerator<Row> {
+  const read: RowReader = createRowReader(columns, currencyForm(currency))
+  const seen = new Set<string>()
+  let isHead = true
+  for await (const record of recordsIn(file, facts, args)) {
+    if (isHead) {
+      isHead = false
+      continue
+    }
+    const isNew = record.line > after
+    const refuse = (reason: string) => (isNew ? report.reject(record.line, reason) : undefined)
+    if ('problem' in record) {
+      refuse(record.problem)
+      continue
+    }
+    if (record.cells.length !== columns.head.length) {
+      refuse(`it has ${record.cells.length} cells, and there are ${columns.head.length} columns`)
+      continue
+    }
+    const result = read(record.cells)
+    if (result.kind === 'refused') refuse(result.reason)
+    if (result.kind !== 'change') continue
+    const { sku } = result.change
+    if (seen.has(sku)) refuse(`sku '${sku}' stands in an earlier row already`)
+    else if (isNew) yield { line: record.line, change: result.change }
+    seen.add(sku)
+  }
+}
+
+async function dryRun(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
+  job.report.open(false)
+  const shown: ProductChange[] = []
+  let count = 0
+  for await (const { change } of rowsOf(job, facts, columns)) {
+    count++
+    if (shown.length < SHOWN_ROWS) shown.push(change)
+  }
+  const fields = ['sku', ...[...columns.places.keys()].filter(field => field !== 'sku')] as (keyof ProductChange)[]
+  console.log(
+    table(
+      fields,
+      shown.map(change => fields.map(field => textOf(change[field]))),
+    ),
+  )
+  console.log(`Would import ${count} products.`)
+}
+
+const textOf = (value: ProductChange[keyof ProductChange]): string =>
+  value === undefined ? '' : value === null ? 'none' : typeof value === 'object' ? value.join(', ') : String(value)
+
+async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
+  const { report, global } = job
+  report.open(false)
+  let rows = 0
+  await step('check the file', async () => {
+    for await (const _ of rowsOf(job, facts, columns)) rows++
+  })
+  if (rows === 0) throw new CommandError('the file has no row that could be imported')
+  if (report.count() > 0) throw new CommandError(`nothing was imported: ${report.count()} rows are wrong`)
+  const bar = progress('products', rows)
+  async function* batches() {
+    let read = 0
+    for await (const batch of inBatches(rowsOf(job, facts, columns))) {
+      yield batch.map(({ change }) => change)
+      bar.set((read += batch.length))
+    }
+  }
+  let refused: ChangesDone['refused'] = []
+  const done = await step(`import ${rows} products`, () =>
+    changeProducts(global, batches, found => (refused = found.refused).length === 0),
+  )
+  bar.end()
+  if (!done) {
+    const reasons = new Map(refused.map(({ sku, reason }) => [sku, reason]))
+    for await (const { line, change } of rowsOf(job, facts, columns)) {
+      const reason = reasons.get(change.sku)
+      if (reason !== undefined) report.reject(line, reason)
+    }
+    throw new CommandError(`nothing was imported: ${report.count()} rows are wrong`)
+  }
+  tell(done, report)
+}
+
+async function importRows(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
+  const { global, report, folder, args } = job
+  const memory = createMemory(join(folder, `${facts.contentHash.slice(0, 32)}.json`))
+  const after = args.flag('restart') ? 0 : memory.read()
+  report.open(after > 0)
+  if (after > 0) console.log(`  Going on after line ${after}.`)
+  const sum = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] as ChangesDone['refused'][number][] }
+  await step('import the products', async say => {
+    const since = performance.now()
+    let rows = 0
+    for await (const batch of inBatches(rowsOf(job, facts, columns, after))) {
+      const lines = new Map(batch.map(({ line, change }) => [change.sku, line]))
+      const done = await changeProducts(global, () => once(batch.map(({ change }) => change)))
+      if (!done) continue
+      for (const { sku, reason } of done.refused) report.reject(lines.get(sku) ?? 0, reason)
+      sum.version = done.version
+      for (const key of ['added', 'changed', 'unchanged'] as const) sum[key] += done[key]
+      rows += batch.length
+      report.sync() // before what says that these lines are done
+      memory.write(batch.at(-1)?.line ?? 0)
+      if (rows >= BATCH_ROWS) say(`${rows} rows, ${Math.round((rows / (performance.now() - since)) * 1000)} a second`)
+    }
+  })
+  memory.forget()
+  if (sum.added + sum.changed + sum.unchanged === 0 && after === 0)
+    throw new CommandError('the file has no row that could be imported')
+  tell(sum, report)
+}
+
+function tell({ added, changed, unchanged, version }: ChangesDone, report: Report): void {
+  const left = report.count() === 0 ? '' : `; ${report.count()} rows were refused`
+  console.log(
+    `Imported ${added + changed + unchanged} products: ${added} new, ${changed} changed, ${unchanged} as they were${left}.`,
+  )
+  if (added + changed > 0) console.log(`The catalogue is at version ${version}.`)
+}
+
+async function* once<T>(value: T): AsyncGenerator<T> {
+  yield value
+}
+
+async function* inBatches(rows: AsyncIterable<Row>): AsyncGenerator<Row[]> {
+  let batch: Row[] = []
+  for await (const row of rows) {
+    batch.push(row)
+    if (batch.length < BATCH_ROWS) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}

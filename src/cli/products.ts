@@ -1,0 +1,53 @@
+import { loadConfig } from '../config/config.ts'
+import type { ProductChange, ProductState } from '../model/product.ts'
+import { changeProducts } from '../store/catalog-changes.ts'
+import { openDatabase } from '../store/database.ts'
+import { createLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { type Command, CommandError, UsageError } from './command.ts'
+
+/** Taking products off sale and putting them back. */
+const STATES: Readonly<Record<string, ProductState>> = { withdraw: 'withdrawn', restore: 'active' }
+const DONE: Readonly<Record<ProductState, string>> = { withdrawn: 'off sale', active: 'on sale' }
+
+export function productsCommand(projectDir: string): Command {
+  return {
+    name: 'products',
+    summary: 'Takes products off sale (withdraw) and puts them back (restore)',
+    usage: 'withdraw SKU… | restore SKU…',
+    details:
+      'withdraw: the product leaves all lists and cannot be added or ordered; in carts it stays, as not available, and is not counted.\n' +
+      'restore:  it is sold again, and counts in the carts that still hold it.',
+    options: { 'dry-run': { type: 'boolean', doc: 'show what would be changed' } },
+    async run(args) {
+      const [what = '', ...skus] = args.words
+      const known = STATES[what]
+      if (!known || skus.length === 0) throw new UsageError('say: withdraw SKU… or restore SKU…')
+      const status: ProductState = known
+      const { config, secrets } = loadConfig(projectDir)
+      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
+      const global = openDatabase(
+        { name: 'global', url: secrets.servers.global, limits: config.limits },
+        createMetrics(),
+        createLog('warn'),
+      )
+      const isDry = args.flag('dry-run')
+      try {
+        async function* changes(): AsyncGenerator<ProductChange[]> {
+          yield [...new Set(skus)].map(sku => ({ sku, status }) satisfies ProductChange)
+        }
+        let unknown: string[] = []
+        const done = await changeProducts(global, changes, ({ refused, changed, unchanged }) => {
+          unknown = refused.map(({ sku }) => sku)
+          if (isDry) console.log(`Would change ${changed} products; ${unchanged} are ${DONE[status]} already.`)
+          return !isDry && unknown.length === 0
+        })
+        if (unknown.length > 0)
+          throw new CommandError(`nothing was changed: there is no product '${unknown.join("', '")}'`)
+        if (done) console.log(`${done.changed} products are ${DONE[status]} now; ${done.unchanged} were already.`)
+      } finally {
+        await global.close()
+      }
+    },
+  }
+}
