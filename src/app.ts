@@ -188,7 +188,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const glances = createGlances({ sessions, cache, carts })
     const throttle = createThrottle(sessionsRedis)
     const logins = createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics })
-    const quotes = createQuotes({ global, pricing, currency })
+    const quotes = createQuotes({ global, router, pricing, currency })
     const promotions = createPromotions(global, currency)
     const operators = createOperators(global)
 

@@ -60,7 +60,8 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
   async function finish(guestId: string, userId: string): Promise<Merged | undefined> {
     if (await cartRows.isMerged(router.of(userId), userId, guestId)) return undefined
     const guest = await cartRows.load(router.of(guestId), guestId)
-    if (!guest || guest.lines.length === 0) return undefined
+    // Codes alone are something to bring along.
+    if (!guest || (guest.lines.length === 0 && guest.codes.length === 0)) return undefined
     let merged: Merged | undefined
     try {
       await funnel.change({ userId }, ({ lines, codes }) => {

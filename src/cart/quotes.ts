@@ -5,6 +5,8 @@ import { FIXED } from '../model/limits.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, PricedCart } from '../pricing/price.ts'
 import type { Database } from '../store/database.ts'
+import { cartRows } from '../store/carts.ts'
+import type { Router } from '../store/router.ts'
 import { sharedKey } from '../store/operators.ts'
 import { codeForm } from '../model/code.ts'
 
@@ -33,7 +35,14 @@ export interface QuoteClaims {
 
 export type Quotes = ReturnType<typeof createQuotes>
 
-export function createQuotes({ global, pricing, currency }: { global: Database; pricing: Pricing; currency: string }) {
+export interface QuotesDeps {
+  readonly global: Database
+  readonly router: Router
+  readonly pricing: Pricing
+  readonly currency: string
+}
+
+export function createQuotes({ global, router, pricing, currency }: QuotesDeps) {
   const key = sharedKey(global, 'quotes')
 
   const sign = async (payload: string) =>
@@ -41,22 +50,43 @@ export function createQuotes({ global, pricing, currency }: { global: Database; 
       .update(payload)
       .digest()
 
+  async function priceOf(request: CartRequest): Promise<PricedCart> {
+    const priced = await pricing.price(request)
+    const errors = priced.lines.flatMap(({ available }, at) =>
+      available
+        ? []
+        : [
+            {
+              in: 'body' as const,
+              pointer: `#/lines/${at}/sku`,
+              detail: `There is no product '${request.lines[at]?.sku}'.`,
+            },
+          ],
+    )
+    if (errors.length > 0) throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+    return priced
+  }
+
+  async function read(token: string, request: CartRequest): Promise<QuoteClaims> {
+    const [payload = '', signature = ''] = token.split('.')
+    if (!areSameBytes(Buffer.from(signature, 'base64url'), await sign(payload))) throw invalid('It was not made here.')
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as QuoteClaims
+    if (claims.exp <= Date.now()) throw invalid('It is over.')
+    if (claims.for !== subjectOf(request))
+      throw invalid('It is for other lines or codes, or for another kind of buyer.')
+    return claims
+  }
+
   return {
+    /** What a buyer's orders say about the next one: which it is, and what has been used. */
+    async buyer(userId: string): Promise<Pick<CartRequest, 'ordersPlaced' | 'uses'>> {
+      const stored = await cartRows.load(router.of(userId), userId)
+      return stored ? { ordersPlaced: stored.ordersPlaced, uses: stored.uses } : {}
+    },
+
     /** @throws AppError `product_unknown`; `overloaded`, `unavailable`: a quote is never made of old prices */
     async make(request: CartRequest): Promise<Quote> {
-      const priced = await pricing.price(request)
-      const errors = priced.lines.flatMap(({ available }, at) =>
-        available
-          ? []
-          : [
-              {
-                in: 'body' as const,
-                pointer: `#/lines/${at}/sku`,
-                detail: `There is no product '${request.lines[at]?.sku}'.`,
-              },
-            ],
-      )
-      if (errors.length > 0) throw new AppError('product_unknown', errors[0]?.detail ?? '', { errors })
+      const priced = await priceOf(request)
       const claims: QuoteClaims = {
         for: subjectOf(request),
         currency,
@@ -70,14 +100,17 @@ export function createQuotes({ global, pricing, currency }: { global: Database; 
       return { priced, token, expiresAt: new Date(claims.exp).toISOString() }
     },
 
-    /** What a quote promises for these lines and codes. @throws AppError `quote_invalid`: not ours, over, or for something else */
+    /** What a quote says, for an order that is held to it. @throws AppError `quote_invalid`: not ours, over, or for something else */
+    read,
+
+    /**
+     * What a quote promises, if an order would be taken for it now.
+     * @throws AppError as `read`; `total_changed` when prices or rules have moved; `product_unknown`
+     */
     async check(token: string, request: CartRequest): Promise<QuoteClaims> {
-      const [payload = '', signature = ''] = token.split('.')
-      if (!areSameBytes(Buffer.from(signature, 'base64url'), await sign(payload)))
-        throw invalid('It was not made here.')
-      const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as QuoteClaims
-      if (claims.exp <= Date.now()) throw invalid('It is over.')
-      if (claims.for !== subjectOf(request)) throw invalid('It is for other lines or codes.')
+      const claims = await read(token, request)
+      const { totals } = await priceOf(request)
+      if (totals.total !== claims.total) throw totalChanged(claims.total, totals.total)
       return claims
     },
   }
@@ -93,5 +126,11 @@ function subjectOf({ lines, codes, buyerGroup }: CartRequest): string {
 function invalid(detail: string): AppError {
   return new AppError('quote_invalid', `This quote does not hold. ${detail}`, {
     errors: [{ in: 'body', pointer: '#/quote', detail }],
+  })
+}
+
+export function totalChanged(seenTotal: number, total: number): AppError {
+  return new AppError('total_changed', `The total is ${total} by now, not ${seenTotal} (minor units).`, {
+    extra: { seenTotal, total },
   })
 }

@@ -2,6 +2,7 @@ import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { type RuleSet } from '../model/promotion.ts'
 import { checkRuleSet, type Mistake } from '../model/rule-set-check.ts'
+import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
 import { ruleSetRows, type StoredRuleSet } from '../store/rule-sets.ts'
 
@@ -10,11 +11,25 @@ export type Promotions = ReturnType<typeof createPromotions>
 
 export function createPromotions(global: Database, currency: string) {
   /** Every mistake of a document, or the rule set. */
-  function check(document: unknown): { readonly ruleSet?: RuleSet; readonly mistakes: readonly Mistake[] } {
+  async function check(document: unknown): Promise<{ ruleSet?: RuleSet; mistakes: readonly Mistake[] }> {
     const checked = checkRuleSet(document)
     if ('mistakes' in checked) return checked
-    if (checked.ruleSet.currency === currency) return { ruleSet: checked.ruleSet, mistakes: [] }
-    return { mistakes: [{ path: '/currency', detail: `must be ${currency}, the currency of this shop` }] }
+    const { ruleSet } = checked
+    if (ruleSet.currency !== currency)
+      return { mistakes: [{ path: '/currency', detail: `must be ${currency}, the currency of this shop` }] }
+    const mistakes = await unknownGifts(ruleSet)
+    return mistakes.length > 0 ? { mistakes } : { ruleSet, mistakes }
+  }
+
+  /** A gift is a product of the catalogue, or it could be promised and never sent. */
+  async function unknownGifts({ promotions }: RuleSet): Promise<Mistake[]> {
+    const found = await Promise.all(
+      promotions.map(async (promotion, at) => {
+        if (promotion.kind !== 'gift' || (await catalogRows.find(global, promotion.sku))) return []
+        return [{ path: `/promotions/${at}/sku`, detail: `there is no product '${promotion.sku}' on sale` }]
+      }),
+    )
+    return found.flat()
   }
 
   return {
@@ -22,11 +37,9 @@ export function createPromotions(global: Database, currency: string) {
 
     /** Stores a rule set as a new version, not yet in force. @throws AppError `rules_invalid` naming every mistake */
     async put(document: unknown, note: string): Promise<number> {
-      const { ruleSet, mistakes } = check(document)
+      const { ruleSet, mistakes } = await check(document)
       if (ruleSet) return ruleSetRows.put(global, ruleSet, note)
-      throw new AppError('rules_invalid', `The rule set has ${mistakes.length} mistakes; nothing was changed.`, {
-        errors: mistakes.map(({ path, detail }) => ({ in: 'body', pointer: `#/ruleSet${path}`, detail })),
-      })
+      throw invalidRules(mistakes)
     },
 
     list: (limit: number): Promise<StoredRuleSet[]> => ruleSetRows.list(global, limit),
@@ -43,8 +56,16 @@ export function createPromotions(global: Database, currency: string) {
         const detail = 'must not be in the past'
         throw new AppError('invalid_request', `at ${detail}`, { errors: [{ in: 'body', pointer: '#/at', detail }] })
       }
+      const mistakes = await unknownGifts(await ruleSetRows.load(global, version))
+      if (mistakes.length > 0) throw invalidRules(mistakes)
       await ruleSetRows.activate(global, version, from)
       return { version, activeFrom: from.toISOString() }
     },
   }
+}
+
+function invalidRules(mistakes: readonly Mistake[]): AppError {
+  return new AppError('rules_invalid', `The rule set has ${mistakes.length} mistakes; nothing was changed.`, {
+    errors: mistakes.map(({ path, detail }) => ({ in: 'body', pointer: `#/ruleSet${path}`, detail })),
+  })
 }

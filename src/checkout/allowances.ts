@@ -8,7 +8,7 @@ import type { Promotion } from '../model/promotion.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, GivenAway, PricedCart } from '../pricing/price.ts'
 import type { Log } from '../telemetry/log.ts'
-import { totalChanged } from './basket.ts'
+import { totalChanged } from '../cart/quotes.ts'
 import type { Inventory } from './inventory.ts'
 import type { Stock } from './stock.ts'
 

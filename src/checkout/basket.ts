@@ -78,7 +78,7 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
 
   async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
     const { token, lines, codes } = quote
-    const claims = await quotes.check(token, { lines, codes, buyerGroup: session.kind })
+    const claims = await quotes.read(token, { lines, codes, buyerGroup: session.kind })
     const { stored, pending } = await buyerOf(session)
     refuseTooMany(pending)
     const { ordersPlaced, uses } = withPending(stored, pending)
@@ -170,10 +170,4 @@ export function cartChanged(stored: StoredCart, { totals }: PricedCart, seen: nu
   const detail = `The cart is at version ${stored.version} by now: look at it again.`
   const extra = { version: stored.version, total: totals.total, ...(seen === undefined ? {} : { seenTotal: seen }) }
   return new AppError('cart_changed', detail, { extra })
-}
-
-export function totalChanged(seenTotal: number, total: number): AppError {
-  return new AppError('total_changed', `The total is ${total} by now, not ${seenTotal} (minor units).`, {
-    extra: { seenTotal, total },
-  })
 }

@@ -37,7 +37,7 @@ export function promotionRoutes(
       problems: [400, 403, 413, 415, 503],
       async handle({ body }, call) {
         await operator(call)
-        const { mistakes } = promotions.check(body.ruleSet)
+        const { mistakes } = await promotions.check(body.ruleSet)
         return json(200, { valid: mistakes.length === 0, mistakes })
       },
     }),

@@ -16,6 +16,7 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
       lines: quantitiesOf(lines),
       codes,
       buyerGroup: session?.kind ?? 'guest',
+      ...(session ? await quotes.buyer(session.userId) : {}),
     }
   }
 
@@ -46,7 +47,7 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
       summary: 'Whether a quote still holds for these lines and codes, and for what total',
       body: schemas.checkQuote,
       answer: { status: 200, description: 'What it promises', schema: schemas.quoteClaims },
-      problems: [400, 401, 415, 422, 503],
+      problems: [400, 401, 409, 415, 422, 503],
       async handle({ body }, call) {
         const { quote, ...subject } = body
         const claims = await quotes.check(quote, await requestOf(subject, call))

@@ -67,6 +67,12 @@ export function createParts(limits: Limits) {
       discount: money.meta({ description: 'Off the lines; what is off delivery is in `shipping` already' }),
       shipping: money,
       tax: money,
+      taxes: z
+        .array(z.strictObject({ percent: z.number(), amount: money }))
+        .optional()
+        .meta({
+          description: 'The tax by rate, the highest first; absent in what was priced by a release before 0.2.0',
+        }),
       total: money,
     })
     .meta({ id: 'Totals', description: 'Of the selected lines of the whole cart, whatever page is shown' })

@@ -12,6 +12,9 @@ export interface MergedLine {
   /** The quantity the user's cart had; 0 when it had no such line. */
   readonly before: number
   readonly after: number
+  /** What else the merge changed of a line that was there, as it was before. */
+  readonly wasSelected?: boolean
+  readonly hadNote?: string
 }
 
 export interface Merge {
@@ -21,7 +24,10 @@ export interface Merge {
   readonly leftOut: readonly CartLine[]
 }
 
-/** Merges a guest's lines into a user's. Quantities stop at the line limit, lines at the cart limit. */
+/**
+ * Merges a guest's lines into a user's. Quantities stop at the line limit, lines at the cart limit. What the guest has selected was to be bought: it
+ * is selected afterwards, also where the user had put it aside. The user's note stays; the guest's fills an empty one.
+ */
 export function mergeLines(user: Lines, guest: Lines, rule: MergeRule, limits: Limits): Merge {
   const merged = new Map(user.map(line => [line.sku, line]))
   const changes: MergedLine[] = []
@@ -35,9 +41,23 @@ export function mergeLines(user: Lines, guest: Lines, rule: MergeRule, limits: L
     }
     const before = mine?.quantity ?? 0
     const after = Math.min(mine ? combine(rule, mine.quantity, line.quantity) : line.quantity, limits.lineQuantityMax)
-    if (after === before) continue
-    changes.push({ sku: line.sku, before, after })
-    merged.set(line.sku, mine ? { ...mine, quantity: after } : { ...line, quantity: after, position: position++ })
+    const isWanted = mine !== undefined && line.selected && !mine.selected
+    const isNoted = mine !== undefined && mine.note === '' && line.note !== ''
+    if (after === before && !isWanted && !isNoted) continue
+    changes.push({
+      sku: line.sku,
+      before,
+      after,
+      ...(isWanted ? { wasSelected: false } : {}),
+      ...(isNoted ? { hadNote: '' } : {}),
+    })
+    const kept = mine && {
+      ...mine,
+      quantity: after,
+      selected: mine.selected || line.selected,
+      note: mine.note || line.note,
+    }
+    merged.set(line.sku, kept ?? { ...line, quantity: after, position: position++ })
   }
   return { lines: changes.length === 0 ? user : [...merged.values()], changes, leftOut }
 }
@@ -49,8 +69,9 @@ export function undoMerge(lines: Lines, changes: readonly MergedLine[]): Lines {
   if (!lines.some(isUndone)) return lines
   return lines.flatMap(line => {
     if (!isUndone(line)) return [line]
-    const before = bySku.get(line.sku)?.before ?? 0
-    return before === 0 ? [] : [{ ...line, quantity: before }]
+    const { before = 0, wasSelected, hadNote } = bySku.get(line.sku) ?? {}
+    if (before === 0) return []
+    return [{ ...line, quantity: before, selected: wasSelected ?? line.selected, note: hadNote ?? line.note }]
   })
 }
 

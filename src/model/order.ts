@@ -10,7 +10,7 @@ export interface OrderDocument {
   readonly currency: string
   readonly lines: readonly OrderLine[]
   readonly gifts: readonly OrderGift[]
-  readonly totals: Readonly<Record<string, number>>
+  readonly totals: Readonly<Record<string, number | readonly { readonly percent: number; readonly amount: Minor }[]>>
   readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
   readonly codes: readonly string[]
   readonly versions: { readonly rules: number; readonly catalog: number }

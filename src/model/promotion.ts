@@ -173,8 +173,11 @@ export const policySchema = z.strictObject({
       of: z.enum(['discount', 'price']).default('discount'),
     })
     .prefault({}),
-  /** Whether promotions for a few units of a line share the same units, or each takes units that no earlier one took. */
-  units: z.enum(['shared', 'fresh-first']).default('shared'),
+  /**
+   * Whether promotions for a few units of a line share the same units; each takes units that no earlier one took, and shares when none is left; or
+   * a unit is in one offer only, so that later promotions have fewer.
+   */
+  units: z.enum(['shared', 'fresh-first', 'one-offer']).default('shared'),
   /** What a discount is split by: what lines cost, or that with the tax to be added. */
   split: z.enum(['value', 'value-with-tax']).default('value'),
   tax: z

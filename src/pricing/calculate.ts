@@ -6,7 +6,7 @@ import { explain, type Outcome } from './explain.ts'
 import { buildProblem } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import { solve } from './search.ts'
-import { taxesOf } from './taxes.ts'
+import { byRate, type TaxOfRate, taxesOf } from './taxes.ts'
 
 /** What a cart costs under a rule set: pure, exact, the same for the same input whatever the order of its lines. */
 export interface Calculation {
@@ -37,6 +37,7 @@ export interface CalculatedTotals {
   readonly shippingDiscount: Minor
   /** Contained in the total, or added to it, as the policy says. */
   readonly tax: Minor
+  readonly taxes: readonly TaxOfRate[]
   readonly total: Minor
 }
 
@@ -68,13 +69,14 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
   const sum = (pick: (line: CalculatedLine) => Minor) => counted.reduce((total, line) => total + pick(line), 0)
   const shipping = cart.shippingFee - shippingDiscount
   const { prices, shippingPercent } = policy.tax
-  const { taxes, byLine } = taxesOf(policy.tax, [
+  const taxed = [
     ...priced.map(({ total }, index) => {
       const { taxPercent: percent = 0, quantity: units } = cart.lines[index]!
       return { amount: isCounted(index) ? total : 0, percent, units }
     }),
     { amount: shipping, percent: shippingPercent, units: 1 },
-  ])
+  ]
+  const { taxes, byLine } = taxesOf(policy.tax, taxed)
   const lines = priced.map((line, index) => ({ ...line, tax: byLine[index] ?? 0 }))
   const totals: CalculatedTotals = {
     subtotal: sum(line => line.subtotal),
@@ -82,6 +84,7 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
     shipping,
     shippingDiscount,
     tax: taxes,
+    taxes: byRate(taxed, byLine),
     total: sum(line => line.total) + shipping + (prices === 'exclude-tax' ? taxes : 0),
   }
   const gifts = problem.steps.flatMap((step, index): Gift[] =>

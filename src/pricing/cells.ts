@@ -1,4 +1,5 @@
 import type { Minor } from '../model/money.ts'
+import type { Policy } from '../model/promotion.ts'
 import type { LineToPrice } from './cart.ts'
 import type { CompiledPromotion } from './rules.ts'
 import type { Take } from './units.ts'
@@ -17,20 +18,23 @@ export interface Dealt extends Take {
   readonly start: number
 }
 
-/** Which units of a line a promotion takes: the first ones, or with `fresh-first` those that follow the last ones dealt. */
-export function createDealer(lines: readonly LineToPrice[], mode: 'shared' | 'fresh-first') {
+/** Which units of a line a promotion takes: the first ones, or those that follow the last ones dealt. */
+export function createDealer(lines: readonly LineToPrice[], mode: Policy['units']) {
   const next = lines.map(() => 0)
-  return (takes: readonly Take[]): Dealt[] => {
+  /** With `one-offer`: units of a line that no promotion has yet. */
+  const left = (line: number) => lines[line]!.quantity - next[line]!
+  const deal = (takes: readonly Take[], takesUnits = true): Dealt[] => {
     const own = new Map<number, number>()
     return takes.map(({ line, units, how, value }) => {
       const { quantity } = lines[line]!
-      if (units >= quantity) return { line, units, how, value, start: 0 }
+      if (!takesUnits || (units >= quantity && mode !== 'one-offer')) return { line, units, how, value, start: 0 }
       const start = mode === 'shared' ? (own.get(line) ?? 0) : next[line]!
       own.set(line, start + units)
-      next[line] = (next[line]! + units) % quantity
+      next[line] = mode === 'one-offer' ? next[line]! + units : (next[line]! + units) % quantity
       return { line, units, how, value, start }
     })
   }
+  return { deal, left }
 }
 
 export interface Cells {

@@ -34,7 +34,7 @@ export interface Result {
   readonly given: ReadonlyMap<string, Minor>
 }
 
-export type Reason = RefusalCode | 'group' | 'exclusive' | 'stopped' | 'dearer_with_it' | 'no_effect'
+export type Reason = RefusalCode | 'gift_not_sold' | 'group' | 'exclusive' | 'stopped' | 'dearer_with_it' | 'no_effect'
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena

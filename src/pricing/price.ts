@@ -6,6 +6,7 @@ import type { LineToPrice, Usage } from './cart.ts'
 import type { Outcome } from './explain.ts'
 import type { CompiledRules } from './rules.ts'
 import { codeForm } from '../model/code.ts'
+import type { TaxOfRate } from './taxes.ts'
 
 /**
  * What a cart costs in a shop: its catalogue and the rules in force, around the engine. Pure, no clock, no I/O. Prices come
@@ -42,6 +43,8 @@ export interface Totals {
   readonly discount: Minor
   readonly shipping: Minor
   readonly tax: Minor
+  /** The same by rate. */
+  readonly taxes: readonly TaxOfRate[]
   readonly total: Minor
 }
 
@@ -129,7 +132,10 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
     },
     { workMax: FIXED.pricingWorkMax },
   )
-  const { totals, outcomes, gifts, gap } = calculation
+  const { totals, gap } = calculation
+  // What is not sold cannot be given.
+  const gifts = calculation.gifts.filter(({ sku }) => catalog.products.has(sku))
+  const outcomes = calculation.outcomes.map(outcome => withoutGift(outcome, calculation.gifts, gifts))
   const counted = lines.filter(line => line.selected)
   return {
     ...stampsOf(catalog, rules),
@@ -141,6 +147,7 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
       discount: totals.discount,
       shipping: totals.shipping,
       tax: totals.tax,
+      taxes: totals.taxes,
       total: totals.total,
     },
     promotions: outcomes.flatMap(({ status, promotion, name, amount }) =>
@@ -161,6 +168,12 @@ function usageOf({ promotions }: GivenAway, uses: Readonly<Record<string, number
   )
 }
 
+function withoutGift(outcome: Outcome, wanted: readonly Gift[], given: readonly Gift[]): Outcome {
+  const isOf = ({ promotion }: Gift) => promotion === outcome.promotion
+  if (!wanted.some(isOf) || given.some(isOf)) return outcome
+  return { ...outcome, status: 'refused', amount: 0, reason: 'gift_not_sold', detail: 'Its gift is not sold any more.' }
+}
+
 /** The cart at list prices, with no promotion at all: what can always be said. */
 export function listPriceCart(request: CartRequest, catalog: Catalog, rules: Omit<Rules, 'usage'>): PricedCart {
   const found = request.lines.map(line => catalog.products.get(line.sku))
@@ -173,7 +186,7 @@ function atListPrices(
   catalog: Catalog,
   rules: Omit<Rules, 'usage'>,
 ): PricedCart {
-  const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 }
+  const totals = { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, taxes: [], total: 0 }
   const lines = request.lines.map((line, at): PricedLine => {
     const product = found[at]
     if (!product) return { name: line.sku, unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }

@@ -95,7 +95,8 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
   const entered = new Set(cart.codes.map(code => codeForm(code)))
-  const deal = createDealer(lines, policy.units)
+  const dealer = createDealer(lines, policy.units)
+  const isOneOffer = policy.units === 'one-offer'
   const open: Open[] = []
   for (const compiled of rules.promotions) {
     const { promotion } = compiled
@@ -103,7 +104,11 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) continue
     const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
     if (refusal) refusals.set(promotion.id, refusal)
-    else open.push({ compiled, takes: deal(takesOf(promotion, shelf)) })
+    else if (isOneOffer) {
+      // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not. Promotions of the whole order take none.
+      const own = compiled.byLine ? shelf.reduced(dealer.left) : shelf
+      open.push({ compiled, takes: dealer.deal(takesOf(promotion, own), compiled.byLine) })
+    } else open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf)) })
   }
   const cells = cutIntoCells(lines, open, cart.shippingFee)
   const builder = createStepBuilder(rules, cart, shelf, cells)

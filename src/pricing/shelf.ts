@@ -19,6 +19,8 @@ export interface Shelf {
   members(scope: Scope | undefined): readonly number[]
   /** The same as pieces by unit price, dearest first, ties by product code. */
   pool(scope: Scope | undefined): readonly Piece[]
+  /** The same with fewer units of each line; lines without units are in no scope. */
+  reduced(unitsOf: (line: number) => number): Shelf
 }
 
 /** The distinct scopes of a rule set. Which of them a product is in is found out once per product of a catalogue. */
@@ -66,6 +68,10 @@ export function compileScopes(promotions: readonly Promotion[]): Scopes {
 export function createShelf(lines: readonly LineToPrice[], scopes: Scopes): Shelf {
   const members: number[][] = Array.from({ length: scopes.count }, () => [])
   for (const [at, line] of lines.entries()) for (const scope of scopes.of(line)) members[scope]!.push(at)
+  return shelfOf(lines, members, scopes)
+}
+
+function shelfOf(lines: readonly LineToPrice[], members: readonly (readonly number[])[], scopes: Scopes): Shelf {
   const pools: (readonly Piece[] | undefined)[] = []
   const byPrice = (a: Piece, b: Piece) => b.price - a.price || a.line - b.line
   return {
@@ -79,6 +85,11 @@ export function createShelf(lines: readonly LineToPrice[], scopes: Scopes): Shel
         price: lines[line]!.unitPrice,
       })).sort(byPrice)
       return pools[number]
+    },
+    reduced(unitsOf) {
+      const fewer = lines.map((line, at) => ({ ...line, quantity: unitsOf(at) }))
+      const left = members.map(of => of.filter(at => fewer[at]!.quantity > 0))
+      return shelfOf(fewer, left, scopes)
     },
   }
 }

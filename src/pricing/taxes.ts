@@ -10,6 +10,11 @@ export interface Taxed {
   readonly units: number
 }
 
+export interface TaxOfRate {
+  readonly percent: number
+  readonly amount: Minor
+}
+
 export interface Taxes {
   readonly taxes: Minor
   /** In the order of what was given; they add up to `taxes`. */
@@ -44,4 +49,14 @@ function roundedOnce(
   // Weights are whole numbers: millionths of a minor unit are finer than any remainder that decides.
   const weights = parts.map(({ n, d }) => Number((n * 1_000_000n) / d))
   return { taxes, byLine: split(taxes, weights) }
+}
+
+/** What each rate brings, the highest first; rates that bring nothing are left out. */
+export function byRate(taxed: readonly Taxed[], taxes: readonly Minor[]): TaxOfRate[] {
+  const sums = new Map<number, Minor>()
+  for (const [at, { percent }] of taxed.entries()) sums.set(percent, (sums.get(percent) ?? 0) + (taxes[at] ?? 0))
+  return [...sums]
+    .map(([percent, amount]) => ({ percent, amount }))
+    .filter(({ amount }) => amount !== 0)
+    .sort((a, b) => b.percent - a.percent)
 }

@@ -22,7 +22,7 @@ describe('the cart over HTTP', () => {
       version: 0,
       versions: body.versions,
       currency: 'GBP',
-      totals: { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 },
+      totals: { lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, taxes: [], total: 0 },
       promotions: [],
       gifts: [],
       codes: [],
@@ -59,6 +59,7 @@ describe('the cart over HTTP', () => {
       discount: 0,
       shipping: 0,
       tax: 0,
+      taxes: [],
       total: 303,
     })
     expect((await me.get('/v1/cart')).body).to.deep.equal(added.body)
@@ -103,6 +104,7 @@ describe('the cart over HTTP', () => {
       discount: 0,
       shipping: 0,
       tax: 0,
+      taxes: [],
       total: 505,
     })
     expect(body.counts).to.deep.equal({ lines: 2, units: 7 })

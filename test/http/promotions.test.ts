@@ -158,7 +158,7 @@ describe('promotions over HTTP', () => {
       await me.post('/v1/cart/lines', { sku: 'T-100', quantity: 1 })
       const { body } = await me.post('/v1/cart/codes', { code: 'summer' })
       expect(body.totals.total).to.equal(180)
-      expect(body.codes).to.deep.equal([{ code: 'summer', applied: true }])
+      expect(body.codes, 'as the shop wrote it').to.deep.equal([{ code: 'SUMMER', applied: true }])
       const again = await me.post('/v1/cart/codes', { code: 'SUMMER' })
       expect(again.body.version).to.equal(body.version)
       const removed = await me.delete('/v1/cart/codes/Summer')
@@ -225,16 +225,38 @@ describe('promotions over HTTP', () => {
     const ask = { lines: [{ sku: 'T-100', quantity: 2 }], codes: ['SUMMER'] }
     beforeEach(() => putInForce([offer({ id: 'summer', code: 'SUMMER' })]))
 
-    it('price a cart that is not stored, and hold to it when the rules move', async () => {
+    it('price a cart that is not stored; the check says what an order would', async () => {
       const { status, body } = await me.post('/v1/quotes', ask)
       expect(status).to.equal(200)
       expect(body.totals.total).to.equal(360)
       expect((await me.get('/v1/cart')).body.version).to.equal(0)
-      await putInForce([])
-      const turned = { ...ask, codes: ['summer'], quote: body.quote }
+      const turned = { ...ask, codes: [' summer '], quote: body.quote }
       const checked = await me.post('/v1/quotes/check', turned)
       expect(checked.body).to.include({ total: 360, currency })
       expect(Date.parse(checked.body.expiresAt)).to.be.above(Date.now())
+      await putInForce([])
+      const moved = await me.post('/v1/quotes/check', turned)
+      const ordered = await me.post('/v1/orders', turned, { 'Idempotency-Key': 'moved' })
+      for (const { status, body: problem } of [moved, ordered]) {
+        expect([status, problem.code]).to.deep.equal([409, 'total_changed'])
+        expect(problem).to.include({ seenTotal: 360, total: 400 })
+      }
+    })
+
+    it('know the buyer: orders placed count for a quote as for the cart', async () => {
+      await putInForce([offer({ id: 'first', when: { orderNumber: 1 } })])
+      const lines = [{ sku: 'T-100', quantity: 1 }]
+      const totalOf = async () => (await me.post('/v1/quotes', { lines })).body.totals.total as number
+      expect(await totalOf()).to.equal(180)
+      await me.post('/v1/cart/lines', { sku: 'T-100', quantity: 1 })
+      const { version } = (await me.get('/v1/cart')).body
+      expect(
+        (await me.post('/v1/orders', { cartVersion: version }, { 'Idempotency-Key': 'first' })).body.total,
+      ).to.equal(180)
+      await eventually('the order counts', async () => (await totalOf()) === 200)
+      const { body } = await me.post('/v1/quotes', { lines })
+      const ordered = await me.post('/v1/orders', { lines, quote: body.quote }, { 'Idempotency-Key': 'second' })
+      expect([ordered.status, ordered.body.total]).to.deep.equal([201, 200])
     })
 
     it('do not hold for other lines, or when somebody has written on them', async () => {

@@ -69,7 +69,7 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
   for (const scenario of SCENARIOS) {
     it(`${scenario} passes its checks and thresholds`, () =>
       repeatedWhenStarved(async () => {
-        const { code, said, summary } = await load(scenario, '--profile', 'smoke')
+        const { code, said, summary } = await load(scenario, '--profile', 'smoke', '--duration', '3s')
         expect(code, said).to.equal(0)
         const { totals, thresholds, failedChecks, counters, samples, ...about } = summary()
         expect(about.scenario).to.equal(scenario)

@@ -15,12 +15,24 @@ const VERSIONS = ['9.2.0', '10.8.2', '11.0.0'] as const
 describe('an installation by npm', function () {
   this.timeout(900_000)
   let dir: string
+  /** Of each version, begun together: they wait for the registry and the disk. */
+  const installed = new Map<string, Promise<unknown>>()
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'cartload-npm-'))
-    for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'src', 'ecosystem.config.js'])
-      cpSync(join(PROJECT, name), join(dir, name), { recursive: true })
+    for (const version of VERSIONS) {
+      const clone = join(dir, version)
+      for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'src', 'ecosystem.config.js'])
+        cpSync(join(PROJECT, name), join(clone, name), { recursive: true })
+      const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline']
+      const installing = run(clone, 'npx', '--yes', `npm@${version}`, 'ci', '--omit=dev', ...quiet)
+      installing.catch(() => undefined) // its test has it
+      installed.set(version, installing)
+    }
   })
-  after(() => rmSync(dir, { recursive: true, force: true }))
+  after(async () => {
+    await Promise.allSettled(installed.values())
+    rmSync(dir, { recursive: true, force: true })
+  })
 
   /** As on a machine whose own Node is old: the pinned one of this project is not on PATH. */
   const env = () => ({
@@ -31,25 +43,24 @@ describe('an installation by npm', function () {
       .join(delimiter),
     NODE_COMPILE_CACHE: '',
   })
-  const run = (program: string, ...args: string[]) =>
-    promisify(execFile)(program, args, { cwd: dir, env: env(), maxBuffer: 1e8 })
+  const run = (cwd: string, program: string, ...args: string[]) =>
+    promisify(execFile)(program, args, { cwd, env: env(), maxBuffer: 1e8 })
 
   for (const version of VERSIONS)
     it(`${version} leaves a bin/cartload that works`, async () => {
-      rmSync(join(dir, 'node_modules'), { recursive: true, force: true })
-      const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--prefer-offline']
-      await run('npx', '--yes', `npm@${version}`, 'ci', '--omit=dev', ...quiet)
-      const record = join(dir, 'node_modules', '.package-lock.json')
+      await installed.get(version)
+      const clone = join(dir, version)
+      const record = join(clone, 'node_modules', '.package-lock.json')
       expect(existsSync(record)).to.equal(true)
       utimesSync(record, new Date(), new Date()) // as bin/cartload does after it has installed
-      const { stdout } = await run('sh', 'bin/cartload', '--help')
+      const { stdout } = await run(clone, 'sh', 'bin/cartload', '--help')
       expect(stdout).to.match(/^Usage: cartload COMMAND/)
-      const { stdout: node } = await run('sh', 'bin/cartload', 'node', '--version')
+      const { stdout: node } = await run(clone, 'sh', 'bin/cartload', 'node', '--version')
       expect(node).to.match(/^v2[4-9]/)
     })
 
   it('is refused with a Node.js that is too old, named by CARTLOAD_NODE, or with none at all', async () => {
-    const path = (changes: NodeJS.ProcessEnv, folder = dir) =>
+    const path = (changes: NodeJS.ProcessEnv, folder = PROJECT) =>
       promisify(execFile)('sh', [join(folder, 'bin', 'node-path')], { env: { ...env(), ...changes } }).then(
         ({ stdout }) => ({ code: 0, said: stdout.trim() }),
         (error: { code: number; stderr: string }) => ({ code: error.code, said: error.stderr }),

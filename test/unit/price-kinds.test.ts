@@ -210,3 +210,49 @@ describe('tax', () => {
     expect(sumOfShares([], 'up')).to.equal(0)
   })
 })
+
+describe('one offer for a unit', () => {
+  const trio = { id: 'trio', name: 'trio', kind: 'multi_buy', units: 3, price: 12_600, priority: 1 }
+  const duo = { id: 'duo', name: 'duo', kind: 'multi_buy', units: 2, price: 9_000, priority: 2 }
+  const half = { id: 'half', name: 'half', kind: 'percent_off', percent: 50, priority: 3 }
+  const order = { id: 'order', name: 'order', kind: 'percent_off', percent: 10, per: 'order' }
+  const CASES: readonly [string, object[], Line[], number][] = [
+    ['three for 126 and two for 90, of five', [trio, duo], [['A', 5_000, 5]], 21_600],
+    ['of four: three and one', [trio, duo], [['A', 5_000, 4]], 17_600],
+    ['of seven: two threes and one', [trio, duo], [['A', 5_000, 7]], 30_200],
+    ['of eight: two threes and a pair', [trio, duo], [['A', 5_000, 8]], 34_200],
+    ['the rest at half price', [trio, half], [['A', 5_000, 4]], 15_100],
+    ['a promotion of the whole order takes no unit', [trio, order], [['A', 5_000, 3]], 11_340],
+    [
+      'over two products',
+      [trio, duo],
+      [
+        ['A', 5_000, 3],
+        ['B', 5_000, 2],
+      ],
+      21_600,
+    ],
+  ]
+  for (const [what, promotions, lines, total] of CASES)
+    it(`${what}: ${total}`, () =>
+      expect(priceOf({ policy: { units: 'one-offer' }, promotions }, lines).totals.total).to.equal(total))
+})
+
+describe('tax by rate', () => {
+  it('adds up to the tax, with delivery among it, the highest rate first', () => {
+    const { totals } = priceOf(
+      { policy: { tax: { shippingPercent: 19 } } },
+      [
+        ['A', 10_000, 1, 19],
+        ['B', 10_000, 1, 7],
+        ['C', 500, 1],
+      ],
+      { shippingFee: 495 },
+    )
+    expect(totals.taxes).to.deep.equal([
+      { percent: 19, amount: 1597 + 79 },
+      { percent: 7, amount: 654 },
+    ])
+    expect(totals.tax).to.equal(1597 + 79 + 654)
+  })
+})

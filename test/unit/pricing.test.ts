@@ -40,6 +40,7 @@ describe('prices', () => {
       discount: 0,
       shipping: 0,
       tax: 0,
+      taxes: [],
       total: 590,
     })
   })
@@ -47,7 +48,16 @@ describe('prices', () => {
   it('of a product that is not sold any more are nothing, and it is not counted', () => {
     const { lines, totals } = priceCart([{ sku: 'gone', quantity: 2, selected: true }], catalog)
     expect(lines).to.deep.equal([{ name: 'gone', unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }])
-    expect(totals).to.deep.equal({ lines: 0, units: 0, subtotal: 0, discount: 0, shipping: 0, tax: 0, total: 0 })
+    expect(totals).to.deep.equal({
+      lines: 0,
+      units: 0,
+      subtotal: 0,
+      discount: 0,
+      shipping: 0,
+      tax: 0,
+      taxes: [],
+      total: 0,
+    })
   })
 
   it('stop the process rather than leave the range of exact integers', () => {
