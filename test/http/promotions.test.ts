@@ -226,20 +226,20 @@ describe('promotions over HTTP', () => {
     beforeEach(() => putInForce([offer({ id: 'summer', code: 'SUMMER' })]))
 
     it('price a cart that is not stored; the check says what an order would', async () => {
-      const { status, body } = await me.post('/v1/quotes', ask)
-      expect(status).to.equal(200)
-      expect(body.totals.total).to.equal(360)
+      const made = await me.post('/v1/quotes', ask)
+      expect(made.status).to.equal(200)
+      expect(made.body.totals.total).to.equal(360)
       expect((await me.get('/v1/cart')).body.version).to.equal(0)
-      const turned = { ...ask, codes: [' summer '], quote: body.quote }
+      const turned = { ...ask, codes: [' summer '], quote: made.body.quote }
       const checked = await me.post('/v1/quotes/check', turned)
       expect(checked.body).to.include({ total: 360, currency })
       expect(Date.parse(checked.body.expiresAt)).to.be.above(Date.now())
       await putInForce([])
       const moved = await me.post('/v1/quotes/check', turned)
       const ordered = await me.post('/v1/orders', turned, { 'Idempotency-Key': 'moved' })
-      for (const { status, body: problem } of [moved, ordered]) {
-        expect([status, problem.code]).to.deep.equal([409, 'total_changed'])
-        expect(problem).to.include({ seenTotal: 360, total: 400 })
+      for (const { status, body } of [moved, ordered]) {
+        expect([status, body.code]).to.deep.equal([409, 'total_changed'])
+        expect(body).to.include({ seenTotal: 360, total: 400 })
       }
     })
 

@@ -1,5 +1,6 @@
 import { relative, sep } from 'node:path'
 import { PROJECT, startServers, testServers } from './servers.ts'
+import { isStarved } from './stopwatch.ts'
 
 /** Servers once per run; a run fails on an unhandled rejection, and on anything left open (mocha does not force an exit). */
 export async function mochaGlobalSetup(): Promise<void> {
@@ -31,17 +32,35 @@ function count(file: string | undefined): void {
 }
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
+/** Tests that failed while the machine was starved, and were run again: what they hold against a clock says nothing then. */
+let repeated = 0
+const TRIES_WHEN_STARVED = 3
+
 process.on('exit', () => {
   console.log(`time: ${[...times].map(([suite, seconds]) => `${suite} ${Math.round(seconds)} s`).join(', ')}`)
+  if (repeated > 0) console.log(`repeated because the machine was starved: ${repeated} times`)
   console.log(`tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
 })
 
 export const mochaHooks = {
+  beforeEach(this: Mocha.Context): void {
+    this.currentTest?.retries(isStarved() ? TRIES_WHEN_STARVED - 1 : 0)
+  },
   afterEach(this: Mocha.Context): void {
     const test = this.currentTest
     count(test?.file)
-    counts[test?.isPending() ? 'skipped' : test?.state === 'passed' ? 'passed' : 'failed']++
+    if (test && willRunAgain(test)) repeated++
+    else counts[test?.isPending() ? 'skipped' : test?.state === 'passed' ? 'passed' : 'failed']++
     const [first] = rejections.splice(0)
     if (first !== undefined) throw new Error('unhandled rejection', { cause: first })
   },
+}
+
+/** Mocha counts its attempts, and does not show that. */
+const willRunAgain = (test: Mocha.Test): boolean => {
+  const { _currentRetry: attempt = 0, _retries: retries = 0 } = test as unknown as {
+    _currentRetry?: number
+    _retries?: number
+  }
+  return test.state !== 'passed' && !test.isPending() && attempt < retries
 }

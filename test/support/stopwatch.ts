@@ -43,33 +43,15 @@ function waitsOf(pid: number): Map<string, number> {
   return waits
 }
 
-/** From this share of the time on in which something waited for a core, what happened says nothing about the product's times. */
-const STARVED_SHARE = 0.5
-const TRIES_MAX = 3
+/** From this share of the time on in which something waited for a core, a machine is starved: others want several times what it has. */
+const STARVED_PERCENT = 90
 
-/**
- * Runs what holds something against the clock of another program (the thresholds of a load run) again when it failed while the machine was starved.
- * On a quiet machine it runs once, and its failure is one.
- */
-export async function repeatedWhenStarved<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    const [since, before] = [performance.now(), waitedMs()]
-    try {
-      return await work()
-    } catch (error) {
-      const share = (waitedMs() - before) / (performance.now() - since)
-      if (share < STARVED_SHARE || tries >= TRIES_MAX) throw error
-      console.log(`      again: something waited for a core ${Math.round(share * 100)} % of the time`)
-    }
-  }
-}
-
-/** Time in which at least one task waited for a core, over the whole machine (pressure stall information); 0 where the kernel does not say. */
-function waitedMs(): number {
+/** Whether the machine was starved in the last ten seconds, by the kernel's own count (pressure stall information); false where it does not say. */
+export function isStarved(): boolean {
   try {
-    return Number(/some .*total=(\d+)/.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1] ?? 0) / 1_000
+    return Number(/some avg10=([\d.]+)/.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1] ?? 0) > STARVED_PERCENT
   } catch {
-    return 0
+    return false
   }
 }
 

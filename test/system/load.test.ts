@@ -6,7 +6,6 @@ import type { Browser } from 'playwright-core'
 import type { Result } from '../../load-tests/runner/result.ts'
 import { open, screenshot, startBrowser } from '../support/browser.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
-import { repeatedWhenStarved } from '../support/stopwatch.ts'
 
 const SCENARIOS = [
   'view-cart',
@@ -67,28 +66,27 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
   }
 
   for (const scenario of SCENARIOS) {
-    it(`${scenario} passes its checks and thresholds`, () =>
-      repeatedWhenStarved(async () => {
-        const { code, said, summary } = await load(scenario, '--profile', 'smoke', '--duration', '3s')
-        expect(code, said).to.equal(0)
-        const { totals, thresholds, failedChecks, counters, samples, ...about } = summary()
-        expect(about.scenario).to.equal(scenario)
-        expect(totals.requests).to.be.above(10)
-        expect(totals.checks).to.be.above(totals.requests)
-        expect(failedChecks).to.deep.equal([])
-        expect(thresholds.length).to.be.at.least(4)
-        expect(thresholds.filter(({ held }) => !held)).to.deep.equal([])
-        expect(samples.values).to.include.keys(
-          'cpu instance 0',
-          'cpu instance 1',
-          'cpu nginx',
-          'cpu redis-cache',
-          'cpu shard-0',
-        )
-        if (scenario === 'retry-storm') expect(counters['duplicated_writes']).to.equal(0)
-        if (scenario === 'hot-cart') expect(counters['lost_adds']).to.equal(0)
-        if (scenario === 'flash-sale') expect(counters['units_sold']).to.equal(20)
-      }))
+    it(`${scenario} passes its checks and thresholds`, async () => {
+      const { code, said, summary } = await load(scenario, '--profile', 'smoke', '--duration', '3s')
+      expect(code, said).to.equal(0)
+      const { totals, thresholds, failedChecks, counters, samples, ...about } = summary()
+      expect(about.scenario).to.equal(scenario)
+      expect(totals.requests).to.be.above(10)
+      expect(totals.checks).to.be.above(totals.requests)
+      expect(failedChecks).to.deep.equal([])
+      expect(thresholds.length).to.be.at.least(4)
+      expect(thresholds.filter(({ held }) => !held)).to.deep.equal([])
+      expect(samples.values).to.include.keys(
+        'cpu instance 0',
+        'cpu instance 1',
+        'cpu nginx',
+        'cpu redis-cache',
+        'cpu shard-0',
+      )
+      if (scenario === 'retry-storm') expect(counters['duplicated_writes']).to.equal(0)
+      if (scenario === 'hot-cart') expect(counters['lost_adds']).to.equal(0)
+      if (scenario === 'flash-sale') expect(counters['units_sold']).to.equal(20)
+    })
   }
 
   it('fail when a threshold does not hold (the control), and the verdict says which', async () => {
@@ -121,32 +119,31 @@ describe('the load scenarios, through nginx on a cluster that was just seeded', 
     })
     after(() => browser?.close())
 
-    it('of an average day shows its charts in a real browser, and asks nobody for anything', () =>
-      repeatedWhenStarved(async () => {
-        const { code, said, html, summary } = await load(
-          'shop',
-          '--profile',
-          'average',
-          '--duration',
-          '5s',
-          '--users',
-          '20',
-        )
-        expect(code, said).to.equal(0)
-        const url = pathToFileURL(html).href
-        const { page, complaints, elsewhere } = await open(browser as Browser, url, url)
-        const drawn = await page.evaluate<number[]>(DRAWN)
-        const charts = await page.locator('figure').count()
-        expect(charts).to.be.at.least(11)
-        expect(drawn, 'one picture for each chart').to.have.length(charts)
-        expect(Math.min(...drawn), 'pixels of lines').to.be.above(100)
-        expect(await page.locator('.verdict').innerText()).to.include('PASSED: shop, average')
-        expect(await page.locator('.wide table').first().innerText()).to.include('GET /v1/products')
-        await screenshot(page, 'load-report')
-        expect(complaints).to.deep.equal([])
-        expect(elsewhere).to.deep.equal([])
-        expect(summary().samples.at.length).to.be.above(10)
-      }))
+    it('of an average day shows its charts in a real browser, and asks nobody for anything', async () => {
+      const { code, said, html, summary } = await load(
+        'shop',
+        '--profile',
+        'average',
+        '--duration',
+        '5s',
+        '--users',
+        '20',
+      )
+      expect(code, said).to.equal(0)
+      const url = pathToFileURL(html).href
+      const { page, complaints, elsewhere } = await open(browser as Browser, url, url)
+      const drawn = await page.evaluate<number[]>(DRAWN)
+      const charts = await page.locator('figure').count()
+      expect(charts).to.be.at.least(11)
+      expect(drawn, 'one picture for each chart').to.have.length(charts)
+      expect(Math.min(...drawn), 'pixels of lines').to.be.above(100)
+      expect(await page.locator('.verdict').innerText()).to.include('PASSED: shop, average')
+      expect(await page.locator('.wide table').first().innerText()).to.include('GET /v1/products')
+      await screenshot(page, 'load-report')
+      expect(complaints).to.deep.equal([])
+      expect(elsewhere).to.deep.equal([])
+      expect(summary().samples.at.length).to.be.above(10)
+    })
 
     it('can be compared with another one', async () => {
       const reports = readdirSync(out)

@@ -5,8 +5,14 @@ import { mergeCodes, mergeLines, undoMerge } from '../../src/model/merge.ts'
 
 /** What a login does to what the guest had: nothing that the guest wanted to buy may disappear from the total. */
 describe('a merge at login', () => {
-  const line = (quantity: number, more: Partial<CartLine> = {}): CartLine =>
-    ({ sku: 'A', position: 1, quantity, selected: true, note: '', ...more }) as CartLine
+  const line = (quantity: number, more: Partial<CartLine> = {}): CartLine => ({
+    sku: 'A',
+    position: 1,
+    quantity,
+    selected: true,
+    note: '',
+    ...more,
+  })
   const CASES: readonly [string, CartLine[], CartLine[], Partial<CartLine>][] = [
     ['a line that only the guest has', [], [line(2, { note: 'red' })], { quantity: 2, selected: true, note: 'red' }],
     ['one that only the guest has, put aside', [], [line(2, { selected: false })], { quantity: 2, selected: false }],
