@@ -88,7 +88,7 @@ async function activate(app: App, word: string | undefined, args: Args): Promise
   const text = args.text('at')
   const at = text === undefined ? undefined : readInstant(text)
   if (text !== undefined && !at)
-    throw new UsageError(`--at '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}`)
+    throw new CommandError(`--at '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}`)
   if (args.flag('dry-run')) {
     const { promotions } = await app.promotions.load(version)
     console.log(

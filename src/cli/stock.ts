@@ -183,7 +183,7 @@ function timeOf(option: string, text: string): string {
   const relative = /^\+(\d{1,6})([smh])$/.exec(text)
   const seconds = { s: 1, m: 60, h: 3_600 }[relative?.[2] ?? 's'] ?? 1
   const at = relative ? new Date(Date.now() + Number(relative[1]) * seconds * 1000) : readInstant(text)
-  if (!at) throw new UsageError(`--${option} '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}, or +30s`)
+  if (!at) throw new CommandError(`--${option} '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}, or +30s`)
   return at.toISOString()
 }
 

@@ -174,8 +174,8 @@ export const policySchema = z.strictObject({
     })
     .prefault({}),
   /**
-   * Whether promotions for a few units of a line share the same units; each takes units that no earlier one took, and shares when none is left; or
-   * a unit is in one offer only, so that later promotions have fewer.
+   * Whether promotions for a few units of a line share the same units; each takes units that no earlier one took, and shares when none is left (but
+   * several units for a price are of fresh ones only); or a unit is in one offer only, so that later promotions have fewer.
    */
   units: z.enum(['shared', 'fresh-first', 'one-offer']).default('shared'),
   /** What a discount is split by: what lines cost, or that with the tax to be added. */

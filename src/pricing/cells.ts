@@ -20,17 +20,24 @@ export interface Dealt extends Take {
 
 /** Which units of a line a promotion takes: the first ones, or those that follow the last ones dealt. */
 export function createDealer(lines: readonly LineToPrice[], mode: Policy['units']) {
-  const next = lines.map(() => 0)
-  /** With `one-offer`: units of a line that no promotion has yet. */
-  const left = (line: number) => lines[line]!.quantity - next[line]!
-  const deal = (takes: readonly Take[], takesUnits = true): Dealt[] => {
+  /** Units of each line that were dealt so far; beyond its quantity where they are shared. */
+  const dealt = lines.map(() => 0)
+  /** Units of a line that no promotion has yet. */
+  const left = (line: number) => Math.max(0, lines[line]!.quantity - dealt[line]!)
+  /** `asked`: `fresh` units are nobody else's any more, also when they are the whole line; `none` are taken by a promotion of the whole order. */
+  const deal = (takes: readonly Take[], asked: 'some' | 'fresh' | 'none' = 'some'): Dealt[] => {
     const own = new Map<number, number>()
     return takes.map(({ line, units, how, value }) => {
       const { quantity } = lines[line]!
-      if (!takesUnits || (units >= quantity && mode !== 'one-offer')) return { line, units, how, value, start: 0 }
-      const start = mode === 'shared' ? (own.get(line) ?? 0) : next[line]!
+      if (asked === 'fresh') {
+        const start = dealt[line]!
+        dealt[line] = start + units
+        return { line, units, how, value, start }
+      }
+      if (units >= quantity || asked === 'none') return { line, units, how, value, start: 0 }
+      const start = mode === 'shared' ? (own.get(line) ?? 0) : dealt[line]! % quantity
       own.set(line, start + units)
-      next[line] = mode === 'one-offer' ? next[line]! + units : (next[line]! + units) % quantity
+      dealt[line] = dealt[line]! + units
       return { line, units, how, value, start }
     })
   }

@@ -136,6 +136,12 @@ function createJudge(
     return tier ? { next: { missing: tier.from - reached, ...benefitOf(tier), ...unit } } : {}
   }
 
+  /** What is missing to a minimum of what goods cost by then; 0 when it is met, or another kind of minimum. */
+  function shortOfMinimum({ when }: Promotion, index: number): number {
+    if (when?.basis !== 'current' || when.minAmount === undefined) return 0
+    return when.minAmount - leftBefore(index)[arena.measureOf[index]!]!
+  }
+
   return (promotion, at) => {
     const next = nextOf(promotion, at)
     if (at === undefined) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
@@ -148,7 +154,11 @@ function createJudge(
         ? orderDiscount(arena, at - lineSteps, leftBefore(at - lineSteps))
         : lineDiscount(arena, step, problem.list)
     const conflict = conflictOf(at, step.promotion)
-    if (alone <= 0 && !isGift) return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
+    if (alone <= 0 && !isGift) {
+      const short = step.kind === 'order' ? shortOfMinimum(promotion, at - lineSteps) : 0
+      if (short > 0) return { ...tooLittle(short), next: { missing: short, ...benefitOf(promotion) } }
+      return { ...(next.next ? tooLittle(next.next.missing) : noEffect()), ...next }
+    }
     return {
       status: 'beaten',
       amount: 0,

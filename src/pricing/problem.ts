@@ -3,7 +3,7 @@ import type { Policy, Promotion, RoundingMode } from '../model/promotion.ts'
 import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { createDealer, cutIntoCells, type Open } from './cells.ts'
-import { type CompiledRules, type Refusal, refusalOf } from './rules.ts'
+import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
 import { createShelf } from './shelf.ts'
 import { createStepBuilder } from './steps.ts'
 import { type Take, takesOf } from './units.ts'
@@ -96,7 +96,6 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const { policy } = rules.ruleSet
   const entered = new Set(cart.codes.map(code => codeForm(code)))
   const dealer = createDealer(lines, policy.units)
-  const isOneOffer = policy.units === 'one-offer'
   const open: Open[] = []
   for (const compiled of rules.promotions) {
     const { promotion } = compiled
@@ -104,10 +103,11 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) continue
     const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
     if (refusal) refusals.set(promotion.id, refusal)
-    else if (isOneOffer) {
-      // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not. Promotions of the whole order take none.
-      const own = compiled.byLine ? shelf.reduced(dealer.left) : shelf
-      open.push({ compiled, takes: dealer.deal(takesOf(promotion, own), compiled.byLine) })
+    else if (wantsFresh(compiled, policy)) {
+      // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not.
+      open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf.reduced(dealer.left)), 'fresh') })
+    } else if (policy.units === 'one-offer') {
+      open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf), 'none') }) // of the whole order: it takes no units
     } else open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf)) })
   }
   const cells = cutIntoCells(lines, open, cart.shippingFee)
@@ -137,6 +137,12 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     rounding: builder.rounding,
     codesMax: policy.codesMax,
   }
+}
+
+/** Units that are sold as one thing for a price cannot be another offer's too; with `one-offer` no unit of any offer can. */
+function wantsFresh({ promotion: { kind }, byLine }: CompiledPromotion, { units }: Policy): boolean {
+  if (units === 'one-offer') return byLine
+  return units === 'fresh-first' && (kind === 'multi_buy' || kind === 'bundle')
 }
 
 /** Of one stage and priority, what aims at fewer units goes first. */

@@ -238,6 +238,21 @@ describe('one offer for a unit', () => {
       expect(priceOf({ policy: { units: 'one-offer' }, promotions }, lines).totals.total).to.equal(total))
 })
 
+describe('units that are sold as one thing', () => {
+  const trio = { id: 'trio', name: 'trio', kind: 'multi_buy', units: 3, price: 12_600, priority: 1 }
+  const duo = { id: 'duo', name: 'duo', kind: 'multi_buy', units: 2, price: 9_000, priority: 2 }
+  for (const [units, total] of [
+    [5, 21_600],
+    [6, 25_200],
+    [7, 30_200],
+    [8, 34_200],
+  ] as const)
+    it(`are fresh with fresh-first too: ${units} cost ${total}`, () =>
+      expect(
+        priceOf({ policy: { units: 'fresh-first' }, promotions: [trio, duo] }, [['A', 5_000, units]]).totals.total,
+      ).to.equal(total))
+})
+
 describe('tax by rate', () => {
   it('adds up to the tax, with delivery among it, the highest rate first', () => {
     const { totals } = priceOf(

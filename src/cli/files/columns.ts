@@ -18,6 +18,8 @@ export interface Format {
   readonly name: string
   /** Columns by which it is known; all must be there. */
   readonly marks: readonly string[]
+  /** And one of these, where there are any. */
+  readonly oneOf?: readonly string[]
   readonly columns: Partial<Record<Field, string>>
 }
 
@@ -55,7 +57,8 @@ export const FORMATS: readonly Format[] = [
   },
   {
     name: 'Google',
-    marks: ['id', 'title', 'price', 'availability'],
+    marks: ['id', 'title', 'price'],
+    oneOf: ['availability', 'product_type', 'google_product_category', 'image_link', 'gtin', 'condition'],
     columns: { sku: 'id', name: 'title', price: 'price', category: 'product_type' },
   },
 ]
@@ -98,7 +101,10 @@ export interface Columns {
 export function columnsOf(header: readonly string[], mapping: string | undefined, currency: string): Columns {
   const head = header.map(name => name.trim().toLowerCase())
   const told = readMapping(mapping ?? '', head, header)
-  const format = FORMATS.find(({ marks }) => marks.every(mark => head.includes(mark)))
+  const format = FORMATS.find(
+    ({ marks, oneOf }) =>
+      marks.every(mark => head.includes(mark)) && (oneOf?.some(mark => head.includes(mark)) ?? true),
+  )
   const places = new Map<Field, number>()
   for (const field of FIELDS) {
     const names = format ? [format.columns[field] ?? ''] : [...STRONG[field], ...ownCurrency(field, currency)]
