@@ -9,7 +9,7 @@ import { bought, ORDER_ID, type OrderDocument, userOfOrder } from '../model/orde
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { documentOf, orderView, wrongState } from './order-view.ts'
-import { createRefunds } from './refunds.ts'
+import { createRefunds, refundView } from './refunds.ts'
 import type { OnStep } from './steps.ts'
 import type { Settlement } from './settlement.ts'
 import type { Stock } from './stock.ts'
@@ -132,6 +132,13 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
     refund: createRefunds({ router, settlement, find, onStep }),
 
     view: orderView,
+
+    /** One order of the session, with its refunds, oldest first. @throws AppError `order_not_found` */
+    async viewWithRefunds({ userId }: Session, orderId: string) {
+      const order = await find(orderId, userId)
+      const refunds = await orderRows.refunds(router.of(userId), userId, orderId)
+      return { ...orderView(order), refunds: refunds.map(refundView) }
+    },
   }
 
   async function end(order: OrderRow, state: 'cancelled' | 'failed'): Promise<OrderRow> {

@@ -16,6 +16,11 @@ export interface RefundView {
   readonly restocked: boolean
 }
 
+/** A refund as the order it belongs to shows it. */
+export function refundView(row: RefundRow): RefundView {
+  return { id: row.refundId, orderId: row.orderId, lines: readRefund(row).lines, restocked: row.state === 'done' }
+}
+
 export interface RefundsDeps {
   readonly router: Router
   readonly settlement: Settlement
@@ -58,7 +63,8 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
       () => true,
       () => false, // settlement goes on with it
     )
-    return { id: refundId, orderId, lines: noted.lines, restocked: row.state === 'done' || restocked }
+    const view = refundView(row)
+    return { ...view, restocked: view.restocked || restocked }
   }
 }
 

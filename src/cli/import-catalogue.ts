@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { ProductChange } from '../model/product.ts'
-import { changeProducts, type ChangesDone } from '../store/catalog-changes.ts'
+import { changeProducts, type ChangesDone, onSaleExcept } from '../store/catalog-changes.ts'
 import type { Database } from '../store/database.ts'
 import { type Args, CommandError, UsageError } from './command.ts'
 import { createRowReader, type RowReader } from './files/catalogue-row.ts'
@@ -45,6 +45,7 @@ export async function importCatalogue(job: CatalogueImport): Promise<void> {
   if (args.flag('dry-run')) await dryRun(job, facts, columns)
   else if (args.flag('all-or-nothing')) await importWhole(job, facts, columns)
   else await importRows(job, facts, columns)
+  if (args.flag('withdraw-missing')) await withdrawMissing(job, facts, columns)
   if (report.count() > 0) process.exitCode = 3
 }
 
@@ -172,7 +173,9 @@ async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Colu
 async function importRows(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
   const { global, report, folder, args } = job
   const memory = createMemory(join(folder, `${facts.contentHash.slice(0, 32)}.json`))
-  const after = args.flag('restart') ? 0 : memory.read()
+  // What is missing is known only of a whole file whose every row was right.
+  const isWhole = args.flag('restart') || args.flag('withdraw-missing')
+  const after = isWhole ? 0 : memory.read()
   report.open(after > 0)
   if (after > 0) console.log(`  Going on after line ${after}.`)
   const sum = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] as ChangesDone['refused'][number][] }
@@ -196,6 +199,24 @@ async function importRows(job: CatalogueImport, facts: FileFacts, columns: Colum
   if (sum.added + sum.changed + sum.unchanged === 0 && after === 0)
     throw new CommandError('the file has no row that could be imported')
   tell(sum, report)
+}
+
+/** A refused row may be the product that seems to be missing: then nothing is taken off sale. */
+async function withdrawMissing(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
+  const { global, report, args } = job
+  if (report.count() > 0) {
+    console.log('No product was taken off sale, since rows were refused: repair them and import the file again.')
+    return
+  }
+  const kept = new Set<string>()
+  for await (const { change } of rowsOf(job, facts, columns)) kept.add(change.sku)
+  const isDry = args.flag('dry-run')
+  let count = 0
+  for await (const skus of onSaleExcept(global, kept)) {
+    count += skus.length
+    if (!isDry) await changeProducts(global, () => once(skus.map(sku => ({ sku, status: 'withdrawn' as const }))))
+  }
+  console.log(`${isDry ? 'Would take' : 'Took'} ${count} products off sale that the file does not have.`)
 }
 
 function tell({ added, changed, unchanged, version }: ChangesDone, report: Report): void {

@@ -55,6 +55,10 @@ An import that was cut off goes on where it was: the file is known by its conten
       'dry-run': { type: 'boolean', doc: 'check the file, show what would be done, write only the report' },
       restart: { type: 'boolean', doc: 'begin at the first line again' },
       yes: { type: 'boolean', doc: 'carts: needed for outside servers, since it makes accounts' },
+      'withdraw-missing': {
+        type: 'boolean',
+        doc: 'catalogue: take off sale what the file does not have, when no row was refused',
+      },
     },
     async run(args) {
       const [what, file, ...more] = args.words

@@ -63,14 +63,13 @@ export function orderRoutes(
       method: 'get',
       path: '/v1/orders/:id',
       name: 'viewOrder',
-      summary: 'One order of the session',
+      summary: 'One order of the session, with its refunds',
       session: 'required',
       params: schemas.orderParams,
-      answer,
+      answer: { status: 200, description: 'The order and its refunds, oldest first', schema: schemas.orderWithRefunds },
       problems: [400, 401, 404, 503],
       async handle({ params }, call) {
-        const { userId } = await call.requireSession()
-        return json(200, orders.view(await orders.find(params.id, userId)))
+        return json(200, await orders.viewWithRefunds(await call.requireSession(), params.id))
       },
     }),
     route({

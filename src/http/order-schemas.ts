@@ -26,6 +26,14 @@ export function orderSchemas(parts: Parts, limits: Limits) {
       versions,
     })
     .meta({ id: 'Order' })
+  const refund = z
+    .strictObject({
+      id: z.string(),
+      orderId,
+      lines: z.array(wanted),
+      restocked: z.boolean().meta({ description: 'False while units are still to be put back, which takes seconds' }),
+    })
+    .meta({ id: 'Refund' })
   const agreed = {
     total: money
       .optional()
@@ -56,14 +64,8 @@ export function orderSchemas(parts: Parts, limits: Limits) {
         .optional()
         .meta({ description: 'All that is left, when missing' }),
     }),
-    refund: z
-      .strictObject({
-        id: z.string(),
-        orderId,
-        lines: z.array(wanted),
-        restocked: z.boolean().meta({ description: 'False while units are still to be put back, which takes seconds' }),
-      })
-      .meta({ id: 'Refund' }),
+    refund,
+    orderWithRefunds: order.extend({ refunds: z.array(refund) }).meta({ id: 'OrderWithRefunds' }),
     stock: z
       .strictObject({
         sku,

@@ -31,7 +31,24 @@ type Counting = { -readonly [Key in keyof ChangesDone]: ChangesDone[Key] } & {
 
 const SELECT_MANY = statement(`SELECT ${PRODUCT_COLUMNS}, status FROM products WHERE sku IN (?)`)
 
+const SELECT_ON_SALE = statement("SELECT sku FROM products WHERE sku > ? AND status = 'active' ORDER BY sku LIMIT ?")
+/** So many codes of products are read at once. */
+const PAGE_SKUS = 10_000
+
 class NotWanted extends Error {}
+
+/** The products on sale that are not among the kept ones, page by page. */
+export async function* onSaleExcept(global: Database, kept: ReadonlySet<string>): AsyncGenerator<string[]> {
+  let after = ''
+  for (;;) {
+    const page = (await global.rows<{ sku: string }>(SELECT_ON_SALE, [after, PAGE_SKUS])).map(({ sku }) => sku)
+    const last = page.at(-1)
+    if (last === undefined) return
+    const others = page.filter(sku => !kept.has(sku))
+    if (others.length > 0) yield others
+    after = last
+  }
+}
 
 /**
  * All changes as one new version, in one transaction. `open` gives them in batches, from the start each time that it is asked, since a transaction may

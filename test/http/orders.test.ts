@@ -143,7 +143,7 @@ describe('orders over HTTP', () => {
         `/v1/orders/${made.body.id.replace(/.$/, (c: string) => (c === '0' ? '1' : '0'))}`,
       )
       expect([seen.status, seen.body.detail]).to.deep.equal([404, missing.body.detail])
-      expect((await me.get(`/v1/orders/${made.body.id}`)).body).to.deep.equal(made.body)
+      expect((await me.get(`/v1/orders/${made.body.id}`)).body).to.deep.equal({ ...made.body, refunds: [] })
     })
   })
 
@@ -326,6 +326,20 @@ describe('orders that are paid elsewhere', () => {
     ])
     await settled(app(), item, { free: 5, held: 0, sold: 0 })
     expect((await refund(undefined, key())).body.code).to.equal('refund_invalid')
+    const { refunds } = (await me.get(`/v1/orders/${body.id}`)).body
+    expect(
+      refunds.map((one: Record<string, unknown>) => [one['orderId'], one['restocked'], one['lines']]),
+    ).to.deep.equal([
+      [body.id, true, [{ sku, quantity: 1 }]],
+      [
+        body.id,
+        true,
+        [
+          { sku, quantity: 2 },
+          { sku: 'T-001', quantity: 1 },
+        ],
+      ],
+    ])
     expect(await app().inventory.check(item, false)).to.deep.equal([])
   })
 

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
 import { clientOf, contentsOf, eventually, newEmail, newMember } from '../support/client.ts'
+import { onSaleExcept } from '../../src/store/catalog-changes.ts'
 import { PROJECT, putProducts, testServers } from '../support/servers.ts'
 
 /** Imports by the command line, as an operator runs them, against real servers and an instance that serves meanwhile. */
@@ -116,6 +117,31 @@ describe('an import', () => {
       expect([lacking.code, lacking.refused.map(({ line }) => line)]).to.deep.equal([1, [3]])
       expect((await product('T-001')).price).to.equal(101)
       expect((await catalogue('sku,name,price,category\nAON1,x,1.00,x\n', '--all-or-nothing')).code).to.equal(0)
+    })
+
+    it('with --withdraw-missing takes off sale what the file does not have, but not when a row was refused', async () => {
+      const isSold = async (sku: string) => (await clientOf(app().url).get(`/v1/products/${sku}`)).status === 200
+      await catalogue('sku,name,price,category\nWM1,One,1.00,x\nWM2,Two,1.00,x\n')
+      const all = 'sku\nWM1\n'
+      const others: string[] = []
+      for await (const skus of onSaleExcept(app().global, new Set(['WM1']))) others.push(...skus)
+      expect(others).to.include('WM2')
+      const said = (result: { said: string }) => /(Would take|Took) (\d+) products off sale/.exec(result.said)?.slice(1)
+      try {
+        const dry = await catalogue(all, '--withdraw-missing', '--dry-run')
+        expect(said(dry), dry.said).to.deep.equal(['Would take', String(others.length)])
+        expect(await isSold('WM2')).to.equal(true)
+        const refused = await catalogue(`${all}"\n`, '--withdraw-missing')
+        expect(refused.said).to.include('No product was taken off sale, since rows were refused')
+        expect([refused.code, await isSold('WM2')]).to.deep.equal([3, true])
+        const done = await catalogue(all, '--withdraw-missing')
+        expect(said(done), done.said).to.deep.equal(['Took', String(others.length)])
+        await eventually('the instance knows it', async () => !(await isSold('WM2')))
+        expect(await isSold('WM1')).to.equal(true)
+      } finally {
+        await cli('products', 'restore', ...others)
+      }
+      await eventually('it is sold again', () => isSold('WM2'))
     })
 
     it('shows the mapping and ten rows, and changes nothing, with --dry-run', async () => {

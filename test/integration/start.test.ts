@@ -52,6 +52,7 @@ describe('a start with servers outside', function () {
     await admin?.end()
     for (const one of Object.values(redis ?? {})) one.disconnect()
     await servers?.stop()
+    await pm2(['kill']) // `down` leaves PM2 itself running, as it is the shop's own
     rmSync(dataDir, { recursive: true, force: true })
   })
 
@@ -65,6 +66,12 @@ describe('a start with servers outside', function () {
       }),
     )
   }
+
+  const pm2 = (args: readonly string[]) =>
+    promisify(execFile)(join(PROJECT, 'node_modules', '.bin', 'pm2'), [...args], {
+      env: { ...process.env, ...environment },
+      cwd: PROJECT,
+    })
 
   /** The entry of an instance, as PM2 starts it: until it ends, or until it says that it serves. */
   async function instance(changes: Record<string, string> = {}) {
@@ -258,9 +265,7 @@ describe('a start with servers outside', function () {
         const up = await cli(['up'])
         expect(up.code).to.equal(1)
         expect(up.said).to.match(/nothing was started:\n +- sessions: it evicts/)
-        const pm2 = join(PROJECT, 'node_modules', '.bin', 'pm2')
-        const env = { ...process.env, ...environment }
-        await promisify(execFile)(pm2, ['start', 'ecosystem.config.js'], { cwd: PROJECT, env }).catch(() => undefined)
+        await pm2(['start', 'ecosystem.config.js']).catch(() => undefined)
         type Listed = { processes: { status: string; restarts: number; pid: number }[] }
         const list = async () => JSON.parse((await cli(['status', '--json'])).said) as Listed
         await eventually(
