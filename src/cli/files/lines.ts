@@ -30,19 +30,26 @@ export interface FileFacts {
 }
 
 const LINE_CHARS_MAX = 1_048_576
+const NEWLINE = 0x0a
 
-/** Reads the file once: its hash, and its encoding unless that is told. @throws CommandError when it cannot be read */
+/** Reads the file once: its hash, and its encoding unless that is told. @throws CommandError that names the line after which it cannot be read */
 export async function factsOf(file: string, told?: Encoding): Promise<FileFacts> {
   const sha = createHash('sha256')
   const probe = createUtf8Probe()
   const stream = await bytesOf(file, chunk => sha.update(chunk))
   let head: Buffer = Buffer.alloc(0)
-  await reading(file, async () => {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (head.length < 4) head = Buffer.concat([head, chunk.subarray(0, 4)])
-      probe.accept(chunk)
-    }
-  })
+  let lines = 0
+  await reading(
+    file,
+    () => ` past line ${lines}`,
+    async () => {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) lines++
+        if (head.length < 4) head = Buffer.concat([head, chunk.subarray(0, 4)])
+        probe.accept(chunk)
+      }
+    },
+  )
   const contentHash = sha.digest('hex')
   const marked = markOf(head)
   if (told !== undefined) return { encoding: told, isGuessed: false, contentHash }
@@ -78,6 +85,7 @@ export async function* linesOf(file: string, encoding: Encoding, charsMax = LINE
       if (rest.length + text.length - start > charsMax) [isTooLong, rest] = [true, '']
       else if (!isTooLong) rest += text.slice(start)
     }
+    if (!isTooLong) rest += decoder.decode() // of a character that is cut off; its row is refused
     if (rest !== '' || isTooLong) yield take()
   } catch (error) {
     throw new CommandError(`${file} cannot be read past line ${number}: ${messageOf(error)}`)
@@ -95,15 +103,19 @@ function nextEnd(text: string, from: number): number {
 
 /** The bytes of the file, unpacked where it is packed. */
 async function bytesOf(file: string, raw: (chunk: Buffer) => void = () => undefined): Promise<Readable> {
-  const isPacked = await reading(file, async () => {
-    const handle = await open(file)
-    try {
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
-      return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b
-    } finally {
-      await handle.close()
-    }
-  })
+  const isPacked = await reading(
+    file,
+    () => '',
+    async () => {
+      const handle = await open(file)
+      try {
+        const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
+        return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b
+      } finally {
+        await handle.close()
+      }
+    },
+  )
   const source = createReadStream(file)
   source.on('data', chunk => raw(chunk as Buffer))
   if (!isPacked) return source
@@ -113,11 +125,11 @@ async function bytesOf(file: string, raw: (chunk: Buffer) => void = () => undefi
   return source.pipe(unpacked)
 }
 
-async function reading<T>(file: string, work: () => Promise<T>): Promise<T> {
+async function reading<T>(file: string, where: () => string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw new CommandError(`${file} cannot be read: ${messageOf(error)}`)
+    throw new CommandError(`${file} cannot be read${where()}: ${messageOf(error)}`)
   }
 }
 
