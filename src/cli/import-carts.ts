@@ -34,12 +34,14 @@ export async function importCarts({ app, file, args, report, folder }: CartsImpo
     return last
   })
   const memory = createMemory(join(folder, `${contentHash.slice(0, 32)}.json`))
-  const done = dry || args.flag('restart') ? 0 : memory.read()
+  const { line: done, refused } = dry || args.flag('restart') ? { line: 0, refused: 0 } : memory.read()
   if (done >= total && total > 0) {
-    console.log(`All ${total} lines were imported before; --restart begins again.`)
+    const left = refused > 0 ? `, ${refused} of them were refused` : ''
+    console.log(`All ${total} lines were read before${left}; --restart begins again.`)
+    if (refused > 0) process.exitCode = 3
     return
   }
-  report.open(done > 0)
+  report.open(done > 0 ? refused : undefined)
   if (done > 0) console.log(`Going on after line ${done}.`)
   const counts = { imported: 0, returns: 0, blank: 0 }
   await step(`import carts from ${total - done} lines`, async () => {
@@ -62,12 +64,12 @@ export async function importCarts({ app, file, args, report, folder }: CartsImpo
       const watermark = finished.add(line.number)
       if (!dry && watermark % REMEMBER_EVERY === 0) {
         report.sync()
-        memory.write(watermark)
+        memory.write({ line: watermark, refused: report.count() })
       }
       bar.set(line.number)
     }).finally(() => {
       report.sync()
-      if (!dry) memory.write(finished.watermark())
+      if (!dry) memory.write({ line: finished.watermark(), refused: report.count() })
       bar.end()
     })
   })
@@ -118,7 +120,7 @@ async function importCart(
     return undefined
   } catch (error) {
     if (isAppError(error, 'version_mismatch'))
-      return `the account of ${basket.email} has a cart already: it was left as it is (--merge adds the lines)`
+      return `the account of ${basket.email} has a cart already: it was left as it is (--merge --restart adds the lines)`
     const refused = [
       'product_unknown',
       'line_quantity_max',

@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ProductChange } from '../model/product.ts'
-import { changeProducts, type ChangesDone, onSaleExcept } from '../store/catalog-changes.ts'
+import { changeProducts, type ChangesDone, onSaleExcept, refusedChanges } from '../store/catalog-changes.ts'
 import type { Database } from '../store/database.ts'
 import { type Args, CommandError, UsageError } from './command.ts'
 import { createRowReader, type RowReader } from './files/catalogue-row.ts'
@@ -24,6 +25,8 @@ export interface CatalogueImport {
   readonly currency: string
   /** Where it is remembered how far a file has got. */
   readonly folder: string
+  /** The database that it goes into, without credentials. */
+  readonly target: string
 }
 
 /** So many rows are one transaction and one version of the catalogue. */
@@ -117,12 +120,19 @@ async function* rowsOf(
 }
 
 async function dryRun(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
-  job.report.open(false)
+  const { report, global } = job
+  report.open()
   const shown: ProductChange[] = []
   let count = 0
-  for await (const { change } of rowsOf(job, facts, columns)) {
-    count++
-    if (shown.length < SHOWN_ROWS) shown.push(change)
+  for await (const batch of inBatches(rowsOf(job, facts, columns))) {
+    shown.push(...batch.slice(0, SHOWN_ROWS - shown.length).map(({ change }) => change))
+    const lines = new Map(batch.map(({ line, change }) => [change.sku, line]))
+    const refused = await refusedChanges(
+      global,
+      batch.map(({ change }) => change),
+    )
+    for (const { sku, reason } of refused) report.reject(lines.get(sku) ?? 0, reason)
+    count += batch.length - refused.length
   }
   const fields = ['sku', ...[...columns.places.keys()].filter(field => field !== 'sku')] as (keyof ProductChange)[]
   console.log(
@@ -139,7 +149,7 @@ const textOf = (value: ProductChange[keyof ProductChange]): string =>
 
 async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
   const { report, global } = job
-  report.open(false)
+  report.open()
   let rows = 0
   await step('check the file', async () => {
     for await (const _ of rowsOf(job, facts, columns)) rows++
@@ -172,11 +182,11 @@ async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Colu
 
 async function importRows(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
   const { global, report, folder, args } = job
-  const memory = createMemory(join(folder, `${facts.contentHash.slice(0, 32)}.json`))
+  const memory = createMemory(join(folder, `${importId(job, facts, columns)}.json`))
   // What is missing is known only of a whole file whose every row was right.
   const isWhole = args.flag('restart') || args.flag('withdraw-missing')
-  const after = isWhole ? 0 : memory.read()
-  report.open(after > 0)
+  const { line: after, refused } = isWhole ? { line: 0, refused: 0 } : memory.read()
+  report.open(after > 0 ? refused : undefined)
   if (after > 0) console.log(`  Going on after line ${after}.`)
   const sum = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] as ChangesDone['refused'][number][] }
   await step('import the products', async say => {
@@ -191,7 +201,7 @@ async function importRows(job: CatalogueImport, facts: FileFacts, columns: Colum
       for (const key of ['added', 'changed', 'unchanged'] as const) sum[key] += done[key]
       rows += batch.length
       report.sync() // before what says that these lines are done
-      memory.write(batch.at(-1)?.line ?? 0)
+      memory.write({ line: batch.at(-1)?.line ?? 0, refused: report.count() })
       if (rows >= BATCH_ROWS) say(`${rows} rows, ${Math.round((rows / (performance.now() - since)) * 1000)} a second`)
     }
   })
@@ -199,6 +209,13 @@ async function importRows(job: CatalogueImport, facts: FileFacts, columns: Colum
   if (sum.added + sum.changed + sum.unchanged === 0 && after === 0)
     throw new CommandError('the file has no row that could be imported')
   tell(sum, report)
+}
+
+/** The same file, read in another way or for another shop, is another import. */
+function importId({ args, currency, target }: CatalogueImport, facts: FileFacts, { places }: Columns): string {
+  const { contentHash, encoding } = facts
+  const how = JSON.stringify([contentHash, encoding, delimiterOf(args), [...places], currency, target])
+  return hash('sha256', how, 'hex').slice(0, 32)
 }
 
 /** A refused row may be the product that seems to be missing: then nothing is taken off sale. */

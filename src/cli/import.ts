@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { createApp } from '../app.ts'
 import { type Config, loadConfig, type ServerAddresses } from '../config/config.ts'
 import { openDatabase } from '../store/database.ts'
+import { FIXED } from '../model/limits.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
@@ -31,7 +32,8 @@ carts: one order a line, as {"n": "536365", "l": [["85123A", 6, 255], …]} or
   one product are added up, prices come from the catalogue, returns ("r": 1) are passed over. An account that has a cart is left
   alone and reported, or with --merge gets the lines added.
 
-An import that was cut off goes on where it was: the file is known by its content.`,
+An import that was cut off goes on where it was: the file is known by its content and by how it is read. With --merge --restart the lines of a
+  file are added again when ${FIXED.idempotencyKeepHours} hours have passed since they were added.`,
     options: {
       columns: {
         type: 'string',
@@ -73,8 +75,12 @@ An import that was cut off goes on where it was: the file is known by its conten
       )
       try {
         const job = { file, args, report, folder: join(config.dataDir, 'imports') }
+        const { host, pathname } = new URL(servers.global)
+        const target = `${host}${pathname}`
         if (what === 'catalogue')
-          await withGlobal(config, servers, global => importCatalogue({ ...job, global, currency: config.currency }))
+          await withGlobal(config, servers, global =>
+            importCatalogue({ ...job, global, target, currency: config.currency }),
+          )
         else await carts(config, servers, job)
       } finally {
         report.end()

@@ -69,7 +69,7 @@ export function grantsCommand(projectDir: string): Command {
         ['sessions', servers.sessionsRedis],
         ['cache', servers.cacheRedis],
       ] as const) {
-        const user = /:\/\/([^:@/]*)/.exec(url)?.[1] || 'cartload'
+        const user = /:\/\/([^:@/]*)(?::[^@/]*)?@/.exec(url)?.[1] || 'cartload'
         console.log(`\n# Redis ${name}: in redis.conf, or as ACL SETUSER`)
         console.log(`user ${decodeURIComponent(user)} on ><password> ~* &* ${APP_COMMANDS}`)
       }

@@ -81,7 +81,7 @@ export function downCommand(projectDir: string): Command {
     name: 'down',
     summary: 'Stops everything that up started; the data stays (npm stop)',
     async run() {
-      const { config } = loadConfig(projectDir)
+      const { config } = loadConfig(projectDir, process.env, { asItRuns: true })
       if (config.embedded) await createStack(config).stop(step)
       else await createOutsideStack(config).stop(step)
       console.log(

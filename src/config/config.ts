@@ -92,8 +92,15 @@ export interface Loaded {
   readonly given: Environment
 }
 
-/** @throws ConfigError listing every mistake */
-export function loadConfig(projectDir: string, environment: Environment = process.env): Loaded {
+/**
+ * `asItRuns`: a running cluster's own settings win, whatever the environment says now, as for stopping it.
+ * @throws ConfigError listing every mistake
+ */
+export function loadConfig(
+  projectDir: string,
+  environment: Environment = process.env,
+  { asItRuns = false }: { readonly asItRuns?: boolean } = {},
+): Loaded {
   const mistakes: string[] = []
   const envFile = readEnvFile(join(projectDir, '.env'))
   const given = { ...envFile, ...withoutEmpty(environment) }
@@ -107,9 +114,11 @@ export function loadConfig(projectDir: string, environment: Environment = proces
   }
   const embedded = ours.length === 0
   const kept = embedded ? clusterSettings(dataDir) : {}
-  const contradicted = contradictions(given, kept, dataDir)
+  const contradicted = asItRuns ? [] : contradictions(given, kept, dataDir)
   if (contradicted.length > 0) throw new ConfigError(contradicted) // what follows from a wrong port would hide it
-  const source = embedded ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...kept, ...given } : given
+  const source = embedded
+    ? { ...readEnvFile(join(dataDir, EMBEDDED_ENV)), ...kept, ...given, ...(asItRuns ? kept : {}) }
+    : given
   const values = parse(source, mistakes)
   for (const name of Object.keys(given)) {
     if (name.startsWith('CARTLOAD_') && !isKnown(name)) mistakes.push(`${name} is not a setting (see .env.example)`)

@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler } from 'express'
 import { AppError, type ErrorCode, isAppError } from '../lib/errors.ts'
 import type { Log } from '../telemetry/log.ts'
+import { isOutage } from '../telemetry/outages.ts'
 import { contextOf } from './request-context.ts'
 
 /** The only place that turns errors into answers: RFC 9457 problem documents. It does not compile until every code has a status. */
@@ -107,7 +108,8 @@ export function errorHandler(log: Log): ErrorRequestHandler {
     const { traceId } = contextOf(response)
     if (known.code === 'internal') log.error({ err: error, traceId }, 'unexpected error')
     // What is away is told once, by telemetry/outages.ts; a line for each request that needed it would hide everything else.
-    else if (STATUS[known.code] >= 500) log.debug({ err: error, traceId, cause: known.cause }, known.message)
+    else if (isOutage(known)) log.debug({ err: error, traceId, cause: known.cause }, known.message)
+    else if (STATUS[known.code] >= 500) log.error({ err: error, traceId, cause: known.cause }, known.message)
     if (response.headersSent) {
       response.destroy()
       return

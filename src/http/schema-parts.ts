@@ -71,7 +71,8 @@ export function createParts(limits: Limits) {
         .array(z.strictObject({ percent: z.number(), amount: money }))
         .optional()
         .meta({
-          description: 'The tax by rate, the highest first; absent in what was priced by a release before 0.2.0',
+          description:
+            'The tax by rate, the highest first; empty with more than 100 rates, absent in what a release before 0.2.0 priced',
         }),
       total: money,
     })

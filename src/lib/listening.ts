@@ -4,10 +4,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const LOOPBACK = '127.0.0.1'
 const ANSWER_MS_MAX = 1000
 
-/** Whether somebody accepts connections on a port of this machine, or on a Unix socket by its path. */
-export function isListening(door: number | string): Promise<boolean> {
+/** A port of this machine, a Unix socket by its path, or an address. */
+export type Listener = number | string | { readonly host: string; readonly port: number }
+
+/** What a server that is bound to `host` is reached by from its own machine. */
+export const hostToReach = (host: string): string => (host === '0.0.0.0' || host === '::' ? LOOPBACK : host)
+
+/** Whether connections are accepted there. */
+export function isListening(listener: Listener): Promise<boolean> {
+  const address =
+    typeof listener === 'number'
+      ? { port: listener, host: LOOPBACK }
+      : typeof listener === 'string'
+        ? { path: listener }
+        : { ...listener }
   return new Promise(resolve => {
-    const socket = connect(typeof door === 'number' ? { port: door, host: LOOPBACK } : { path: door })
+    const socket = connect(address)
     socket.setTimeout(ANSWER_MS_MAX)
     const done = (answer: boolean) => {
       socket.destroy()
@@ -19,11 +31,14 @@ export function isListening(door: number | string): Promise<boolean> {
   })
 }
 
-/** Waits until somebody does. @throws Error after `msMax` */
-export async function waitUntilListening(door: number | string, msMax: number): Promise<void> {
+/** Waits until they are. @throws Error after `msMax` */
+export async function waitUntilListening(listener: Listener, msMax: number): Promise<void> {
   const deadline = performance.now() + msMax
-  while (!(await isListening(door))) {
-    if (performance.now() > deadline) throw new Error(`nothing listens on ${door} after ${msMax / 1000} s`)
+  while (!(await isListening(listener))) {
+    if (performance.now() > deadline)
+      throw new Error(
+        `nothing listens on ${typeof listener === 'object' ? `${listener.host}:${listener.port}` : listener} after ${msMax / 1000} s`,
+      )
     await sleep(30)
   }
 }

@@ -50,13 +50,14 @@ export async function checkRedis(subject: 'sessions' | 'cache', url: string): Pr
       clockMs,
     }
   } catch (error) {
-    const text = messageOf(error)
+    // ioredis tells a refused login as an event, and says of the connection only that it was closed.
+    const text = messageOf(last && last !== error ? last : error)
     const isRefused = /^(WRONGPASS|NOAUTH|NOPERM)/.test(text)
     return {
       findings: [
         isRefused
           ? finding('wrong', `the account is refused (${text}): cartload grants shows what it needs`)
-          : finding('away', `it cannot be reached: ${last && last !== error ? messageOf(last) : text}`),
+          : finding('away', `it cannot be reached: ${text}`),
       ],
       version: '',
       role: '',

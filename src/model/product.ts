@@ -34,6 +34,8 @@ export interface ProductChange {
   readonly floorPrice?: Minor | null
   readonly taxPercent?: number | null
   readonly status?: ProductState
+  /** Of a product that is new and names no category. */
+  readonly newCategory?: string
 }
 
 /** `none`: sold without counting. `track`: taken when an order is confirmed. `reserve`: held from the moment of ordering. */

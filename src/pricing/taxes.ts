@@ -51,10 +51,14 @@ function roundedOnce(
   return { taxes, byLine: split(taxes, weights) }
 }
 
-/** What each rate brings, the highest first; rates that bring nothing are left out. */
+/** So many rates are listed at most: a cart keeps its totals in a column of limited width. */
+const RATES_MAX = 100
+
+/** What each rate brings, the highest first; rates that bring nothing are left out. Empty with more rates than can be listed. */
 export function byRate(taxed: readonly Taxed[], taxes: readonly Minor[]): TaxOfRate[] {
   const sums = new Map<number, Minor>()
   for (const [at, { percent }] of taxed.entries()) sums.set(percent, (sums.get(percent) ?? 0) + (taxes[at] ?? 0))
+  if (sums.size > RATES_MAX) return []
   return [...sums]
     .map(([percent, amount]) => ({ percent, amount }))
     .filter(({ amount }) => amount !== 0)

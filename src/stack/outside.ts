@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Config, socketOf } from '../config/config.ts'
-import { isListening, waitUntilListening } from '../lib/listening.ts'
+import { hostToReach, isListening, type Listener, waitUntilListening } from '../lib/listening.ts'
 import { compileAhead } from './compile.ts'
 import { createPm2, type Pm2 } from './pm2.ts'
 import { readinessOf } from './servers.ts'
@@ -24,10 +24,19 @@ const START_MS_MAX = 30_000
 
 export function createOutsideStack(config: Config): OutsideStack {
   const instances = createPm2(process.env['PM2_HOME'] ?? join(homedir(), '.pm2'), 'SIGINT')
-  const mine = async () => (await instances.list()).filter(({ name }) => name === NAME)
-  const doors = Array.from({ length: config.instances }, (_, index) =>
-    config.socketDir === undefined ? config.instancePort + index : socketOf(config.socketDir, index),
-  )
+  /** @throws StackError when that PM2 runs the instances of another folder, which must not be replaced or stopped by mistake */
+  async function mine() {
+    const all = (await instances.list()).filter(({ name }) => name === NAME)
+    const other = all.find(({ folder }) => folder !== config.projectDir)
+    if (other)
+      throw new StackError(
+        `the PM2 of ${instances.home} runs the instances of ${other.folder}: set another PM2_HOME for ${config.projectDir}`,
+      )
+    return all
+  }
+  const host = hostToReach(config.bind)
+  const listenerOf = (index: number): Listener =>
+    config.socketDir === undefined ? { host, port: config.instancePort + index } : socketOf(config.socketDir, index)
 
   return {
     instances,
@@ -38,8 +47,8 @@ export function createOutsideStack(config: Config): OutsideStack {
         if (running.length > 0) await instances.run('delete', NAME, '--silent')
         await compileAhead(config.projectDir)
         await instances.start(join(config.projectDir, 'ecosystem.config.js'))
-        for (const [index, door] of doors.entries())
-          await waitUntilListening(door, START_MS_MAX).catch((error: unknown) => {
+        for (let index = 0; index < config.instances; index++)
+          await waitUntilListening(listenerOf(index), START_MS_MAX).catch((error: unknown) => {
             throw new StackError(`instance ${index} did not start: cartload logs`, { cause: error })
           })
       })
@@ -52,8 +61,8 @@ export function createOutsideStack(config: Config): OutsideStack {
       return Promise.all(
         (await mine()).map(async row => {
           const port = config.instancePort + row.index
-          const { ready, degraded } = await readinessOf(config.opsPort + row.index)
-          const isHere = row.status === 'online' && ready && (await isListening(port))
+          const { ready, degraded } = await readinessOf(config.opsPort + row.index, hostToReach(config.opsBind))
+          const isHere = row.status === 'online' && ready && (await isListening({ host, port }))
           return { ...row, address: `${config.bind}:${port}`, healthy: isHere, degraded }
         }),
       )

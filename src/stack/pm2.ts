@@ -30,6 +30,8 @@ export interface Pm2Process {
   readonly memoryBytes: number
   readonly restarts: number
   readonly logFiles: readonly string[]
+  /** Where it was started. */
+  readonly folder: string
 }
 
 interface Pm2Row {
@@ -44,6 +46,7 @@ interface Pm2Row {
     NODE_APP_INSTANCE?: number | string
     pm_out_log_path: string
     pm_err_log_path: string
+    pm_cwd: string
   }
 }
 
@@ -85,6 +88,7 @@ export function createPm2(home: string, killSignal: 'SIGINT' | 'SIGTERM'): Pm2 {
         memoryBytes: row.monit?.memory ?? 0,
         restarts: row.pm2_env.restart_time,
         logFiles: [row.pm2_env.pm_out_log_path, row.pm2_env.pm_err_log_path],
+        folder: row.pm2_env.pm_cwd,
       }))
     },
     start: async (file, environment) => void (await run(['start', file, '--silent'], environment)),

@@ -210,9 +210,14 @@ export async function waitForServer({ port, socket }: ServerSpec, msMax: number)
 }
 
 /** What the instance with this operations port says of itself; not ready when it does not answer. */
-export async function readinessOf(opsPort: number): Promise<{ ready: boolean; degraded: readonly string[] }> {
+export async function readinessOf(
+  opsPort: number,
+  host = LOOPBACK,
+): Promise<{ ready: boolean; degraded: readonly string[] }> {
   try {
-    const answer = await fetch(`http://${LOOPBACK}:${opsPort}/health/ready`, { signal: AbortSignal.timeout(5_000) })
+    const answer = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${opsPort}/health/ready`, {
+      signal: AbortSignal.timeout(5_000),
+    })
     const { ready, degraded = [] } = (await answer.json()) as { ready: boolean; degraded?: { name: string }[] }
     return { ready, degraded: degraded.map(({ name }) => name) }
   } catch {

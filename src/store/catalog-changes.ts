@@ -74,10 +74,27 @@ export async function changeProducts(
   }
 }
 
+/** Which of the changes would be refused, by what is in the catalogue now. Changes nothing. */
+export async function refusedChanges(
+  global: Database,
+  changes: readonly ProductChange[],
+): Promise<ChangesDone['refused']> {
+  const done: Counting = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] }
+  await judge(global, changes, done)
+  return done.refused
+}
+
 async function changeSome(tx: Transaction, part: readonly ProductChange[], done: Counting): Promise<void> {
-  if (part.length === 0) return
+  const changed = await judge(tx, part, done)
+  for (let at = 0; at < changed.length; at += UPSERT_ROWS)
+    await upsert(tx, done.version, changed.slice(at, at + UPSERT_ROWS))
+}
+
+/** Counts what the changes do, and gives the products that they change. */
+async function judge(from: Database | Transaction, part: readonly ProductChange[], done: Counting): Promise<Stored[]> {
+  if (part.length === 0) return []
   const skus = part.map(({ sku }) => sku)
-  const rows = await tx.rows<ProductRow & { status: ProductState }>(SELECT_MANY, [skus])
+  const rows = await from.rows<ProductRow & { status: ProductState }>(SELECT_MANY, [skus])
   const known = new Map(rows.map(row => [row.sku, { product: productOf(row), status: row.status }]))
   const changed: Stored[] = []
   for (const change of part) {
@@ -91,16 +108,17 @@ async function changeSome(tx: Transaction, part: readonly ProductChange[], done:
       changed.push(after)
     }
   }
-  for (let at = 0; at < changed.length; at += UPSERT_ROWS)
-    await upsert(tx, done.version, changed.slice(at, at + UPSERT_ROWS))
+  return changed
 }
 
 /** The product with the change, or what is missing to make it. */
 function merged(before: Stored | undefined, change: ProductChange): Stored | string {
-  const { sku, status, ...values } = change
+  const { sku, status, newCategory, ...values } = change
   const given = Object.entries(values).filter(([, value]) => value !== undefined)
   const product = Object.fromEntries(
-    Object.entries({ ...before?.product, sku, ...Object.fromEntries(given) }).filter(([, value]) => value !== null),
+    Object.entries({ ...(before?.product ?? { category: newCategory }), sku, ...Object.fromEntries(given) }).filter(
+      ([, value]) => value !== null && value !== undefined,
+    ),
   )
   const missing = ['name', 'price', 'category'].filter(field => product[field] === undefined)
   if (missing.length > 0) return `'${sku}' is not in the catalogue: a new product needs ${missing.join(', ')}`

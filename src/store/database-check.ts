@@ -29,6 +29,7 @@ const CONNECT_MS_MAX = 2_000
 const STATEMENT_MS_MAX = 3_000
 const NO_DATABASE = 1049
 const UNKNOWN_VARIABLE = 1193
+const READ_ONLY = 'read-only'
 const DENIED = new Set([1044, 1045, 1142, 1143, 1227, 1698])
 
 /** Never throws: what is wrong, or cannot be reached, is a finding. */
@@ -58,7 +59,18 @@ export async function checkDatabase({ name, url, list, release }: DatabaseToChec
     const schema = await schemaFindings(connection, list, release)
     const findings = [...schema, ...(await settingFindings(connection))].map(text => wrong(text))
     const rights = schema.length === 0 ? await rightsFindings(connection, list, username) : []
-    return { findings: [...findings, ...rights.map(text => wrong(text))], ...(await aboutServer(connection)) }
+    const server = await aboutServer(connection)
+    // Not a wrong configuration for an instance: while a failover is under way, that is so for a moment.
+    const isReadOnly = server.role === READ_ONLY
+    const text = 'it is read-only, and every write fails: name the primary'
+    return {
+      findings: [
+        ...findings,
+        ...rights.map(each => wrong(each)),
+        ...(isReadOnly ? [{ subject: name, kind: 'away', text } as const] : []),
+      ],
+      ...server,
+    }
   } catch (error) {
     return { ...away, findings: [{ subject: name, kind: 'away', text: `it cannot be asked: ${reasonOf(error)}` }] }
   } finally {
@@ -139,7 +151,7 @@ async function aboutServer(connection: Connection): Promise<Pick<DatabaseCheck, 
   const isReadOnly = Number(row?.['read_only']) !== 0
   return {
     version: nameOf(String(row?.['version'])),
-    role: isReadOnly ? 'read-only' : 'primary',
+    role: isReadOnly ? READ_ONLY : 'primary',
     clockMs: Number(row?.['now']) * 1000 - middle,
   }
 }

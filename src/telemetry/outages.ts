@@ -56,5 +56,5 @@ export function createFailureLog(log: Log, what: string): (error: unknown) => vo
   }
 }
 
-const isOutage = (error: unknown): boolean =>
+export const isOutage = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'unavailable' || error.code === 'overloaded')

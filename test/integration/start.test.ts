@@ -223,6 +223,7 @@ describe('a start with servers outside', function () {
     ]
     for (const { what, plant, undo, told } of MISTAKES)
       it(`is refused with ${what}, and cartload doctor names it`, async () => {
+        const said = new RegExp(told.source.slice(told.source.indexOf('.*') + 2)) // without the name of the server
         await plant()
         try {
           const doctor = await cli(['doctor'])
@@ -230,11 +231,25 @@ describe('a start with servers outside', function () {
           expect(doctor.said).to.match(told)
           const started = await instance()
           expect(started.code(), started.lines.join('\n')).to.equal(78)
+          expect(started.lines.join('\n')).to.match(said)
           expect(started.lines.filter(line => line.includes('cannot start'))).to.have.length.within(1, 2)
           expect(started.lines.join('\n')).not.to.match(/\n {4}at /)
         } finally {
           await undo()
         }
+      })
+
+    for (const [subject, name] of [
+      ['sessions', 'CARTLOAD_SESSIONS_REDIS'],
+      ['cache', 'CARTLOAD_CACHE_REDIS'],
+    ] as const)
+      it(`is refused with a wrong password of the ${subject} Redis, and cartload doctor names it`, async () => {
+        const url = new URL(environment[name] ?? '')
+        url.password = 'wrong'
+        const doctor = await cli(['doctor'], { [name]: url.href })
+        expect(doctor.said).to.match(new RegExp(`${subject} .*the account is refused \\(WRONGPASS`))
+        const started = await instance({ [name]: url.href })
+        expect(started.code(), started.lines.join('\n')).to.equal(78)
       })
 
     it('names every mistake of the command line and of the host that can be planted here', async () => {

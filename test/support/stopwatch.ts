@@ -25,9 +25,13 @@ export function startStopwatch(pids: () => readonly number[] = () => [process.pi
       const waits = [...waitsOf(pid)].map(([thread, ms]) => ms - (known?.get(thread) ?? 0))
       lostMs += Math.max(0, ...waits)
     }
-    return { wallMs, lostMs, ranMs: Math.max(0, wallMs - lostMs) }
+    lostMs = Math.min(lostMs, wallMs * LOST_SHARE_MAX)
+    return { wallMs, lostMs, ranMs: wallMs - lostMs }
   }
 }
+
+/** More of the time never counts as lost, so that every bound can be missed. */
+const LOST_SHARE_MAX = 0.8
 
 /** Milliseconds in the run queue, by thread; empty for a process that is gone, and where the system does not say. */
 function waitsOf(pid: number): Map<string, number> {

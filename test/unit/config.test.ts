@@ -59,7 +59,7 @@ describe('the settings', () => {
     }
     let child: ChildProcess | undefined
     const runs = async () => {
-      child = spawn('sh', ['-c', 'sleep 60; true', join(folder(), 'pm2-servers')])
+      child = spawn('sh', ['-c', 'sleep 60; true', join(folder(), 'pm2-servers')], { stdio: 'ignore' })
       await once(child, 'spawn')
       return child.pid ?? 0
     }
@@ -98,6 +98,12 @@ describe('the settings', () => {
           .and.to.include(`'${running}'`)
         expect(mistakesOf({ [name]: running })).to.deep.equal([])
       })
+
+    it('win over another setting when the cluster is to be stopped', async () => {
+      leave({ CARTLOAD_PORT: '9000' }, await runs())
+      const { config } = loadConfig(dir, { CARTLOAD_PORT: '9100' }, { asItRuns: true })
+      expect(config).to.include({ port: 9000, opsPort: 9200 })
+    })
   })
 
   it('move all ports with one variable, so that two clones live side by side', () => {

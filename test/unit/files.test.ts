@@ -438,7 +438,7 @@ cap,Cap,Acme,Hats,,TRUE,Title,Default Title,,9.00,,,active`,
         tags: ['summer', 'linen'],
         status: 'active',
       },
-      MUG: { name: 'Mug', price: 500, listPrice: null, category: 'other', tags: [], status: 'withdrawn' },
+      MUG: { name: 'Mug', price: 500, listPrice: null, newCategory: 'other', tags: [], status: 'withdrawn' },
       HAT: { name: 'Hat', price: 900, listPrice: null, category: 'Hats', tags: [], status: 'withdrawn' },
     })
     expect(other).to.deep.equal(['5 passed', '8 refused'])
@@ -512,6 +512,39 @@ GP3,Mug abroad,15.00 EUR,,in_stock,Mugs`,
     })
     expect(other).to.deep.equal(['4 refused'])
   })
+
+  for (const [what, text, expected] of [
+    [
+      "Google's feed without categories and sale prices",
+      'id,title,price,availability\nA,One,1.00,in_stock',
+      { A: { name: 'One', price: 100, newCategory: 'other' } },
+    ],
+    [
+      "Google's feed with a column that has no name",
+      'id,title,price,availability,\nA,One,1.00,in_stock,0',
+      { A: { name: 'One', price: 100, newCategory: 'other' } },
+    ],
+    [
+      'Shopify without tags and compare-at prices',
+      'Handle,Title,Variant SKU,Variant Price\na,One,A,1.00',
+      { A: { name: 'One', price: 100, newCategory: 'other' } },
+    ],
+    [
+      'Shopify, where only the first variant says that the product is hidden',
+      'Handle,Title,Variant SKU,Variant Price,Published,Option1 Value,Status\na,One,A,1.00,FALSE,S,active\na,,B,1.00,,M,',
+      {
+        A: { name: 'One – S', price: 100, status: 'withdrawn', newCategory: 'other' },
+        B: { name: 'One – M', price: 100, status: 'withdrawn', newCategory: 'other' },
+      },
+    ],
+    [
+      'WooCommerce, where a product without a parent follows a variable one without a code',
+      'ID,Type,SKU,Name,Regular price,Categories,Tags,Parent\n1,variable,,Hoodie,,Clothing,clearance,\n2,simple,A,Mug,1.00,,,',
+      { A: { name: 'Mug', price: 100, newCategory: 'other' } },
+    ],
+  ] as const)
+    it(`take over what the file says and nothing else: ${what}`, async () =>
+      expect((await read(text)).changes).to.deep.equal(expected))
 })
 
 describe('lines of a file', () => {

@@ -126,29 +126,29 @@ const stateOf = (text: string): ProductState | undefined =>
 
 /** Rows of one product follow each other; only the first has what all of them share. Rows without a price are pictures. */
 function shopifyReader(columns: Columns, currency: CurrencyForm): RowReader {
-  let shared: Texts & { handle?: string } = {}
+  let shared: Texts & { handle?: string; published?: string } = {}
   return cells => {
     const texts = textsOf(columns, cells)
     const handle = cellOf(columns, cells, 'handle')
-    if (texts.name || handle !== shared.handle) shared = { ...texts, handle }
+    const published = cellOf(columns, cells, 'published')
+    if (texts.name || handle !== shared.handle) shared = { ...texts, handle, published }
     if (!texts.price && !texts.sku) return { kind: 'passed', why: 'a picture' }
     if (!texts.sku) return refused('the variant has no SKU')
     const options = [1, 2, 3]
       .map(number => cellOf(columns, cells, `option${number} value`))
       .filter(value => value !== '' && value !== 'Default Title')
     const name = [shared.name ?? '', options.join(' / ')].filter(part => part !== '').join(' – ')
-    const isHidden = /^(false|no|0)$/i.test(
-      cellOf(columns, cells, 'published') || (shared as Record<string, string>)['published'] || '',
-    )
+    const isHidden = /^(false|no|0)$/i.test(published || shared.published || '')
     const status = isHidden ? 'withdrawn' : ((texts.status || shared.status) ?? '')
-    return changeOf(
+    return exported(
       {
         sku: texts.sku,
         name,
         price: texts.price ?? '',
-        category: texts.category || shared.category || 'other',
-        tags: texts.tags || shared.tags || NONE,
-        listPrice: texts.listPrice || NONE, // an empty cell says that it is not on sale
+        category: texts.category || shared.category || '',
+        ...(columns.places.has('tags') ? { tags: texts.tags || shared.tags || NONE } : {}),
+        // An empty cell says that it is not on sale; a file without the column says nothing.
+        ...(columns.places.has('listPrice') ? { listPrice: texts.listPrice || NONE } : {}),
         status,
       },
       currency,
@@ -165,14 +165,15 @@ function wooReader(columns: Columns, currency: CurrencyForm): RowReader {
     const texts = textsOf(columns, cells)
     const type = cellOf(columns, cells, 'type').toLowerCase().split(',')[0] ?? ''
     if (WOO_PARENTS.has(type)) {
-      for (const key of [texts.sku ?? '', `id:${cellOf(columns, cells, 'id')}`]) parents.set(key, texts)
+      for (const key of [texts.sku ?? '', `id:${cellOf(columns, cells, 'id')}`]) if (key !== '') parents.set(key, texts)
       return { kind: 'passed', why: `a product of type ${type}, which is not sold itself` }
     }
     const parent = parents.get(cellOf(columns, cells, 'parent')) ?? {}
     const [category = ''] = (texts.category || parent.category || '').split(/,(?! )|, (?=[^>]*(?:>|$))/)
     return onSale(
-      { ...texts, category: category.trim() || 'other', tags: texts.tags || parent.tags || '' },
-      cellOf(columns, cells, 'sale price'),
+      columns,
+      { ...texts, category: category.trim(), tags: texts.tags || parent.tags || '' },
+      saleCell(columns, cells, 'sale price'),
       currency,
     )
   }
@@ -188,8 +189,9 @@ function magentoReader(columns: Columns, currency: CurrencyForm): RowReader {
     const status = texts.status === '2' ? 'withdrawn' : (texts.status ?? '')
     const [category = ''] = (texts.category ?? '').split(',')
     return onSale(
-      { ...texts, category: category.trim() || 'other', status },
-      cellOf(columns, cells, 'special_price'),
+      columns,
+      { ...texts, category: category.trim(), status },
+      saleCell(columns, cells, 'special_price'),
       currency,
     )
   }
@@ -199,12 +201,29 @@ const googleReader =
   (columns: Columns, currency: CurrencyForm): RowReader =>
   cells => {
     const texts = textsOf(columns, cells)
-    return onSale({ ...texts, category: texts.category || 'other' }, cellOf(columns, cells, 'sale_price'), currency)
+    return onSale(columns, texts, saleCell(columns, cells, 'sale_price'), currency)
   }
 
-/** The format has two prices: the one to pay is that of the sale, where there is one. */
-const onSale = (texts: Texts, salePrice: string, currency: CurrencyForm): RowResult =>
-  changeOf(
+/** What the cell of the sale price says; undefined where the file has no such column. */
+const saleCell = (columns: Columns, cells: readonly string[], name: string): string | undefined =>
+  columns.head.includes(name) ? cellOf(columns, cells, name) : undefined
+
+/**
+ * The format has two prices: the one to pay is that of the sale, where there is one. A column for the list price that --columns names is not
+ * overruled, and a file without sale prices leaves list prices as they are.
+ */
+function onSale(columns: Columns, texts: Texts, salePrice: string | undefined, currency: CurrencyForm): RowResult {
+  if (salePrice === undefined || columns.places.has('listPrice')) return exported(texts, currency)
+  return exported(
     salePrice === '' ? { ...texts, listPrice: NONE } : { ...texts, price: salePrice, listPrice: texts.price ?? '' },
     currency,
   )
+}
+
+/** The export of another shop: its products need no category, ours do. */
+function exported(texts: Texts, currency: CurrencyForm): RowResult {
+  const result = changeOf(texts, currency)
+  return result.kind === 'change' && result.change.category === undefined
+    ? { kind: 'change', change: { ...result.change, newCategory: 'other' } }
+    : result
+}

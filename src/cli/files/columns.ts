@@ -107,7 +107,8 @@ export function columnsOf(header: readonly string[], mapping: string | undefined
   )
   const places = new Map<Field, number>()
   for (const field of FIELDS) {
-    const names = format ? [format.columns[field] ?? ''] : [...STRONG[field], ...ownCurrency(field, currency)]
+    const known = format?.columns[field]
+    const names = format ? (known === undefined ? [] : [known]) : [...STRONG[field], ...ownCurrency(field, currency)]
     const at = told.get(field) ?? names.map(name => head.indexOf(name)).find(place => place >= 0)
     if (at !== undefined && at >= 0) places.set(field, at)
   }

@@ -3,8 +3,8 @@ import { dirname, resolve } from 'node:path'
 
 /** Rows that were refused, one JSON object a line: complete on disk when the command ends, however it ends. */
 export interface Report {
-  /** A report of a file that is gone on with goes on too; else it begins anew. */
-  open(goingOn: boolean): void
+  /** Begins anew, or goes on after the rows that were refused before. */
+  open(before?: number): void
   reject(line: number, reason: string): void
   count(): number
   /** What was rejected so far is on disk. */
@@ -31,9 +31,10 @@ export function createReport(path: string): Report {
     waiting = ''
   }
   return {
-    open(goingOn) {
-      goesOn = goingOn
-      if (!goingOn) rmSync(path, { force: true })
+    open(before) {
+      goesOn = before !== undefined
+      count = before ?? 0
+      if (!goesOn) rmSync(path, { force: true })
     },
     reject(line, reason) {
       count++
