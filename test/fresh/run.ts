@@ -111,9 +111,9 @@ function startScript(clone: string, port: number): string {
     .trim()
     .replaceAll('localhost:8080', `localhost:${port}`)
   const quiet = lines.replaceAll(/^curl /gm, 'curl -sS --fail -o /dev/null ')
-  // A process namespace shows only what was started in it: this shell, its subshell and what it runs.
+  // A process namespace shows only what was started in it: this shell, its subshell and what it runs. The brackets keep grep from finding itself.
   const nothing =
-    'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline 2>/dev/null; echo; done | grep -E "mariadbd|redis-server|valkey-server|nginx|PM2|main.ts" && exit 1 || true'
+    'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline 2>/dev/null; echo; done | grep -E "mariad[b]d|redis-serve[r]|valkey-serve[r]|ngin[x]|PM[2]|main[.]ts" && exit 1 || true'
   return [
     stepScript('npm start', 'npm start', clone),
     stepScript('five lines of the README', quiet, '/tmp'),
