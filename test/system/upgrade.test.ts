@@ -4,7 +4,7 @@ import { clientOf, contentsOf } from '../support/client.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { hasOldCommit, makeOldData, OLD_COMMIT, type OldData } from '../upgrade/old-data.ts'
 
-/** What the old release accepted and acknowledged is what the new one shows. Data that new rules would refuse is named here with its fate. */
+/** What the old release accepted and acknowledged is what the new one shows. */
 describe(`a data folder of ${OLD_COMMIT}`, function () {
   this.timeout(900_000)
   let old: OldData
