@@ -72,7 +72,7 @@ async function run(args: Args): Promise<void> {
 
   await enter(prepareScript(isUser), false)
   for (const version of args.text('npm')?.split(',') ?? [undefined]) {
-    if (version !== undefined) await enter(npmScript(version), false)
+    if (version !== undefined && !(await enter(npmScript(version), false))) continue // it does not run on this Node.js
     const clone = `${home}/cartload${version === undefined ? '' : `-${version}`}`
     execFileSync('git', ['clone', '--quiet', '--no-hardlinks', PROJECT, join(dir, clone)])
     copyNpmSettings(join(dir, home))
@@ -133,8 +133,8 @@ interface Entered {
   readonly port: number
 }
 
-/** Ends with what it started: the namespace's first process takes all others with it. */
-async function runInRoot({ dir, script, log, user, home, results, port }: Entered): Promise<void> {
+/** Whether every step passed. Ends with what it started: the namespace's first process takes all others with it. */
+async function runInRoot({ dir, script, log, user, home, results, port }: Entered): Promise<boolean> {
   const file = join(dir, 'tmp', 'steps.sh')
   writeFileSync(file, `${script}\n`, { mode: 0o755 })
   const environment = {
@@ -170,7 +170,8 @@ async function runInRoot({ dir, script, log, user, home, results, port }: Entere
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
-  process.once('exit', () => child.kill('SIGKILL'))
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
   let current: { name: string; since: number } | undefined
   const accept = (line: string) => {
     appendFileSync(log, `${line}\n`)
@@ -184,11 +185,13 @@ async function runInRoot({ dir, script, log, user, home, results, port }: Entere
   }
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', accept)
   const code = await new Promise<number | null>(done => child.once('close', done))
-  if (code === 0) return
+  process.off('exit', end)
+  if (code === 0) return true
   if (current)
     results.push({ name: current.name, seconds: Math.round((performance.now() - current.since) / 1000), passed: false })
   console.log(readFileSync(log, 'utf8').trim().split('\n').slice(-25).join('\n'))
   if (results.every(({ passed }) => passed)) throw new CommandError(`the root could not be entered: see ${log}`)
+  return false
 }
 
 /** What npm is told on this machine by its settings; none of it is written down here. */
