@@ -125,6 +125,13 @@ describe('carts of two instances', () => {
       await admin.hset(key, { s: 'F', v: minVersion, t: 'dead', at: Date.now() - ageMs })
       await admin.pexpire(key, 10_000)
     }
+    /** By the first whose prices are there in time; on a busy machine a cart is shown without being kept. */
+    async function isFilledByAReader(userId: string): Promise<void> {
+      await eventually('a reader fills it', async () => {
+        expect((await view(two, userId)).version).to.equal(1)
+        return (await cached(userId))['s'] === 'V'
+      })
+    }
     async function epochOf(userId: string): Promise<number> {
       const [rows] = await shardOf(userId).query<RowDataPacket[]>('SELECT epoch FROM cache_mode')
       return Number(rows[0]?.['epoch'])
@@ -138,8 +145,7 @@ describe('carts of two instances', () => {
       expect((await view(two, userId)).version).to.equal(1)
       expect((await cached(userId))['s']).to.equal('F')
       await leaveFence(userId, 1, 5000)
-      expect((await view(two, userId)).version).to.equal(1)
-      expect((await cached(userId))['s']).to.equal('V')
+      await isFilledByAReader(userId)
     })
 
     it('between fence and commit, readers see the old version; the fence stands while its writer may live', async () => {
@@ -150,8 +156,7 @@ describe('carts of two instances', () => {
       expect((await view(two, userId)).version).to.equal(1)
       expect((await cached(userId))['s']).to.equal('F')
       await leaveFence(userId, 2, 5000)
-      expect((await view(two, userId)).version).to.equal(1)
-      expect((await cached(userId))['s']).to.equal('V')
+      await isFilledByAReader(userId)
     })
 
     it('the next writer goes on, and its value stands', async () => {

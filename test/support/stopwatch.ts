@@ -47,8 +47,8 @@ function waitsOf(pid: number): Map<string, number> {
   return waits
 }
 
-/** From this share of the time on in which something waited for a core, a machine is starved: others want several times what it has. */
-const STARVED_PERCENT = 90
+/** From this share of the time on in which something waited for a core, a machine is starved: others want what it has, and more. */
+const STARVED_PERCENT = 75
 
 /** Whether the machine was starved in the last ten seconds, by the kernel's own count (pressure stall information); false where it does not say. */
 export function isStarved(): boolean {
