@@ -94,7 +94,7 @@ export function environmentOf(program: Program): Record<string, string> {
       path,
       ...readdirSync(path)
         .filter(name => name.endsWith('-linux-gnu'))
-        .map(name => join(path, name)),
+        .flatMap(name => [join(path, name), join(path, name, 'pulseaudio')]), // Chromium's, in a folder of their own
     ]
   })
   return { LD_LIBRARY_PATH: libraries.join(':') }

@@ -1,14 +1,20 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { findOrInstall } from '../../src/stack/programs.ts'
+import { environmentOf, findOrInstall } from '../../src/stack/programs.ts'
 import { PROJECT } from './servers.ts'
 
 /** A real Chromium; undefined where there is none and none can be installed. */
 export async function startBrowser(): Promise<Browser | undefined> {
   const found = await findOrInstall(['chromium'], join(PROJECT, '.cartload'), () => undefined).catch(() => undefined)
-  const executablePath = found?.get('chromium')?.path
-  if (!executablePath) return undefined
+  const program = found?.get('chromium')
+  if (!program) return undefined
+  const { path, root } = program
+  // The command is a script that looks for the browser where a package puts it; an unpacked one is elsewhere.
+  const executablePath = root === undefined ? path : join(root, 'usr', 'lib', 'chromium', 'chromium')
+  const fonts = root === undefined ? {} : { FONTCONFIG_FILE: fontsOf(root) }
+  const env = { ...process.env, ...environmentOf(program), ...fonts }
   const args = [
     '--no-sandbox',
     '--disable-gpu',
@@ -16,7 +22,21 @@ export async function startBrowser(): Promise<Browser | undefined> {
     '--disable-component-update',
     '--disable-sync',
   ]
-  return chromium.launch({ executablePath, args })
+  return chromium.launch({ executablePath, args, env })
+}
+
+/** The fonts of an unpacked tree, without which Chromium ends at the first page. */
+function fontsOf(root: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'cartload-fonts-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'fonts.conf')
+  writeFileSync(
+    file,
+    `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>${join(root, 'usr', 'share', 'fonts')}</dir><cachedir>${folder}</cachedir></fontconfig>
+`,
+  )
+  return file
 }
 
 export interface Opened {
