@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { findOrInstall, type Program } from '../../src/stack/programs.ts'
+import { environmentOf, findOrInstall, type Program } from '../../src/stack/programs.ts'
 import type { StackSecrets } from '../../src/stack/secrets.ts'
 import { redisAdminUrl, redisServer } from '../../src/stack/servers.ts'
 import { createRecorder, type Recorder } from '../history/recorder.ts'
@@ -63,15 +63,15 @@ export async function runFailover(
   }
 }
 
-const environmentOf = (url: string, isControl: boolean): Record<string, string> => ({
+const settingsOf = (url: string, isControl: boolean): Record<string, string> => ({
   CARTLOAD_SESSIONS_REDIS: url,
   CARTLOAD_SESSIONS_REPLICAS: isControl ? '0' : '1',
 })
 
 async function masterKilled(shop: BareShop, trio: Trio, isControl: boolean): Promise<FailoverResult> {
   // One of them is as near to the master as its replicas are not, and goes down with it.
-  const near = await shop.start(environmentOf(trio.directUrl, isControl))
-  const other = await shop.start(environmentOf(trio.sentinelUrl, isControl))
+  const near = await shop.start(settingsOf(trio.directUrl, isControl))
+  const other = await shop.start(settingsOf(trio.sentinelUrl, isControl))
   const visit = await startVisits(shop, trio, [near, other])
   try {
     await trio.proxies.set(['master'], { latencyMs: REPLICATION_MS })
@@ -93,8 +93,8 @@ async function masterKilled(shop: BareShop, trio: Trio, isControl: boolean): Pro
 }
 
 async function masterCutOff(shop: BareShop, trio: Trio, isControl: boolean): Promise<FailoverResult> {
-  const isolated = await shop.start(environmentOf(trio.directUrl, isControl))
-  const majority = await shop.start(environmentOf(trio.sentinelUrl, isControl))
+  const isolated = await shop.start(settingsOf(trio.directUrl, isControl))
+  const majority = await shop.start(settingsOf(trio.sentinelUrl, isControl))
   const visit = await startVisits(shop, trio, [isolated, majority])
   try {
     await sleep(3_000)
@@ -285,7 +285,7 @@ function sentinel(options: {
     name,
     program: redis.path,
     args: [file, '--sentinel'],
-    env: {},
+    env: environmentOf(redis),
     port,
     pidFile: join(dir, `${name}.pid`),
     stopMsMax: 5_000,
