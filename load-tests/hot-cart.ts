@@ -21,7 +21,7 @@ interface Hot {
 const ahead = ({ version, counts }: Cart) => version - counts.units
 
 export async function setup(): Promise<Hot> {
-  const [token = fail('nobody could log in')] = await logInAll(1)
+  const [token = fail('no user could log in')] = await logInAll(1)
   const skus = await allSkus(300)
   await clearCart(token)
   const first = (await addLine(token, pick(skus))) ?? fail('nothing can be added')

@@ -42,7 +42,7 @@ const FIRST = 3
 const generators = new Set<number>()
 export const generatorPids = (): number[] => [...generators]
 
-/** The machine or the service was not fit to be measured: told as one sentence. */
+/** The machine or the service is not fit to be measured. Commands print the message alone, without a stack trace. */
 export class MeasurementError extends Error {
   override readonly name: string = 'MeasurementError'
 }

@@ -3,8 +3,8 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Options } from 'k6/options'
-import { createMetrics, type Kind, type Metrics, type ThresholdResult } from './aggregates.ts'
-import type { Group } from './samples.ts'
+import { createMetrics, type Metrics, type ThresholdResult } from './aggregates.ts'
+import type { Samples } from './messages.ts'
 import { milliseconds, scheduleOf } from './schedule.ts'
 import { startThreads, type Threads } from './threads.ts'
 
@@ -40,40 +40,35 @@ interface Wish {
 
 async function run(wish: Wish): Promise<number> {
   let metrics: Metrics | undefined
-  // What comes before the options of the scenario are known.
-  const declared: [string, Kind][] = []
-  const early: { groups: readonly Group[] }[] = []
-  const addGroups = (groups: readonly Group[]) => {
-    for (const { metric, tags, values, second } of groups) {
-      metrics?.add(metric, tags, values)
-      if (wish.streams) console.log(JSON.stringify({ metric, type: 'Points', data: { second, tags, values } }))
-    }
-  }
-  const threads = await startThreads(wish.script, wish.threads, told => {
-    if (told.kind === 'log') return logLine(told.level, told.text)
-    if (!metrics) {
-      declared.push(...told.declared)
-      early.push(told)
-      return
-    }
-    for (const [name, kind] of told.declared) metrics.declare(name, kind)
-    addGroups(told.groups)
+  /** Samples that arrive before the options of the scenario are known. */
+  const early: Samples[] = []
+  const threads = await startThreads(wish.script, wish.threads, message => {
+    if (message.kind === 'log') logLine(message.level, message.text)
+    else if (metrics) addSamples(metrics, message, wish)
+    else early.push(message)
   })
   try {
     const { options } = threads
     checkOptions(options)
     metrics = createMetrics(options.thresholds ?? {}, text => milliseconds(text, 0))
-    for (const [name, kind] of declared) metrics.declare(name, kind)
-    for (const { groups } of early) addGroups(groups)
+    for (const samples of early) addSamples(metrics, samples, wish)
     return await runLoad(threads, metrics, wish)
   } finally {
     await threads.close()
   }
 }
 
+function addSamples(metrics: Metrics, { declared, groups }: Samples, { streams }: Wish): void {
+  for (const [name, kind] of declared) metrics.declare(name, kind)
+  for (const { metric, tags, values, second } of groups) {
+    metrics.add(metric, tags, values)
+    if (streams) console.log(JSON.stringify({ metric, type: 'Points', data: { second, tags, values } }))
+  }
+}
+
 async function runLoad(threads: Threads, metrics: Metrics, wish: Wish): Promise<number> {
   const { options } = threads
-  metrics.check(0) // a threshold that cannot be read is told before the load
+  metrics.check(0) // a threshold that cannot be parsed fails the run before the load
   const data = await within(
     milliseconds(options.setupTimeout, SETUP_MS_MAX),
     'setup',

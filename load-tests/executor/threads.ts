@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Options } from 'k6/options'
-import type { FromThread, ThreadData, ToThread } from './messages.ts'
+import type { FromThread, LogLine, Samples, ThreadData, ToThread } from './messages.ts'
 
 /** The threads with virtual users, as the main thread sees them: each is asked one thing at a time. */
 export interface Threads {
@@ -14,10 +14,12 @@ export interface Threads {
   close(): Promise<void>
 }
 
-type Told = Extract<FromThread, { kind: 'samples' | 'log' }>
-
 /** @throws Error when the scenario cannot be loaded */
-export async function startThreads(script: string, count: number, accept: (told: Told) => void): Promise<Threads> {
+export async function startThreads(
+  script: string,
+  count: number,
+  accept: (message: Samples | LogLine) => void,
+): Promise<Threads> {
   const all = Array.from({ length: count }, (_, thread) =>
     createThread({ script, thread, threads: count, environment: process.env }, accept),
   )
@@ -43,7 +45,7 @@ export async function startThreads(script: string, count: number, accept: (told:
   }
 }
 
-function createThread(data: ThreadData, accept: (told: Told) => void) {
+function createThread(data: ThreadData, accept: (message: Samples | LogLine) => void) {
   const worker = new Worker(join(import.meta.dirname, 'thread.ts'), { workerData: data })
   let settle: { done(value: unknown): void; failed(error: Error): void } | undefined
   const ready = new Promise<Extract<FromThread, { kind: 'ready' }>>((done, failed) => {

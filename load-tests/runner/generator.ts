@@ -98,7 +98,7 @@ export function startLoad(
 const textOf = (line: string): string =>
   /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1]?.replaceAll('\\n', ' ').replaceAll('\\"', '"') ?? line
 
-/** The load goes on when an iteration throws, and no check or threshold knows of it. That a threshold was crossed is told at the same level. */
+/** The load goes on when an iteration throws, and no check or threshold knows of it. A crossed threshold is logged at the same level. */
 const isThrown = (line: string): boolean => / level=error /.test(` ${line} `) && !/thresholds on metrics/.test(line)
 
 /** In this file true says that a threshold was crossed. */

@@ -2,7 +2,7 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 
 /**
  * What the generator says while it runs (`--out json=-`), kept as one histogram a second and one for each route. k6 has one point a line, the
- * executor all values of a second with the same tags. Only few metrics are looked at; the others are told from their first characters.
+ * executor all values of a second with the same tags. Only few metrics are looked at; the others are recognised by their first characters.
  */
 export interface Second {
   requests: number

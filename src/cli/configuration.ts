@@ -11,6 +11,7 @@ import { createSlotRouter } from '../store/router.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { type Command, CommandError, UsageError } from './command.ts'
+import { serversOf } from './with-app.ts'
 import { step, table } from './terminal.ts'
 
 /** Commands for an installation with servers of its own: settings, migrations, the slot map, nginx. */
@@ -44,8 +45,7 @@ export function migrateCommand(projectDir: string): Command {
     },
     async run(args) {
       const { config, secrets } = loadConfig(projectDir)
-      const { servers } = secrets
-      if (!servers) throw new CommandError('there are no servers yet: npm start')
+      const servers = serversOf(secrets)
       if (config.embedded && !args.flag('status')) {
         await createStack(config).migrate(step)
         return
@@ -144,12 +144,12 @@ function userLine(given: string | undefined): string {
 }
 
 async function slotRanges(config: Config, secrets: Secrets): Promise<string[][]> {
-  if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
+  const servers = serversOf(secrets)
   if (config.router === 'single')
     throw new CommandError('the single router has no slot map: the endpoint shards by itself')
   const metrics = createMetrics()
   const log = createLog('warn')
-  const shards = secrets.servers.shards.map((url, index) =>
+  const shards = servers.shards.map((url, index) =>
     openDatabase({ name: shardName(index), url, limits: config.limits }, metrics, log),
   )
   try {

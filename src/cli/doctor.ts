@@ -3,11 +3,12 @@ import { availableParallelism, freemem, totalmem } from 'node:os'
 import { styleText } from 'node:util'
 import { type Config, loadConfig } from '../config/config.ts'
 import { releaseOf } from '../lib/release.ts'
-import type { Finding } from '../lib/finding.ts'
+import { type Finding, isFault } from '../lib/finding.ts'
 import { checkServers } from '../ops/server-check.ts'
 import { nodeAdvice } from './node-advice.ts'
-import { type Command, CommandError } from './command.ts'
+import type { Command } from './command.ts'
 import { table } from './terminal.ts'
+import { serversOf } from './with-app.ts'
 
 /** Looks at everything that cartload needs, servers and host, and says what to change. */
 const CLOCK_MS_MAX = 1_000
@@ -25,26 +26,22 @@ export function doctorCommand(projectDir: string): Command {
     options: { json: { type: 'boolean', doc: 'as JSON' } },
     async run(args) {
       const { config, secrets } = loadConfig(projectDir)
-      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-      const checks = await checkServers(secrets.servers, releaseOf(projectDir))
+      const checks = await checkServers(serversOf(secrets), releaseOf(projectDir))
       const findings: Finding[] = checks.flatMap(({ name, findings: found, version, role, clockMs }) => [
-        ...(found.some(({ kind }) => kind === 'wrong' || kind === 'away')
-          ? []
-          : [{ subject: name, kind: 'fine' as const, text: `${version}, ${role}` }]),
+        ...(found.some(isFault) ? [] : [{ subject: name, kind: 'fine' as const, text: `${version}, ${role}` }]),
         ...found,
         ...clockFindings(name, clockMs),
       ])
       findings.push(...hostFindings(config))
-      const isIll = findings.some(({ kind }) => kind === 'wrong' || kind === 'away')
-      if (args.flag('json')) console.log(JSON.stringify({ ok: !isIll, findings }, undefined, 2))
+      const faults = findings.filter(isFault).length
+      if (args.flag('json')) console.log(JSON.stringify({ ok: faults === 0, findings }, undefined, 2))
       else {
         console.log(table(['what', 'state', 'found'], findings.map(rowOf)))
-        const count = findings.filter(({ kind }) => kind === 'wrong' || kind === 'away').length
         console.log(
-          isIll ? `\n${count} ${count === 1 ? 'thing needs' : 'things need'} a change.` : '\nNothing is wrong.',
+          faults > 0 ? `\n${faults} ${faults === 1 ? 'thing needs' : 'things need'} a change.` : '\nNothing is wrong.',
         )
       }
-      if (isIll) process.exitCode = 1
+      if (faults > 0) process.exitCode = 1
     },
   }
 }

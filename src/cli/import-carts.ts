@@ -6,7 +6,7 @@ import { FIXED } from '../model/limits.ts'
 import { type Basket, readBasket } from './basket.ts'
 import type { Args } from './command.ts'
 import { type Line, factsOf, linesOf } from './files/lines.ts'
-import { createMemory } from './files/memory.ts'
+import { createCheckpoint, START } from './files/checkpoint.ts'
 import type { Report } from './files/report.ts'
 import { eachOf } from './parallel.ts'
 import { progress, step } from './terminal.ts'
@@ -33,8 +33,8 @@ export async function importCarts({ app, file, args, report, folder }: CartsImpo
     for await (const { number } of lines(0)) last = number
     return last
   })
-  const memory = createMemory(join(folder, `${contentHash.slice(0, 32)}.json`))
-  const { line: done, refused } = dry || args.flag('restart') ? { line: 0, refused: 0 } : memory.read()
+  const checkpoint = createCheckpoint(join(folder, `${contentHash.slice(0, 32)}.json`))
+  const { line: done, refused } = dry || args.flag('restart') ? START : checkpoint.read()
   if (done >= total && total > 0) {
     const left = refused > 0 ? `, ${refused} of them were refused` : ''
     console.log(`All ${total} lines were read before${left}; --restart begins again.`)
@@ -64,12 +64,12 @@ export async function importCarts({ app, file, args, report, folder }: CartsImpo
       const watermark = finished.add(line.number)
       if (!dry && watermark % REMEMBER_EVERY === 0) {
         report.sync()
-        memory.write({ line: watermark, refused: report.count() })
+        checkpoint.write({ line: watermark, refused: report.count() })
       }
       bar.set(line.number)
     }).finally(() => {
       report.sync()
-      if (!dry) memory.write({ line: finished.watermark(), refused: report.count() })
+      if (!dry) checkpoint.write({ line: finished.watermark(), refused: report.count() })
       bar.end()
     })
   })

@@ -8,7 +8,7 @@ import { createRowReader, type RowReader } from './files/catalogue-row.ts'
 import { type Columns, columnsOf } from './files/columns.ts'
 import { DELIMITERS, type Delimiter, recordsOf } from './files/csv.ts'
 import { ENCODINGS, type Encoding, factsOf, type FileFacts, linesOf } from './files/lines.ts'
-import { createMemory } from './files/memory.ts'
+import { createCheckpoint, START } from './files/checkpoint.ts'
 import { currencyForm } from './files/prices.ts'
 import type { Report } from './files/report.ts'
 import { progress, step, table } from './terminal.ts'
@@ -126,12 +126,11 @@ async function dryRun(job: CatalogueImport, facts: FileFacts, columns: Columns):
   let count = 0
   for await (const batch of inBatches(rowsOf(job, facts, columns))) {
     shown.push(...batch.slice(0, SHOWN_ROWS - shown.length).map(({ change }) => change))
-    const lines = new Map(batch.map(({ line, change }) => [change.sku, line]))
     const refused = await refusedChanges(
       global,
       batch.map(({ change }) => change),
     )
-    for (const { sku, reason } of refused) report.reject(lines.get(sku) ?? 0, reason)
+    rejectAll(report, batch, refused)
     count += batch.length - refused.length
   }
   const fields = ['sku', ...[...columns.places.keys()].filter(field => field !== 'sku')] as (keyof ProductChange)[]
@@ -182,10 +181,10 @@ async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Colu
 
 async function importRows(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
   const { global, report, folder, args } = job
-  const memory = createMemory(join(folder, `${importId(job, facts, columns)}.json`))
+  const checkpoint = createCheckpoint(join(folder, `${importId(job, facts, columns)}.json`))
   // What is missing is known only of a whole file whose every row was right.
   const isWhole = args.flag('restart') || args.flag('withdraw-missing')
-  const { line: after, refused } = isWhole ? { line: 0, refused: 0 } : memory.read()
+  const { line: after, refused } = isWhole ? START : checkpoint.read()
   report.open(after > 0 ? refused : undefined)
   if (after > 0) console.log(`  Going on after line ${after}.`)
   const sum = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] as ChangesDone['refused'][number][] }
@@ -193,19 +192,18 @@ async function importRows(job: CatalogueImport, facts: FileFacts, columns: Colum
     const since = performance.now()
     let rows = 0
     for await (const batch of inBatches(rowsOf(job, facts, columns, after))) {
-      const lines = new Map(batch.map(({ line, change }) => [change.sku, line]))
       const done = await changeProducts(global, () => once(batch.map(({ change }) => change)))
       if (!done) continue
-      for (const { sku, reason } of done.refused) report.reject(lines.get(sku) ?? 0, reason)
+      rejectAll(report, batch, done.refused)
       sum.version = done.version
       for (const key of ['added', 'changed', 'unchanged'] as const) sum[key] += done[key]
       rows += batch.length
       report.sync() // before what says that these lines are done
-      memory.write({ line: batch.at(-1)?.line ?? 0, refused: report.count() })
+      checkpoint.write({ line: batch.at(-1)?.line ?? 0, refused: report.count() })
       if (rows >= BATCH_ROWS) say(`${rows} rows, ${Math.round((rows / (performance.now() - since)) * 1000)} a second`)
     }
   })
-  memory.forget()
+  checkpoint.clear()
   if (sum.added + sum.changed + sum.unchanged === 0 && after === 0)
     throw new CommandError('the file has no row that could be imported')
   tell(sum, report)
@@ -234,6 +232,12 @@ async function withdrawMissing(job: CatalogueImport, facts: FileFacts, columns: 
     if (!isDry) await changeProducts(global, () => once(skus.map(sku => ({ sku, status: 'withdrawn' as const }))))
   }
   console.log(`${isDry ? 'Would take' : 'Took'} ${count} products off sale that the file does not have.`)
+}
+
+/** What the database refused, with the lines that it came from. */
+function rejectAll(report: Report, batch: readonly Row[], refused: ChangesDone['refused']): void {
+  const lines = new Map(batch.map(({ line, change }) => [change.sku, line]))
+  for (const { sku, reason } of refused) report.reject(lines.get(sku) ?? 0, reason)
 }
 
 function tell({ added, changed, unchanged, version }: ChangesDone, report: Report): void {

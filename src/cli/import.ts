@@ -1,15 +1,12 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { createApp } from '../app.ts'
-import { type Config, loadConfig, type ServerAddresses } from '../config/config.ts'
-import { openDatabase } from '../store/database.ts'
+import { loadConfig } from '../config/config.ts'
 import { FIXED } from '../model/limits.ts'
-import { createLog } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { type Args, type Command, CommandError, UsageError } from './command.ts'
-import { createReport, type Report } from './files/report.ts'
+import { type Command, CommandError, UsageError } from './command.ts'
+import { createReport } from './files/report.ts'
 import { importCarts } from './import-carts.ts'
 import { importCatalogue } from './import-catalogue.ts'
+import { serversOf, withApp, withGlobal } from './with-app.ts'
 
 /**
  * Real files: a catalogue from CSV, carts from newline-delimited JSON. What is wrong in a row is written with its line number into a report, and the row is
@@ -68,52 +65,22 @@ An import that was cut off goes on where it was: the file is known by its conten
         throw new UsageError('say: catalogue FILE or carts FILE')
       if (!existsSync(file)) throw new CommandError(`there is no file ${file}`)
       const { config, secrets } = loadConfig(projectDir)
-      const { servers } = secrets
-      if (!servers) throw new CommandError('there are no servers yet: npm start')
+      const { host, pathname } = new URL(serversOf(secrets).global)
+      if (what === 'carts' && !config.embedded && !args.flag('yes') && !args.flag('dry-run'))
+        throw new CommandError('this would make accounts on outside servers: add --yes')
       const report = createReport(
         args.text('report') ?? join(config.dataDir, 'imports', `${basename(file)}.rejected.ndjson`),
       )
       try {
         const job = { file, args, report, folder: join(config.dataDir, 'imports') }
-        const { host, pathname } = new URL(servers.global)
-        const target = `${host}${pathname}`
         if (what === 'catalogue')
-          await withGlobal(config, servers, global =>
-            importCatalogue({ ...job, global, target, currency: config.currency }),
+          await withGlobal(projectDir, global =>
+            importCatalogue({ ...job, global, target: `${host}${pathname}`, currency: config.currency }),
           )
-        else await carts(config, servers, job)
+        else await withApp(projectDir, app => importCarts({ ...job, app }))
       } finally {
         report.end()
       }
     },
-  }
-}
-
-/** A catalogue needs one database, and not the application, which would load all products. */
-async function withGlobal(
-  { limits }: Config,
-  { global: url }: ServerAddresses,
-  work: (global: ReturnType<typeof openDatabase>) => Promise<void>,
-): Promise<void> {
-  const global = openDatabase({ name: 'global', url, limits }, createMetrics(), createLog('warn'))
-  try {
-    await work(global)
-  } finally {
-    await global.close()
-  }
-}
-
-async function carts(
-  config: Config,
-  servers: ServerAddresses,
-  job: { file: string; args: Args; report: Report; folder: string },
-): Promise<void> {
-  if (!config.embedded && !job.args.flag('yes') && !job.args.flag('dry-run'))
-    throw new CommandError('this would make accounts on outside servers: add --yes')
-  const app = await createApp(config, servers, createLog('warn'))
-  try {
-    await importCarts({ ...job, app })
-  } finally {
-    await app.close()
   }
 }

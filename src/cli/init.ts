@@ -1,5 +1,5 @@
 import { loadConfig, type ServerAddresses } from '../config/config.ts'
-import { shardName } from '../sharding/slots.ts'
+import { databasesOf } from '../ops/server-check.ts'
 import { APP_COMMANDS } from '../stack/servers.ts'
 import { migrateGlobal, migrateShards } from '../store/migrate.ts'
 import { provision, provisionStatements } from '../store/provision.ts'
@@ -88,11 +88,6 @@ function outsideServers(projectDir: string): ServerAddresses {
     )
   return secrets.servers
 }
-
-const databasesOf = ({ global, shards }: ServerAddresses) => [
-  { name: 'global', url: global },
-  ...shards.map((url, index) => ({ name: shardName(index), url })),
-]
 
 function printStatements(servers: ServerAddresses, from: string): void {
   for (const { name, url } of databasesOf(servers)) {

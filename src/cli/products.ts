@@ -1,10 +1,7 @@
-import { loadConfig } from '../config/config.ts'
 import type { ProductChange, ProductState } from '../model/product.ts'
 import { changeProducts } from '../store/catalog-changes.ts'
-import { openDatabase } from '../store/database.ts'
-import { createLog } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
 import { type Command, CommandError, UsageError } from './command.ts'
+import { withGlobal } from './with-app.ts'
 
 /** Taking products off sale and putting them back. */
 const STATES: Readonly<Record<string, ProductState>> = { withdraw: 'withdrawn', restore: 'active' }
@@ -24,18 +21,11 @@ export function productsCommand(projectDir: string): Command {
       const known = STATES[what]
       if (!known || skus.length === 0) throw new UsageError('say: withdraw SKU… or restore SKU…')
       const status: ProductState = known
-      const { config, secrets } = loadConfig(projectDir)
-      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
-      const global = openDatabase(
-        { name: 'global', url: secrets.servers.global, limits: config.limits },
-        createMetrics(),
-        createLog('warn'),
-      )
       const isDry = args.flag('dry-run')
-      try {
-        async function* changes(): AsyncGenerator<ProductChange[]> {
-          yield [...new Set(skus)].map(sku => ({ sku, status }) satisfies ProductChange)
-        }
+      async function* changes(): AsyncGenerator<ProductChange[]> {
+        yield [...new Set(skus)].map(sku => ({ sku, status }) satisfies ProductChange)
+      }
+      await withGlobal(projectDir, async global => {
         let unknown: string[] = []
         const done = await changeProducts(global, changes, ({ refused, changed, unchanged }) => {
           unknown = refused.map(({ sku }) => sku)
@@ -45,9 +35,7 @@ export function productsCommand(projectDir: string): Command {
         if (unknown.length > 0)
           throw new CommandError(`nothing was changed: there is no product '${unknown.join("', '")}'`)
         if (done) console.log(`${done.changed} products are ${DONE[status]} now; ${done.unchanged} were already.`)
-      } finally {
-        await global.close()
-      }
+      })
     },
   }
 }

@@ -9,6 +9,7 @@ import { type Command, CommandError } from './command.ts'
 import { createGenerator } from './generator.ts'
 import { eachOf } from './parallel.ts'
 import { progress, step } from './terminal.ts'
+import { serversOf } from './with-app.ts'
 
 /** Fills a shop with made-up products, users and carts. Doing it again with the same seed changes nothing. */
 export interface SeedOptions {
@@ -33,7 +34,7 @@ export function seedCommand(projectDir: string): Command {
     },
     async run(args) {
       const { config, secrets } = loadConfig(projectDir)
-      if (!secrets.servers) throw new CommandError('there are no servers yet: npm start')
+      const servers = serversOf(secrets)
       const options = {
         products: args.number('products', 5000, 1, 1_000_000),
         users: args.number('users', 2000, 0, 10_000_000),
@@ -53,7 +54,7 @@ export function seedCommand(projectDir: string): Command {
           `this would make ${options.users} users with a known password on outside servers: add --yes`,
         )
       }
-      const app = await createApp(config, secrets.servers, createLog('warn'))
+      const app = await createApp(config, servers, createLog('warn'))
       try {
         if (!config.embedded) await refuseRealAccounts(app)
         await seed(app, options, step)

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
+import { isFault } from '../lib/finding.ts'
 import { releaseOf } from '../lib/release.ts'
 import { createApp } from '../app.ts'
 import { clusterSettingsText } from '../config/cluster-settings.ts'
@@ -15,6 +16,7 @@ import { createLog } from '../telemetry/log.ts'
 import { type Command, CommandError } from './command.ts'
 import { curlLines, journey } from './journey.ts'
 import { nodeAdvice } from './node-advice.ts'
+import { serversOf } from './with-app.ts'
 import { DEMO_EMAIL, seed } from './seed.ts'
 import { step, table } from './terminal.ts'
 
@@ -30,7 +32,7 @@ export function upCommand(projectDir: string): Command {
       const { config, secrets, given } = loadConfig(projectDir)
       warnOfNode()
       if (!config.embedded) {
-        await refuseWrong(projectDir, secrets.servers)
+        await refuseWrong(projectDir, serversOf(secrets))
         await createOutsideStack(config).startInstances(step)
         console.log('\nThe instances are up: cartload status. nginx: cartload nginx --help')
         return
@@ -66,8 +68,7 @@ ${curlLines(url, journey(DEMO_EMAIL(1), secrets.seedPassword, 'first-add')).join
 }
 
 /** @throws CommandError that says what is wrong with the servers; what cannot be reached does not stop a start */
-async function refuseWrong(projectDir: string, servers: ServerAddresses | undefined): Promise<void> {
-  if (!servers) throw new CommandError('there are no servers yet: npm start')
+async function refuseWrong(projectDir: string, servers: ServerAddresses): Promise<void> {
   const checks = await step('check the servers', () => checkServers(servers, releaseOf(projectDir)))
   for (const { subject, text } of findingsOf(checks, 'away'))
     console.log(`${styleText('yellow', '!')} ${subject}: ${text}`)
@@ -82,8 +83,7 @@ export function downCommand(projectDir: string): Command {
     summary: 'Stops everything that up started; the data stays (npm stop)',
     async run() {
       const { config } = loadConfig(projectDir, process.env, { asItRuns: true })
-      if (config.embedded) await createStack(config).stop(step)
-      else await createOutsideStack(config).stop(step)
+      await stackOf(config).stop(step)
       console.log(
         config.embedded
           ? 'Nothing of cartload runs any more; the data is kept.'
@@ -114,8 +114,8 @@ export function statusCommand(projectDir: string): Command {
         if (outside.length > 0)
           console.log(`\n${table(['server', 'version', 'role', 'health'], outside.map(serverRowOf))}`)
       }
-      const isIll = (check: ServerCheck) => check.findings.some(({ kind }) => kind === 'wrong' || kind === 'away')
-      if (processes.length === 0 || processes.some(p => !p.healthy) || outside.some(isIll)) process.exitCode = 3
+      const hasFault = outside.some(({ findings }) => findings.some(isFault))
+      if (processes.length === 0 || processes.some(p => !p.healthy) || hasFault) process.exitCode = 3
     },
   }
 }
@@ -138,9 +138,9 @@ function rowOf(p: ProcessReport): string[] {
 }
 
 function serverRowOf({ name, version, role, findings }: ServerCheck): string[] {
-  const ill = findings.filter(({ kind }) => kind === 'wrong' || kind === 'away')
+  const faults = findings.filter(isFault)
   const health =
-    ill.length === 0 ? styleText('green', 'healthy') : styleText('red', ill.map(({ text }) => text).join('; '))
+    faults.length === 0 ? styleText('green', 'healthy') : styleText('red', faults.map(({ text }) => text).join('; '))
   return [name, version || '-', role || '-', health]
 }
 

@@ -1,3 +1,6 @@
+/** Exit status of a process that must not run like this; PM2 does not start it again (ecosystem.config.js). As in sysexits.h. */
+export const EXIT_WRONG_CONFIGURATION = 78
+
 /** What a look at a dependency or at the host found. */
 export interface Finding {
   /** What it is about: `shard-0`, `cache`, `host`. */
@@ -8,4 +11,17 @@ export interface Finding {
   readonly kind: 'wrong' | 'away' | 'advice' | 'fine'
   /** A sentence that says what to change. */
   readonly text: string
+}
+
+/** Whether something must be changed, or be reached again, before all is well. */
+export const isFault = ({ kind }: Finding): boolean => kind === 'wrong' || kind === 'away'
+
+/** What a look at one server found. */
+export interface Check {
+  readonly findings: readonly Finding[]
+  /** Empty when it could not be reached; `role` too. */
+  readonly version: string
+  readonly role: string
+  /** Its clock less this machine's, in milliseconds; undefined when it could not be asked. */
+  readonly clockMs: number | undefined
 }

@@ -1,16 +1,15 @@
-const FORM = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/
+const FORM = /^(\d{4})-(\d\d)-(\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/
 
 /** What a moment looks like, for messages. */
 export const INSTANT_EXAMPLE = '2027-01-01T00:00:00Z'
 
 /** A date and time with a zone (ISO 8601), or undefined: nothing is guessed, neither the zone nor which number is the month. */
 export function readInstant(text: string): Date | undefined {
-  if (!FORM.test(text)) return undefined
+  const [, year, month, day] = FORM.exec(text) ?? []
+  if (day === undefined) return undefined
   const at = new Date(text.replace(' ', 'T'))
   if (Number.isNaN(at.getTime())) return undefined
   // JavaScript takes the 31st of February for the 3rd of March.
-  const [, day] = /^\d{4}-\d\d-(\d\d)/.exec(text) ?? []
-  const [, year, month] = /^(\d{4})-(\d\d)/.exec(text) ?? []
   const daysOfMonth = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
   return Number(day) >= 1 && Number(day) <= daysOfMonth ? at : undefined
 }

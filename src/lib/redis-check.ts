@@ -1,25 +1,17 @@
 import { Redis } from 'ioredis'
 import { messageOf } from './errors.ts'
-import type { Finding } from './finding.ts'
+import type { Check, Finding } from './finding.ts'
 import { sentinelsOf } from './redis.ts'
 
 /**
  * Whether a Redis is as its role needs it. The sessions must survive, so they are never evicted; the cache must lose everything when it restarts
  * and must have no copy that could be promoted, because a copy is older than what was acknowledged (cache/cart-cache.ts).
  */
-export interface RedisCheck {
-  readonly findings: readonly Finding[]
-  /** Empty when it could not be reached. */
-  readonly version: string
-  readonly role: string
-  readonly clockMs: number | undefined
-}
-
 const CONNECT_MS_MAX = 2_000
 const COMMAND_MS_MAX = 2_000
 
 /** Never throws: what is wrong, or cannot be reached, is a finding. */
-export async function checkRedis(subject: 'sessions' | 'cache', url: string): Promise<RedisCheck> {
+export async function checkRedis(subject: 'sessions' | 'cache', url: string): Promise<Check> {
   const options = {
     connectTimeout: CONNECT_MS_MAX,
     commandTimeout: COMMAND_MS_MAX,

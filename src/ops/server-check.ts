@@ -1,4 +1,4 @@
-import type { Finding } from '../lib/finding.ts'
+import type { Check, Finding } from '../lib/finding.ts'
 import { checkRedis } from '../lib/redis-check.ts'
 import { shardName } from '../sharding/slots.ts'
 import { checkDatabase } from '../store/database-check.ts'
@@ -11,29 +11,23 @@ export interface ServersToCheck {
   readonly cacheRedis: string
 }
 
-export interface ServerCheck {
+export interface ServerCheck extends Check {
   readonly name: string
-  readonly findings: readonly Finding[]
-  readonly version: string
-  readonly role: string
-  /** Its clock less this machine's, in milliseconds; undefined when it could not be asked. */
-  readonly clockMs: number | undefined
 }
 
 /** A server that takes a connection and then says nothing must not hold up a start. */
 const CHECK_MS_MAX = 6_000
 
-/** Exit status of a process that must not run like this; PM2 does not start it again (ecosystem.config.js). As in sysexits.h. */
-export const EXIT_WRONG_CONFIGURATION = 78
+/** The databases by name, each with the list of migrations that it follows. */
+export const databasesOf = ({ global, shards }: Pick<ServersToCheck, 'global' | 'shards'>) => [
+  { name: 'global', url: global, list: 'global' as const },
+  ...shards.map((url, index) => ({ name: shardName(index), url, list: 'shard' as const })),
+]
 
 /** Never throws. */
 export function checkServers(servers: ServersToCheck, release: string): Promise<ServerCheck[]> {
-  const databases = [
-    { name: 'global', url: servers.global, list: 'global' as const },
-    ...servers.shards.map((url, index) => ({ name: shardName(index), url, list: 'shard' as const })),
-  ]
   return Promise.all([
-    ...databases.map(database => inTime(database.name, checkDatabase({ ...database, release }))),
+    ...databasesOf(servers).map(database => inTime(database.name, checkDatabase({ ...database, release }))),
     inTime('sessions', checkRedis('sessions', servers.sessionsRedis)),
     inTime('cache', checkRedis('cache', servers.cacheRedis)),
   ])
@@ -42,7 +36,7 @@ export function checkServers(servers: ServersToCheck, release: string): Promise<
 export const findingsOf = (checks: readonly ServerCheck[], kind: Finding['kind']): Finding[] =>
   checks.flatMap(({ findings }) => findings.filter(finding => finding.kind === kind))
 
-async function inTime(name: string, check: Promise<Omit<ServerCheck, 'name'>>): Promise<ServerCheck> {
+async function inTime(name: string, check: Promise<Check>): Promise<ServerCheck> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<ServerCheck>(resolve => {
     const text = `it took a connection and did not answer within ${CHECK_MS_MAX} ms`

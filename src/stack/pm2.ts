@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { EXIT_WRONG_CONFIGURATION } from '../lib/finding.ts'
 import { isRunning } from '../lib/processes.ts'
 import { writePrivate } from './secrets.ts'
 import type { ServerSpec } from './servers.ts'
@@ -99,10 +100,8 @@ export function createPm2(home: string, killSignal: 'SIGINT' | 'SIGTERM'): Pm2 {
 }
 
 /** With a back-off between restarts PM2 shows `waiting restart` also for what it will not start again (stop_exit_codes). */
-const WRONG_CONFIGURATION = 78
-
 const statusOf = ({ pid, pm2_env: { status, exit_code: exitCode } }: Pm2Row): string =>
-  exitCode === WRONG_CONFIGURATION && pid === 0 ? 'wrong configuration' : status
+  exitCode === EXIT_WRONG_CONFIGURATION && pid === 0 ? 'wrong configuration' : status
 
 /** Writes servers as a PM2 file. What is started from it is restarted when it dies. */
 export function writeServersFile(path: string, servers: readonly ServerSpec[], logDir: string): void {

@@ -1,6 +1,6 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
 import { messageOf } from '../lib/errors.ts'
-import type { Finding } from '../lib/finding.ts'
+import type { Check, Finding } from '../lib/finding.ts'
 import { isOlder } from '../lib/release.ts'
 import { migrationStatusOn } from './migrate.ts'
 
@@ -16,15 +16,6 @@ export interface DatabaseToCheck {
   readonly release: string
 }
 
-export interface DatabaseCheck {
-  readonly findings: readonly Finding[]
-  /** Empty when it could not be reached. */
-  readonly version: string
-  readonly role: string
-  /** Its clock less this machine's, in milliseconds. */
-  readonly clockMs: number | undefined
-}
-
 const CONNECT_MS_MAX = 2_000
 const STATEMENT_MS_MAX = 3_000
 const NO_DATABASE = 1049
@@ -33,9 +24,9 @@ const READ_ONLY = 'read-only'
 const DENIED = new Set([1044, 1045, 1142, 1143, 1227, 1698])
 
 /** Never throws: what is wrong, or cannot be reached, is a finding. */
-export async function checkDatabase({ name, url, list, release }: DatabaseToCheck): Promise<DatabaseCheck> {
+export async function checkDatabase({ name, url, list, release }: DatabaseToCheck): Promise<Check> {
   const wrong = (text: string): Finding => ({ subject: name, kind: 'wrong', text })
-  const away: DatabaseCheck = { findings: [], version: '', role: '', clockMs: undefined }
+  const away: Check = { findings: [], version: '', role: '', clockMs: undefined }
   const { username, pathname } = new URL(url)
   const database = decodeURIComponent(pathname.slice(1))
   let connection: Connection
@@ -141,7 +132,7 @@ async function rightsFindings(connection: Connection, list: 'global' | 'shard', 
     : [`the account '${username}' has no right to ${missing.join(', ')}: cartload grants shows what it needs`]
 }
 
-async function aboutServer(connection: Connection): Promise<Pick<DatabaseCheck, 'version' | 'role' | 'clockMs'>> {
+async function aboutServer(connection: Connection): Promise<Pick<Check, 'version' | 'role' | 'clockMs'>> {
   const since = Date.now()
   const [row] = await rowsOf(
     connection,

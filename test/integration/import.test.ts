@@ -40,11 +40,11 @@ describe('an import', () => {
       }),
     )
   }
-  async function catalogue(text: string, ...args: string[]) {
-    const file = join(dir, `${++runs}.csv`)
+  async function imported(what: 'catalogue' | 'carts', text: string, args: readonly string[]) {
+    const file = join(dir, `${++runs}.${what === 'catalogue' ? 'csv' : 'ndjson'}`)
     writeFileSync(file, text)
     const report = `${file}.rejected`
-    const result = await cli('import', 'catalogue', file, '--report', report, ...args)
+    const result = await cli('import', what, file, '--report', report, ...args)
     const refused = existsSync(report)
       ? readFileSync(report, 'utf8')
           .trim()
@@ -53,6 +53,7 @@ describe('an import', () => {
       : []
     return { ...result, refused }
   }
+  const catalogue = (text: string, ...args: string[]) => imported('catalogue', text, args)
   const product = async (sku: string) => (await clientOf(app().url).get(`/v1/products/${encodeURIComponent(sku)}`)).body
   const taxOf = async (sku: string) =>
     (await clientOf(app().url).post('/v1/quotes', { lines: [{ sku, quantity: 1 }] })).body.totals?.tax as
@@ -206,19 +207,7 @@ describe('an import', () => {
   })
 
   describe('of carts', () => {
-    const carts = async (rows: readonly string[], ...args: string[]) => {
-      const file = join(dir, `${++runs}.ndjson`)
-      writeFileSync(file, rows.join('\n'))
-      const report = `${file}.rejected`
-      const result = await cli('import', 'carts', file, '--report', report, ...args)
-      const refused = existsSync(report)
-        ? readFileSync(report, 'utf8')
-            .trim()
-            .split('\n')
-            .map(line => JSON.parse(line) as { line: number; reason: string })
-        : []
-      return { ...result, refused }
-    }
+    const carts = (rows: readonly string[], ...args: string[]) => imported('carts', rows.join('\n'), args)
     const order = (id: string, email: string, sku = 'T-001') =>
       JSON.stringify({ id, email, lines: [{ sku, quantity: 2 }] })
 

@@ -1,25 +1,26 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-export interface Progress {
+export interface Position {
   readonly line: number
   /** Rows up to there that were refused. */
   readonly refused: number
 }
 
+/** Before the first line. */
+export const START: Position = { line: 0, refused: 0 }
+
 /** Up to which line a file has been imported. */
-export function createMemory(path: string) {
+export function createCheckpoint(path: string) {
   return {
-    read: (): Progress =>
-      existsSync(path)
-        ? { refused: 0, ...(JSON.parse(readFileSync(path, 'utf8')) as { line: number }) }
-        : { line: 0, refused: 0 },
+    read: (): Position =>
+      existsSync(path) ? { ...START, ...(JSON.parse(readFileSync(path, 'utf8')) as Partial<Position>) } : START,
     /** Renamed into place, so that a kill leaves the old one or the new one. */
-    write(progress: Progress): void {
+    write(position: Position): void {
       mkdirSync(dirname(path), { recursive: true })
-      writeFileSync(`${path}.new`, JSON.stringify(progress))
+      writeFileSync(`${path}.new`, JSON.stringify(position))
       renameSync(`${path}.new`, path)
     },
-    forget: () => rmSync(path, { force: true }),
+    clear: () => rmSync(path, { force: true }),
   }
 }
