@@ -123,9 +123,9 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     await orderRows.finishRefund(router.of(userId), userId, orderId, refundId)
   }
 
-  const tellOfClaims = createFailureLog(log, 'a claim on stock could not be settled yet')
-  const tellOfOrders = createFailureLog(log, 'an order could not be settled yet')
-  const tellOfRefunds = createFailureLog(log, 'a refund could not be settled yet')
+  const logClaimFailure = createFailureLog(log, 'a claim on stock could not be settled yet')
+  const logOrderFailure = createFailureLog(log, 'an order could not be settled yet')
+  const logRefundFailure = createFailureLog(log, 'a refund could not be settled yet')
 
   async function settleShard(shard: Database): Promise<void> {
     if (!(await orderRows.lease(shard, FIXED.orderLease, holder, FIXED.orderLeaseS))) {
@@ -141,7 +141,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
         await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
         throw error
       })
-    await all(overdue, settle, tellOfClaims)
+    await all(overdue, settle, logClaimFailure)
     // What follows is due only seconds after it was decided: every third look is enough.
     const look = (looks.get(shard.name) ?? 0) + 1
     looks.set(shard.name, look)
@@ -149,14 +149,14 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const over = await orderRows.over(shard, FIXED.settleBatchMax)
     const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
       router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
-    await all(over, expire, tellOfOrders)
+    await all(over, expire, logOrderFailure)
     const settleLater = (order: OrderRow) =>
       settleOrder(order).catch(async (error: unknown) => {
         await orderRows.putOff(shard, order)
         throw error
       })
-    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, tellOfOrders)
-    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, tellOfRefunds)
+    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, logOrderFailure)
+    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, logRefundFailure)
     ages.set(shard.name, {
       claims: await stockAudit.oldestOverdueMs(shard),
       orders: await orderRows.oldestOverMs(shard),
@@ -167,11 +167,11 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   async function all<T>(
     list: readonly T[],
     work: (one: T) => Promise<unknown>,
-    tell: (error: unknown) => void,
+    onFailure: (error: unknown) => void,
   ): Promise<void> {
     const results = await Promise.allSettled(list.map(work))
     const failed = results.filter(result => result.status === 'rejected')
-    if (failed[0]) tell(failed[0].reason)
+    if (failed[0]) onFailure(failed[0].reason)
   }
 
   const looking = router.shards.map(shard =>

@@ -31,10 +31,11 @@ export function isListening(listener: Listener): Promise<boolean> {
   })
 }
 
-/** Waits until they are. @throws Error after `msMax` */
-export async function waitUntilListening(listener: Listener, msMax: number): Promise<void> {
+/** Waits until they are. @throws Error after `msMax`; the reason of `signal` when that aborts the wait */
+export async function waitUntilListening(listener: Listener, msMax: number, signal?: AbortSignal): Promise<void> {
   const deadline = performance.now() + msMax
   while (!(await isListening(listener))) {
+    signal?.throwIfAborted()
     if (performance.now() > deadline)
       throw new Error(
         `nothing listens on ${typeof listener === 'object' ? `${listener.host}:${listener.port}` : listener} after ${msMax / 1000} s`,

@@ -203,10 +203,10 @@ export function mysqlUrl(
   return `mysql://${user}:${password}@${LOOPBACK}:${port}/${database}${socket}`
 }
 
-/** Waits until a server is to be had on its port and, where it has one, on its socket. @throws Error after `msMax` */
-export async function waitForServer({ port, socket }: ServerSpec, msMax: number): Promise<void> {
+/** Waits until a server is to be had on its port and, where it has one, on its socket. @throws Error after `msMax`, or when `signal` aborts the wait */
+export async function waitForServer({ port, socket }: ServerSpec, msMax: number, signal?: AbortSignal): Promise<void> {
   const doors = socket === undefined ? [port] : [port, socket]
-  await Promise.all(doors.map(door => waitUntilListening(door, msMax)))
+  await Promise.all(doors.map(door => waitUntilListening(door, msMax, signal)))
 }
 
 /** What the instance with this operations port says of itself; not ready when it does not answer. */

@@ -253,7 +253,9 @@ export function createBackend(spec: ServerSpec, logFile: string): Backend {
         )
       })
       ended.catch(() => undefined) // one that ends later is no failure of its start
-      await Promise.race([ended, waitForServer(spec, START_MS_MAX)]).catch(async (error: unknown) => {
+      const waiting = new AbortController()
+      await Promise.race([ended, waitForServer(spec, START_MS_MAX, waiting.signal)]).catch(async (error: unknown) => {
+        waiting.abort()
         await backend.kill()
         const tail = readFileSync(logFile, 'utf8').trim().split('\n').slice(-8).join('\n')
         throw new Error(`${(error as Error).message}\n${tail}`, { cause: error })
