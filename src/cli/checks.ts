@@ -41,9 +41,20 @@ const SUITES = ['unit', 'model', 'integration', 'http', 'system'].map(suite => `
 
 /** Proofs that take longer than the suite may: each is a command of its own. */
 const LONG = [
-  { what: 'the protocols as models, every interleaving', file: 'test/model/deep.ts', words: [] },
-  { what: 'orders whose process dies at every step', file: 'test/sale/failpoints.ts', words: ['--times', '5'] },
-  { what: 'faults under load', file: 'test/faults/run.ts', words: ['--seed', '1', '--rounds', '3'] },
+  { what: 'the protocols as models, every interleaving', file: 'test/model/deep.ts', words: [], environment: {} },
+  {
+    what: 'orders whose process dies at every step',
+    file: 'test/sale/failpoints.ts',
+    words: ['--times', '5'],
+    environment: {},
+  },
+  { what: 'faults under load', file: 'test/faults/run.ts', words: ['--seed', '1', '--rounds', '3'], environment: {} },
+  {
+    what: 'prices against exhaustive search',
+    file: 'node_modules/mocha/bin/mocha.js',
+    words: ['test/unit/price-exhaustive.test.ts'],
+    environment: { PRICING_EXHAUSTIVE: '20000' },
+  },
 ] as const
 
 export function longTestCommand(projectDir: string): Command {
@@ -55,10 +66,16 @@ export function longTestCommand(projectDir: string): Command {
     ),
     async run() {
       const failed: string[] = []
-      for (const { what, file, words } of LONG) {
+      for (const { what, file, words, environment } of LONG) {
         console.log(`\n=== ${what}: ${[file, ...words].join(' ')}`)
         const since = performance.now()
-        const code = await exitOf(spawn(process.execPath, [file, ...words], { cwd: projectDir, stdio: 'inherit' }))
+        const code = await exitOf(
+          spawn(process.execPath, [file, ...words], {
+            cwd: projectDir,
+            stdio: 'inherit',
+            env: { ...process.env, ...environment },
+          }),
+        )
         console.log(
           `=== ${code === 0 ? 'passed' : `failed with ${code}`} after ${Math.round((performance.now() - since) / 1000)} s`,
         )

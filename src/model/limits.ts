@@ -62,7 +62,14 @@ export const FIXED = {
   promotionNamesMax: 5_000,
   promotionTiersMax: 20,
   promotionUnitsMax: 1_000_000,
-  /** Within these a set promotion looks for a better grouping than the largest sets first. */
+  /**
+   * Members of a group that excludes by line try every way to share lines out where ways times members times lines of the cart
+   * are at most this, and a few ways beyond.
+   */
+  lineSharesMax: 1_000,
+  /** A set promotion tries every grouping where numbers of units left times subsets of products are at most this ... */
+  setStatesMax: 200_000,
+  /** ... and beyond it looks within these for a better grouping than the largest sets first. */
   setLayersMax: 12,
   setMovesMax: 128,
   codeCharsMax: 64,

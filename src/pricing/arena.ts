@@ -1,8 +1,9 @@
-import { atMost, opposite, share, WHOLE, whole } from './arithmetic.ts'
+import { share, WHOLE } from './arithmetic.ts'
 import type { LineStep, OrderStep, Problem } from './problem.ts'
 
 /**
- * How steps act on amounts: the arithmetic under the search and under the final result, over preallocated arrays.
+ * How order steps act on amounts (line-steps.ts has the others): the arithmetic under the search and under the final result, over
+ * preallocated arrays.
  * `work` counts the cells that were touched: the search's measure of effort, the same on every machine.
  */
 export interface Arena {
@@ -45,7 +46,8 @@ export function createArena(problem: Problem): Arena {
   const holds = scopes.map((outer, at) =>
     scopes.map(inner => inner.length <= outer.length && inner.every(cell => masks[at]![cell] === 1)),
   )
-  const targets = [...new Set(targetOf)]
+  // A gift takes nothing off what it is for.
+  const targets = [...new Set(targetOf.filter((_, at) => orderSteps[at]!.gift === undefined))]
   return {
     problem,
     lineSteps,
@@ -63,96 +65,6 @@ export function createArena(problem: Problem): Arena {
     holders: orderSteps.map((_, at) => [...scopes.keys()].filter(scope => holds[scope]![targetOf[at]!])),
     work: 0,
     cut: 0,
-  }
-}
-
-/** What a line step leaves of a cell that costs `amount`, before its floor. */
-function leftOf(step: LineStep, index: number, amount: number, units: number): number {
-  const value = step.values[index]!
-  switch (step.how) {
-    case 'percent':
-      // The price of a unit is rounded, and never rises: of a whole price that is the same as rounding its discount.
-      return step.perUnit
-        ? Math.min(amount, whole((amount * (WHOLE - value)) / (WHOLE * units), opposite(step.rounding)) * units)
-        : amount - (amount * value) / WHOLE
-    case 'each':
-      return amount - value * units
-    case 'price':
-      return Math.min(amount, value * units)
-    case 'constant':
-      return amount - value
-  }
-}
-
-/**
- * Applies a line step: reads `from`, writes what changes into `to`, which holds the same amounts otherwise; returns what it
- * takes off in all. A member of a line group reads what cells cost before its run in `base`, and a cell keeps the lower amount.
- * Amounts are real numbers here, so that it does not matter into how many cells a line is cut; lines are rounded once, at the
- * end of the line steps (`roundLines`).
- */
-export function applyLineStep(
-  arena: Arena,
-  step: LineStep,
-  from: Float64Array,
-  to: Float64Array,
-  base: Float64Array = from,
-): number {
-  const { floor, units } = arena.problem
-  const { cells } = step
-  arena.work += cells.length
-  let off = 0
-  for (let index = 0; index < cells.length; index++) {
-    const cell = cells[index]!
-    const before = from[cell]!
-    const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
-    const after = left < before ? left : before
-    to[cell] = after
-    off += before - after
-  }
-  return off
-}
-
-/** The most that a line step takes off, lines rounded; with a mask only off the cells in it. Changes nothing. */
-export function lineDiscount(
-  arena: Arena,
-  step: LineStep,
-  from: Float64Array,
-  base: Float64Array = from,
-  mask?: Uint8Array,
-): number {
-  const { floor, units } = arena.problem
-  const { cells } = step
-  arena.work += cells.length
-  let off = 0
-  for (let index = 0; index < cells.length; index++) {
-    const cell = cells[index]!
-    if (mask !== undefined && mask[cell] === 0) continue
-    const left = Math.max(leftOf(step, index, base[cell]!, units[cell]!), floor[cell]!)
-    if (left < from[cell]!) off += atMost(from[cell]! - left)
-  }
-  return off
-}
-
-/**
- * Rounds what is taken off each line to whole minor units. What is taken off the cells up to one is rounded in the same way, so
- * that a part of a line has the same price however other promotions cut the rest.
- */
-export function roundLines(arena: Arena, amounts: Float64Array, into: Float64Array): void {
-  const { list, lineOf, rounding } = arena.problem
-  arena.work += list.length
-  for (let first = 0, end = 0; first < list.length; first = end) {
-    let off = 0
-    for (end = first; end < list.length && lineOf[end] === lineOf[first]; end++) off += list[end]! - amounts[end]!
-    const left = whole(off, rounding)
-    const mode = rounding !== 'half-even' ? rounding : left === whole(off, 'half-up') ? 'half-up' : 'half-down'
-    let upTo = 0
-    let given = 0
-    for (let cell = first; cell < end; cell++) {
-      upTo += list[cell]! - amounts[cell]!
-      const rounded = cell === end - 1 ? left : whole(upTo, mode)
-      into[cell] = list[cell]! - (rounded - given)
-      given = rounded
-    }
   }
 }
 
@@ -215,16 +127,4 @@ export function narrowFirst(arena: Arena): number[] {
     .map((step, at) => ({ at, size: step.breadth }))
     .sort((a, b) => a.size - b.size || a.at - b.at)
     .map(({ at }) => at)
-}
-
-/** What cells cost after the line steps of a combination, rounded; `isTaken` is asked by the index of the step. */
-export function amountsAfterLines(arena: Arena, isTaken: (step: number) => boolean): Float64Array {
-  const amounts = Float64Array.from(arena.problem.list)
-  const beforeRun = Float64Array.from(amounts)
-  for (const [at, step] of arena.lineSteps.entries()) {
-    if (step.runStart === at) beforeRun.set(amounts)
-    if (isTaken(at)) applyLineStep(arena, step, amounts, amounts, step.runStart === undefined ? amounts : beforeRun)
-  }
-  roundLines(arena, amounts, amounts)
-  return amounts
 }

@@ -182,3 +182,15 @@ function largestRemainder(
 function remainderOf(a: number, n: number, d: number): bigint | number {
   return Number.isSafeInteger(a * n) ? (a * n) % d : (BigInt(a) * BigInt(n)) % BigInt(d)
 }
+
+/** The largest count in 0..max for which `holds`, which is true up to some count and false from there on. */
+export function largest(max: number, holds: (count: number) => boolean): number {
+  let low = 0
+  let high = max
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if (holds(middle)) low = middle
+    else high = middle - 1
+  }
+  return low
+}

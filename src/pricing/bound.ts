@@ -1,5 +1,7 @@
-import { type Arena, applyLineStep, lineDiscount, orderDiscount, roundLines, sumScopes, takeOff } from './arena.ts'
+import { type Arena, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import { WHOLE } from './arithmetic.ts'
+import { createLineRivals } from './line-rivals.ts'
+import { applyLineStep, applyMember, lineDiscount, type Ownership, roundLines } from './line-steps.ts'
 import type { LineStep, Step } from './problem.ts'
 import { costNow, riskBit, type Structure, THRESHOLDS_MAX } from './structure.ts'
 
@@ -8,7 +10,8 @@ import { costNow, riskBit, type Structure, THRESHOLDS_MAX } from './structure.ts
  *
  * Free steps (structure.ts) are taken, all of them: less costs less. Rivals, i.e. steps that exclude each other, count with what
  * each would take off in a run that costs at least as much as any completion; a step takes off the less the less there is, so
- * that is never too little. Of a group only the best counts, of codes only as many as are left.
+ * that is never too little. Of a group only the best counts, of codes only as many as are left. Of the rivals of a line group
+ * every line counts with the one that takes most off it: together they are one rival.
  *
  * Thresholds are the trouble: a completion may leave free steps out to reach one. Let `given` be by how much dearer its lines
  * are for that. It reaches at most the thresholds that lie within `given` of the run that takes everything; it costs at least
@@ -29,6 +32,8 @@ export interface Choice {
   /** How many codes more can be used, and how often each has been used. */
   codesLeft(): number
   readonly codeUses: Uint16Array
+  /** Lines that members of line groups have alone, of the present choice. */
+  readonly ownership: Ownership
 }
 
 interface Run {
@@ -59,10 +64,14 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   const highest = runOf()
   // Rivals: what each takes off in the two runs, and the share it takes of what more there is.
   const rivalAt = new Int32Array(count)
+  const rivalRate = new Float64Array(count)
+  const rivalCells = new Int32Array(count)
   const rivalLow = new Float64Array(count)
   const rivalHigh = new Float64Array(count)
   const rateOf = Float64Array.from(steps, largestRate)
   let rivals = 0
+  const inLow = createLineRivals(arena)
+  const inHigh = createLineRivals(arena)
   /** Steps from here on are not counted, and of those that stop others only this one. */
   let end = count
   let stopping = -1
@@ -76,10 +85,20 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   let cut = 0
 
   function addRival(at: number, low: number, high: number): void {
+    const step = steps[at]
     rivalAt[rivals] = at
+    rivalRate[rivals] = rateOf[at] ?? 0
+    rivalCells[rivals] = step?.kind === 'line' ? step.cells.length : 1
     rivalLow[rivals] = low
     rivalHigh[rivals] = high
     rivals++
+  }
+
+  /** The members of a line group together, which are no step: of each line only the best of them counts. */
+  function addGroup(low: number, high: number, rate: number, cells: number): void {
+    addRival(NO_STEP, low, high)
+    rivalRate[rivals - 1] = rate
+    rivalCells[rivals - 1] = cells
   }
 
   /** What rivals take off at most when up to `given` has been given up. */
@@ -89,9 +108,9 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     let sum = 0
     for (let index = 0; index < rivals; index++) {
       const at = rivalAt[index]!
-      const amount = Math.min(rivalHigh[index]!, lowOf(index, given) + more(at, given))
-      const group = structure.groupOf[at]!
-      const code = structure.codeOf[at]!
+      const amount = Math.min(rivalHigh[index]!, lowOf(index, given) + more(index, given))
+      const group = structure.groupOf[at] ?? -1
+      const code = structure.codeOf[at] ?? -1
       if (group >= 0) groupBest[group] = Math.max(groupBest[group]!, amount)
       else if (code >= 0) codeOffs[code]! += amount
       else sum += amount
@@ -108,46 +127,59 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   /** What a rival takes off in the lowest run, with the thresholds that are reached when `given` is given up. */
   function lowOf(index: number, given: number): number {
     const at = rivalAt[index]!
-    if (given === 0 || !structure.hasThreshold(at)) return rivalLow[index]!
+    if (given === 0 || at === NO_STEP || !structure.hasThreshold(at)) return rivalLow[index]!
     const order = at - lineCount
     return orderDiscount(arena, order, lowest.sums, Math.min(lowOfStep[order]! + given, highOf[order]!))
   }
 
   /** How much more a rival may take off when there is `given` more, each of its cells rounded. */
-  function more(at: number, given: number): number {
-    const step = steps[at]!
-    return given === 0
-      ? 0
-      : Math.min(given, Math.ceil(given * rateOf[at]!) + (step.kind === 'line' ? step.cells.length : 1))
-  }
-
-  function baseIn(run: Run, step: LineStep, from: number): Float64Array {
-    if (step.runStart === undefined) return run.amounts
-    return step.runStart < from ? choice.levels[step.runStart]! : run.base
+  function more(index: number, given: number): number {
+    return given === 0 ? 0 : Math.min(given, Math.ceil(given * rivalRate[index]!) + rivalCells[index]!)
   }
 
   const isOpen = (at: number) => choice.isOpen(at) && (at === stopping || steps[at]!.promotion.stops !== true)
 
-  const applyTo = (run: Run, step: LineStep, from: number) =>
-    applyLineStep(arena, step, run.amounts, run.amounts, baseIn(run, step, from))
+  /** What cells cost before the line group of a step. */
+  const baseIn = (run: Run, { runStart = 0 }: LineStep, from: number) =>
+    runStart < from ? choice.levels[runStart]! : run.base
 
-  const offOf = (run: Run, step: LineStep, from: number) =>
-    lineDiscount(arena, step, run.amounts, baseIn(run, step, from))
+  const applyTo = (run: Run, step: LineStep, from: number) =>
+    step.runStart === undefined
+      ? applyLineStep(arena, step, run.amounts, run.amounts)
+      : applyMember(arena, step, run.amounts, run.amounts, {
+          base: baseIn(run, step, from),
+          owned: choice.ownership.of(step),
+        })
 
   function runLineSteps(from: number, runs: readonly Run[], risks: number): void {
     const [low = lowest, high] = runs
     for (const run of runs) run.amounts.set(choice.levels[from]!)
+    let rate = 0
+    let cells = 0
     for (let at = from; at < Math.min(lineCount, end); at++) {
       const step = lineSteps[at]!
       if (step.runStart === at) for (const run of runs) run.base.set(run.amounts)
-      if (!isOpen(at)) continue
-      if (structure.isFree(at)) {
-        applyTo(low, step, from)
-        if (high && structure.isSure(at, risks)) applyTo(high, step, from)
-      } else {
-        const off = offOf(low, step, from)
-        addRival(at, off, high ? offOf(high, step, from) : off)
+      if (isOpen(at)) {
+        if (structure.isFree(at)) {
+          applyTo(low, step, from)
+          if (high && structure.isSure(at, risks)) applyTo(high, step, from)
+        } else if (step.runStart === undefined) {
+          const off = lineDiscount(arena, step, low.amounts)
+          addRival(at, off, high ? lineDiscount(arena, step, high.amounts) : off)
+        } else {
+          const owned = choice.ownership.of(step)
+          inLow.count(step, low.amounts, { base: baseIn(low, step, from), owned })
+          if (high) inHigh.count(step, high.amounts, { base: baseIn(high, step, from), owned })
+          rate = Math.max(rate, rateOf[at]!)
+          cells += step.cells.length
+        }
       }
+      const isLast = at + 1 === Math.min(lineCount, end) || lineSteps[at + 1]!.runStart !== step.runStart
+      if (!isLast || cells === 0) continue
+      const off = inLow.end()
+      addGroup(off, high ? inHigh.end() : off, rate, cells)
+      rate = 0
+      cells = 0
     }
     for (const run of runs) {
       roundLines(arena, run.amounts, run.amounts)
@@ -256,6 +288,9 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     return Math.max(structure.floorTotal, bound)
   }
 }
+
+/** In place of a step: a line group. */
+const NO_STEP = -1
 
 /** More than any cart costs. */
 const MOST_GIVEN = Number.MAX_SAFE_INTEGER / 4

@@ -11,6 +11,10 @@ import type { Take } from './units.ts'
 export interface Open {
   readonly compiled: CompiledPromotion
   readonly takes: readonly Dealt[]
+  /** Lines that it has alone in its group (line-groups.ts). */
+  readonly own: readonly number[] | undefined
+  /** One of several offers of its promotion, of which at most one is taken. */
+  readonly isOneOf: boolean
 }
 
 /** A take on particular units: those from `start`, around the end of the line if need be. */

@@ -1,6 +1,7 @@
 import type { Minor } from '../model/money.ts'
-import { type Arena, applyLineStep, roundLines } from './arena.ts'
+import type { Arena } from './arena.ts'
 import { split } from './arithmetic.ts'
+import { applyTaken, roundLines } from './line-steps.ts'
 import { placed } from './placement.ts'
 import type { Solution } from './search.ts'
 
@@ -58,42 +59,37 @@ export function distribute(arena: Arena, { off }: Solution): Distribution {
 
 /** The line steps of a combination: what cells cost after them, rounded, and by line what each promotion took, unrounded. */
 function lineShares(arena: Arena, off: Solution['off']): { rounded: Float64Array; shares: Map<string, number>[] } {
-  const { problem, lineSteps } = arena
-  const shares = problem.lines.map(() => new Map<string, number>())
-  const add = (cell: number, promotion: string, amount: number) => {
-    const share = shares[problem.lineOf[cell]!]!
-    share.set(promotion, (share.get(promotion) ?? 0) + amount)
-  }
-  const amounts = Float64Array.from(problem.list)
-  const before = Float64Array.from(problem.list)
-  const after = Float64Array.from(problem.list)
-  // Of the run of a line group: who has given each cell the lowest amount so far; only that one counts.
+  const { lines, lineOf, list } = arena.problem
+  const shares = lines.map(() => new Map<string, number>())
+  /** Of the line group that is being applied: what its best member has taken off each line so far. */
   const best = new Map<number, { promotion: string; amount: number }>()
-  let run: number | undefined
-  const endRun = () => {
-    for (const [cell, { promotion, amount }] of best) add(cell, promotion, amount)
+  let group: number | undefined
+  const add = (line: number, promotion: string, amount: number) =>
+    shares[line]!.set(promotion, (shares[line]!.get(promotion) ?? 0) + amount)
+  const endGroup = () => {
+    for (const [line, { promotion, amount }] of best) add(line, promotion, amount)
     best.clear()
-    run = undefined
   }
-  for (const [at, step] of lineSteps.entries()) {
-    if (run !== undefined && step.runStart !== run) endRun()
-    if (step.runStart !== undefined && run === undefined) {
-      run = step.runStart
-      before.set(amounts)
-    }
-    if (off[at] === undefined) continue
-    after.set(amounts)
-    applyLineStep(arena, step, amounts, after, run === undefined ? amounts : before)
-    for (const cell of step.cells) {
-      const left = after[cell]!
-      if (left >= amounts[cell]!) continue
-      const { id } = step.promotion
-      if (run === undefined) add(cell, id, amounts[cell]! - left)
-      else best.set(cell, { promotion: id, amount: before[cell]! - left })
-    }
-    amounts.set(after)
-  }
-  endRun()
+  const amounts = Float64Array.from(list)
+  applyTaken(
+    arena,
+    at => off[at] !== undefined,
+    amounts,
+    ({ runStart, promotion: { id } }, before) => {
+      if (runStart !== group) endGroup()
+      group = runStart
+      const offLine = new Map<number, number>()
+      for (let cell = 0; cell < list.length - 1; cell++) {
+        const change = before[cell]! - amounts[cell]!
+        if (change !== 0) offLine.set(lineOf[cell]!, (offLine.get(lineOf[cell]!) ?? 0) + change)
+      }
+      for (const [line, amount] of offLine) {
+        if (runStart === undefined) add(line, id, amount)
+        else best.set(line, { promotion: id, amount: (best.get(line)?.amount ?? 0) + amount })
+      }
+    },
+  )
+  endGroup()
   const rounded = new Float64Array(amounts.length)
   roundLines(arena, amounts, rounded)
   return { rounded, shares }

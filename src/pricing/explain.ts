@@ -1,7 +1,8 @@
 import type { Minor } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
-import { amountsAfterLines, type Arena, lineDiscount, orderDiscount, sumScopes, takeOff } from './arena.ts'
+import { type Arena, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
+import { amountsAfterLines, lineDiscount } from './line-steps.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
 import { codeForm } from '../model/code.ts'
@@ -39,7 +40,10 @@ export type Reason = RefusalCode | 'gift_not_sold' | 'group' | 'exclusive' | 'st
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
   const entered = new Map(cart.codes.map(code => [codeForm(code), code]))
-  const steps = new Map(problem.steps.map((step, at) => [step.promotion.id, at]))
+  // Of several offers of a promotion the one that is taken.
+  const steps = new Map<string, number>()
+  for (const [at, { promotion }] of problem.steps.entries())
+    if (!steps.has(promotion.id) || result.solution.off[at] !== undefined) steps.set(promotion.id, at)
   const judge = createJudge(rules, arena, result)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
     const code = promotion.code === undefined ? undefined : entered.get(codeForm(promotion.code))
@@ -168,15 +172,16 @@ function createJudge(
   }
 
   function conflictOf(at: number, promotion: Promotion): { reason: Reason; detail: string } | undefined {
-    const { group } = steps[at]!
-    const rival = takenSteps.find(other => group !== undefined && steps[other]!.group === group)
+    const { group } = promotion
+    const isRival = (other: number) => other !== at && group !== undefined && steps[other]!.promotion.group === group
+    const rival = takenSteps.find(isRival)
+    if (rival !== undefined && rules.lineGroupOf(promotion) !== undefined)
+      return { reason: 'group', detail: `Every line has a better offer of '${group}'.` }
     if (rival !== undefined)
       return {
         reason: 'group',
         detail: `Only one of '${group}' can be had: '${steps[rival]!.promotion.id}' is better.`,
       }
-    const isByLine = group === undefined && promotion.group !== undefined
-    if (isByLine) return { reason: 'group', detail: `Every line has a better offer of '${promotion.group}'.` }
     const alone = takenSteps.find(other => steps[other]!.promotion.exclusive)
     if (alone !== undefined)
       return { reason: 'exclusive', detail: `'${steps[alone]!.promotion.id}' cannot be combined and is better alone.` }

@@ -3,10 +3,11 @@ import type { Policy, Promotion, RoundingMode } from '../model/promotion.ts'
 import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { createDealer, cutIntoCells, type Open } from './cells.ts'
+import { offersOf, type Rivalry, rivalryOf, spansLines, wholeOffer } from './line-groups.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
-import { createShelf } from './shelf.ts'
+import { createShelf, type Shelf } from './shelf.ts'
 import { createStepBuilder } from './steps.ts'
-import { type Take, takesOf } from './units.ts'
+import type { Take } from './units.ts'
 import { codeForm } from '../model/code.ts'
 
 /**
@@ -28,6 +29,8 @@ export interface Problem {
   readonly floor: Float64Array
   readonly units: Float64Array
   readonly lineOf: Int32Array
+  /** First cell of each line, and one beyond the last line. */
+  readonly firstOf: Int32Array
   /** By cell: what amounts are multiplied with when an order step is split by them. */
   readonly splitBy: Float64Array
   /** Line steps, then order steps, each in the order of application. */
@@ -37,13 +40,23 @@ export interface Problem {
   /** Of what is taken off a line. */
   readonly rounding: RoundingMode
   readonly codesMax: number
+  /** Where another choice of units might be worth more. */
+  readonly unproved: readonly Unproved[]
+}
+
+/** Promotions of which it is not proved that their units are worth the most. */
+export interface Unproved {
+  /** Their ids. */
+  readonly promotions: readonly string[]
+  /** What they take off together at most, whatever the units. */
+  readonly most: Minor
 }
 
 export type Step = LineStep | OrderStep
 
 interface Common {
   readonly promotion: Promotion
-  /** Group that excludes in the whole order. */
+  /** At most one step of these is taken: a group that excludes in the whole order, or the offers of a member of a line group. */
   readonly group: string | undefined
   /** The code that opens it, lower case. */
   readonly code: string | undefined
@@ -57,8 +70,12 @@ export interface LineStep extends Common {
   readonly values: Float64Array
   readonly rounding: RoundingMode
   readonly perUnit: boolean
-  /** First step of the run of a group that excludes by line; each cell takes the best member of the run. */
+  /** First step of the run of a group that excludes by line. */
   readonly runStart: number | undefined
+  /** Its cells by line: from `first` up to `end` in `cells`. */
+  readonly parts: readonly { readonly line: number; readonly first: number; readonly end: number }[]
+  /** Lines that it has alone in its group (line-groups.ts); undefined for a member that is compared with others line by line. */
+  readonly own: readonly number[] | undefined
 }
 
 export interface OrderStep extends Common {
@@ -95,31 +112,25 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
   const entered = new Set(cart.codes.map(code => codeForm(code)))
-  const dealer = createDealer(lines, policy.units)
-  const open: Open[] = []
-  for (const compiled of rules.promotions) {
+  const possible = rules.promotions.filter(compiled => {
     const { promotion } = compiled
     // A code that nobody entered is nobody's business.
-    if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) continue
+    if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) return false
     const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
     if (refusal) refusals.set(promotion.id, refusal)
-    else if (wantsFresh(compiled, policy)) {
-      // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not.
-      open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf.reduced(dealer.left)), 'fresh') })
-    } else if (policy.units === 'one-offer') {
-      open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf), 'none') }) // of the whole order: it takes no units
-    } else open.push({ compiled, takes: dealer.deal(takesOf(promotion, shelf)) })
-  }
+    return refusal === undefined
+  })
+  const { open, unproved } = chooseUnits(rules, possible, shelf)
   const cells = cutIntoCells(lines, open, cart.shippingFee)
   const builder = createStepBuilder(rules, cart, shelf, cells)
   const lineSteps: LineStep[] = []
   const orderSteps: OrderStep[] = []
-  for (const { compiled, takes } of open) {
-    if (compiled.byLine) {
-      const step = builder.lineStep(compiled.promotion, takes, lineSteps)
+  for (const one of open) {
+    if (one.compiled.byLine) {
+      const step = builder.lineStep(one, lineSteps)
       if (step) lineSteps.push(step)
     } else {
-      const step = builder.orderStep(compiled.promotion, takes)
+      const step = builder.orderStep(one.compiled.promotion, one.takes)
       if (step) orderSteps.push(step)
     }
   }
@@ -136,7 +147,42 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     refusals,
     rounding: builder.rounding,
     codesMax: policy.codesMax,
+    unproved,
   }
+}
+
+/** Which units each promotion is about; of the members of a line group every way to share lines out. */
+function chooseUnits(rules: CompiledRules, possible: readonly CompiledPromotion[], whole: Shelf) {
+  const { policy } = rules.ruleSet
+  const dealer = createDealer(whole.lines, policy.units)
+  const open: Open[] = []
+  const unproved: Unproved[] = []
+  const add = (compiled: CompiledPromotion, rivalry?: Rivalry) => {
+    const { promotion } = compiled
+    // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not.
+    const isFresh = wantsFresh(compiled, policy)
+    const shelf = isFresh ? whole.reduced(dealer.left) : whole
+    const asked = isFresh ? 'fresh' : policy.units === 'one-offer' ? 'none' : 'some' // of the whole order: it takes no units
+    const choice = rivalry ? offersOf(promotion, shelf, rivalry) : wholeOffer(promotion, shelf)
+    if (choice.unproved > 0) unproved.push({ promotions: [promotion.id], most: choice.unproved })
+    const isOneOf = choice.offers.length > 1
+    for (const { takes, own } of choice.offers) open.push({ compiled, takes: dealer.deal(takes, asked), own, isOneOf })
+    return choice
+  }
+  for (const compiled of possible) {
+    const group = rules.lineGroupOf(compiled.promotion)
+    if (group === undefined) add(compiled)
+    else if (open.every(one => rules.lineGroupOf(one.compiled.promotion) !== group)) {
+      // The first of its group: all members, those that span lines first, so that the others have what is left.
+      const members = possible.filter(one => rules.lineGroupOf(one.promotion) === group)
+      const promotions = members.map(({ promotion }) => promotion)
+      const rivalry = rivalryOf(promotions, whole, policy.units !== 'shared')
+      const inTurn = [true, false].flatMap(spans => members.filter(one => spansLines(one.promotion) === spans))
+      const isComplete = inTurn.map(member => add(member, rivalry).isComplete).every(Boolean)
+      if (!isComplete) unproved.push({ promotions: promotions.map(({ id }) => id), most: rivalry.most })
+    }
+  }
+  return { open, unproved }
 }
 
 /** Units that are sold as one thing for a price cannot be another offer's too; with `one-offer` no unit of any offer can. */

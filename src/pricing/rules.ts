@@ -14,6 +14,8 @@ export interface CompiledRules {
   readonly scopes: Scopes
   /** Place of the stage of a promotion. */
   stageOf(promotion: Promotion): number
+  /** Name of the group that excludes by line, if it is in one. */
+  lineGroupOf(promotion: Promotion): string | undefined
 }
 
 export interface CompiledPromotion {
@@ -32,18 +34,18 @@ export function compileRules(ruleSet: RuleSet): CompiledRules {
     until: promotion.when?.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(promotion.when.until),
   }))
   const stageOf = (one: Promotion) => stages.indexOf(one.stage ?? defaultStage(one, stages))
-  // Members of a group that excludes by line stand together: a line takes the best of them.
-  const lineGroupOf = ({ group = '' }: Promotion) => (ruleSet.groups[group]?.scope === 'line' ? group : '')
+  // Members of a group that excludes by line stand together (line-groups.ts).
+  const lineGroupOf = ({ group = '' }: Promotion) => (ruleSet.groups[group]?.scope === 'line' ? group : undefined)
   promotions.sort((a, b) => {
     const [p, q] = [a.promotion, b.promotion]
     return (
       stageOf(p) - stageOf(q) ||
       p.priority - q.priority ||
-      compare(lineGroupOf(p), lineGroupOf(q)) ||
+      compare(lineGroupOf(p) ?? '', lineGroupOf(q) ?? '') ||
       compare(p.id, q.id)
     )
   })
-  return { ruleSet, promotions, scopes: compileScopes(ruleSet.promotions), stageOf }
+  return { ruleSet, promotions, scopes: compileScopes(ruleSet.promotions), stageOf, lineGroupOf }
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -1,14 +1,15 @@
-import { type Arena, applyLineStep, orderDiscount, roundLines, sumScopes, takeOff } from './arena.ts'
+import { type Arena, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import { isSomething } from './arithmetic.ts'
 import { createBound } from './bound.ts'
+import { applyLineStep, applyMember, createOwnership, lineDiscount, roundLines } from './line-steps.ts'
 import { placed } from './placement.ts'
-import type { LineStep, Step } from './problem.ts'
+import type { Step } from './problem.ts'
 import { analyse, costNow, isOpen as hasOpen, riskBit, type Structure } from './structure.ts'
 
 /**
  * THE BEST LEGAL COMBINATION, by branch and bound over the steps in the order of application.
  *
- * Legal is every choice of steps with at most one member of a group, at most `codesMax` codes, nothing after a promotion that
+ * Legal is every choice of steps with at most one member of a group, lines of a line group for one member each, at most `codesMax` codes, nothing after a promotion that
  * stops, and an exclusive promotion alone. So every part of a legal combination is legal, and a promotion may be left out when
  * that is better for the buyer, such as one that would bring the order below the threshold of a larger one.
  *
@@ -57,7 +58,28 @@ export function solve(arena: Arena, { choice, workMax }: SearchOptions): Solutio
     const alone = search.evaluate(candidate => candidate === at)
     if (alone.total < best.total) best = { ...alone, bound: 0 }
   }
-  return { ...best, bound: Math.min(best.total, found.bound), work: arena.work }
+  const bound = Math.min(best.total, found.bound, boundOfOtherUnits(arena, found.bound))
+  return { ...best, bound, work: arena.work }
+}
+
+/**
+ * No combination costs less, whatever units the promotions were about whose choice is not proved to be the best. Others take
+ * off the more the less such a promotion does, and never more than they would alone.
+ */
+function boundOfOtherUnits(arena: Arena, found: number): number {
+  const { unproved, steps, list, floor } = arena.problem
+  if (unproved.length === 0) return found
+  const sumOf = (amounts: Iterable<number>) => [...amounts].reduce((sum, amount) => sum + amount, 0)
+  const listSums = new Float64Array(arena.scopes.length)
+  sumScopes(arena, list, listSums)
+  const isUnproved = (id: string) => unproved.some(({ promotions }) => promotions.includes(id))
+  const alone = steps.map((step, at) => {
+    if (isUnproved(step.promotion.id)) return 0
+    if (step.kind === 'line') return lineDiscount(arena, step, list)
+    return orderDiscount(arena, at - arena.lineSteps.length, listSums)
+  })
+  const most = sumOf(unproved.map(one => one.most))
+  return Math.max(sumOf(floor), found - most, sumOf(list) - sumOf(alone) - most)
 }
 
 /** The price of one given combination: its steps in order, each if it is legal after those before it and takes anything off. */
@@ -80,6 +102,7 @@ function createSearch(arena: Arena, structure: Structure) {
   const off = new Float64Array(count).fill(-1)
   const groupTaken = new Uint8Array(structure.groups)
   const codeUses = new Uint16Array(structure.codes)
+  const ownership = createOwnership(arena)
   let codes = 0
   let stopped = false
 
@@ -87,6 +110,8 @@ function createSearch(arena: Arena, structure: Structure) {
     if (stopped) return false
     const group = structure.groupOf[at]!
     if (group >= 0 && groupTaken[group] === 1) return false
+    const step = steps[at]!
+    if (step.kind === 'line' && !ownership.isFree(step)) return false
     const code = structure.codeOf[at]!
     return code < 0 || codeUses[code]! > 0 || codes < codesMax
   }
@@ -101,11 +126,8 @@ function createSearch(arena: Arena, structure: Structure) {
     const after = (own[at + 1] ??= new Float64Array(list.length))
     after.set(before)
     levels[at + 1] = after
-    return applyLineStep(arena, step, before, after, baseOf(step, at))
-  }
-
-  function baseOf(step: LineStep, at: number): Float64Array {
-    return step.runStart === undefined || step.runStart === at ? levels[at]! : levels[step.runStart]!
+    if (step.runStart === undefined) return applyLineStep(arena, step, before, after)
+    return applyMember(arena, step, before, after, { base: levels[step.runStart]!, owned: ownership.of(step) })
   }
 
   function take(at: number, amount: number): void {
@@ -114,7 +136,7 @@ function createSearch(arena: Arena, structure: Structure) {
     if (step.kind === 'order') {
       taken[at - lineCount] = amount
       takeOff(arena, at - lineCount, left, amount)
-    }
+    } else ownership.take(step)
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 1
     const code = structure.codeOf[at]!
@@ -128,7 +150,7 @@ function createSearch(arena: Arena, structure: Structure) {
     if (step.kind === 'order') {
       takeOff(arena, at - lineCount, left, -taken[at - lineCount]!)
       taken[at - lineCount] = 0
-    }
+    } else ownership.giveBack(step)
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 0
     const code = structure.codeOf[at]!
@@ -180,6 +202,7 @@ function createSearch(arena: Arena, structure: Structure) {
     left,
     taken,
     codeUses,
+    ownership,
     isOpen,
     codesLeft: () => codesMax - codes,
   })

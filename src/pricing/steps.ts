@@ -2,7 +2,7 @@ import type { Minor } from '../model/money.ts'
 import type { Promotion, Scope } from '../model/promotion.ts'
 import { hundredths, opposite, share, split, WHOLE } from './arithmetic.ts'
 import type { CartToPrice } from './cart.ts'
-import type { Cells, Dealt } from './cells.ts'
+import type { Cells, Dealt, Open } from './cells.ts'
 import type { LineStep, OrderStep, Tier } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import type { Shelf } from './shelf.ts'
@@ -11,7 +11,7 @@ import { codeForm } from '../model/code.ts'
 
 /** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
 export function createStepBuilder(
-  { ruleSet: { policy, groups } }: CompiledRules,
+  { ruleSet: { policy }, lineGroupOf }: CompiledRules,
   cart: CartToPrice,
   shelf: Shelf,
   cells: Cells,
@@ -57,10 +57,15 @@ export function createStepBuilder(
     return made
   }
 
-  function common(promotion: Promotion) {
+  function common(promotion: Promotion, isOneOf = false) {
     const { group, code } = promotion
-    const inOrder = group !== undefined && groups[group]?.scope !== 'line'
-    return { promotion, group: inOrder ? group : undefined, code: code === undefined ? undefined : codeForm(code) }
+    const inOrder = group !== undefined && lineGroupOf(promotion) === undefined
+    const offersOfIt = isOneOf ? `offers of ${promotion.id}` : undefined
+    return {
+      promotion,
+      group: inOrder ? `group ${group}` : offersOfIt,
+      code: code === undefined ? undefined : codeForm(code),
+    }
   }
 
   /** What a promotion may still take off in all. */
@@ -97,31 +102,32 @@ export function createStepBuilder(
     return dealt.map((take, at) => ({ ...take, how: 'constant' as const, value: parts[at]! }))
   }
 
-  function lineStep(promotion: Promotion, dealt: readonly Dealt[], before: readonly LineStep[]): LineStep | undefined {
+  function lineStep({ compiled, takes: dealt, own, isOneOf }: Open, before: readonly LineStep[]): LineStep | undefined {
+    const { promotion } = compiled
     const takes = fixed(promotion, dealt)
-    const members: number[] = []
-    const values: number[] = []
+    const values: { cell: number; value: number }[] = []
     for (const take of takes) {
-      const own = cellsOf(take)
-      for (let at = 0; at < own.length; at++) {
-        members.push(own[at]!)
-        values.push(take.how === 'constant' ? (take.value * cells.units[own[at]!]!) / take.units : take.value)
+      for (const cell of cellsOf(take)) {
+        const value = take.how === 'constant' ? (take.value * cells.units[cell]!) / take.units : take.value
+        values.push({ cell, value })
       }
     }
+    values.sort((a, b) => a.cell - b.cell)
     const [first] = takes
     if (!first) return undefined
-    const group = promotion.group
-    const runStart = before.findIndex(step => step.promotion.group === group)
-    const inLineGroup = group !== undefined && groups[group]?.scope === 'line'
+    const group = lineGroupOf(promotion)
+    const runStart = before.findIndex(step => lineGroupOf(step.promotion) === group)
     return {
       kind: 'line',
-      ...common(promotion),
+      ...common(promotion, isOneOf),
       how: first.how,
-      cells: Int32Array.from(members),
-      values: Float64Array.from(values),
+      cells: Int32Array.from(values, ({ cell }) => cell),
+      values: Float64Array.from(values, ({ value }) => value),
       rounding: mode,
       perUnit: rounding.at === 'unit',
-      runStart: inLineGroup ? (runStart < 0 ? before.length : runStart) : undefined,
+      runStart: group === undefined ? undefined : runStart < 0 ? before.length : runStart,
+      parts: partsOf(values.map(({ cell }) => cells.lineOf[cell]!)),
+      own,
     }
   }
 
@@ -231,4 +237,10 @@ export function createStepBuilder(
   }
 
   return { lineStep, orderStep, rounding: mode }
+}
+
+/** Where each line begins and ends in a row of lines, equal ones side by side. */
+function partsOf(lines: readonly number[]): LineStep['parts'] {
+  const firsts = lines.flatMap((line, at) => (at === 0 || lines[at - 1] !== line ? [at] : []))
+  return firsts.map((first, at) => ({ line: lines[first]!, first, end: firsts[at + 1] ?? lines.length }))
 }

@@ -1,6 +1,7 @@
-import { type Arena, amountsAfterLines, lineDiscount, orderDiscount, sumScopes } from './arena.ts'
+import { type Arena, orderDiscount, sumScopes } from './arena.ts'
 import { WHOLE } from './arithmetic.ts'
-import type { Every } from './problem.ts'
+import { leastAfterLines, lineDiscount } from './line-steps.ts'
+import type { Every, LineStep } from './problem.ts'
 
 /**
  * What can be said about the steps of one cart before the search, above all which of them need no branch.
@@ -8,8 +9,8 @@ import type { Every } from './problem.ts'
  * A step is *free* when nothing hinders it: it is in no group with another member, codes are not scarce, it does not stop
  * others, and less costs less from there on. The last is so when, thresholds aside,
  *
- *   - line steps: what is left of less is not more, cell by cell. This holds for all of them, but for the rounding of parts of
- *     a line: where an order step aims at a part of a line, no step of that line is free, and bounds leave room for the cents;
+ *   - line steps: what is left of less is not more, cell by cell. This holds for all of them, but for members of a line group
+ *     that want the same line and that are not compared cell by cell, and for the rounding of parts of a line: where an order step aims at a part of a line, no step of that line is free, and bounds leave room for the cents;
  *   - order steps: take two runs of which one costs less by some d >= 0 on every cell. A step that takes off a given amount
  *     does not care. A step that *responds* (a percentage, or an amount that may not fit) takes off at most as much more in the
  *     dearer run as its cells cost more there, so on its cells the difference stays >= 0 in all. If of any two of these that
@@ -73,10 +74,15 @@ export function analyse(arena: Arena): Structure {
   const codes = entered.length > codesMax ? entered : []
   const codeOf = Int32Array.from(steps, ({ code }) => (code === undefined ? -1 : codes.indexOf(code)))
   const parts = partsOf(arena)
+  const rivals = rivalsByLine(arena)
   const touchesParts = (at: number) =>
     at < lineCount && lineSteps[at]!.cells.some(cell => parts.lines.has(problem.lineOf[cell]!))
   const isHindered = (at: number) =>
-    steps[at]!.promotion.stops === true || groupOf[at]! >= 0 || codeOf[at]! >= 0 || touchesParts(at)
+    steps[at]!.promotion.stops === true ||
+    groupOf[at]! >= 0 ||
+    codeOf[at]! >= 0 ||
+    touchesParts(at) ||
+    (at < lineCount && rivals.hinders(lineSteps[at]!))
   const orders = analyseOrderSteps(arena, groupOf)
   const free = steps.map((_, at) => !isHindered(at) && (orders.lessCostsLess || orders.isGift(at - lineCount)))
   const all = jumpsOf(arena, groupOf, names.length)
@@ -141,17 +147,40 @@ function partsOf({ problem: { lineOf }, orderSteps }: Arena): { lines: Set<numbe
   return { lines, slack }
 }
 
+/**
+ * Members of a line group that want the same line. Of members that take each line by itself the line keeps the best, which is the
+ * least of both on every cell only where the line is one cell; and a line that a member needs for itself is not the others'.
+ */
+function rivalsByLine({ problem: { firstOf }, lineSteps }: Arena) {
+  const members = new Map<string, Set<LineStep>>()
+  const needed = new Set<string>()
+  const places = ({ runStart, parts, own = [] }: LineStep) =>
+    [...new Set([...own, ...parts.map(({ line }) => line)])].map(line => ({
+      line,
+      key: `${runStart} ${line}`,
+    }))
+  for (const step of lineSteps) {
+    if (step.runStart === undefined) continue
+    for (const { key } of places(step)) members.set(key, (members.get(key) ?? new Set()).add(step))
+    for (const line of step.own ?? []) needed.add(`${step.runStart} ${line}`)
+  }
+  return {
+    hinders: (step: LineStep) =>
+      step.runStart !== undefined &&
+      places(step).some(({ line, key }) => {
+        const isCut = firstOf[line + 1]! - firstOf[line]! > 1
+        return members.get(key)!.size > 1 && (isCut || needed.has(key))
+      }),
+  }
+}
+
 function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {
   const { problem, orderSteps, scopes, masks, within, targetOf } = arena
   const lineCount = arena.lineSteps.length
   const listSums = new Float64Array(scopes.length)
   sumScopes(arena, problem.list, listSums)
   const lowSums = new Float64Array(scopes.length)
-  sumScopes(
-    arena,
-    amountsAfterLines(arena, () => true),
-    lowSums,
-  )
+  sumScopes(arena, leastAfterLines(arena), lowSums)
   const isGift = (at: number) => orderSteps[at]?.gift !== undefined
   const most = orderSteps.map((step, at) => (step.promotion.exclusive ? 0 : orderDiscount(arena, at, listSums)))
   const overlap = scopes.map((_, a) => scopes.map(cells => cells.some(cell => masks[a]![cell] === 1)))

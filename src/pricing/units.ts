@@ -1,7 +1,8 @@
-import { FIXED } from '../model/limits.ts'
 import type { Minor } from '../model/money.ts'
 import type { Promotion, PromotionOf, UnitChoice } from '../model/promotion.ts'
-import { hundredths, share, split, WHOLE } from './arithmetic.ts'
+import { hundredths, largest, share, split, WHOLE } from './arithmetic.ts'
+import { createBundles } from './bundles.ts'
+import { bestGrouping, type Grouping } from './sets.ts'
 import { paidFor, type Piece, type Shelf } from './shelf.ts'
 
 /**
@@ -20,8 +21,21 @@ export interface Take {
 
 type Reward = { percent?: number | undefined; amount?: number | undefined; price?: number | undefined }
 
-export function takesOf(promotion: Promotion, shelf: Shelf): Take[] {
+export interface Choice {
+  readonly takes: readonly Take[]
+  /** The most that other units could be worth, in minor units, where it is not proved that these are worth the most; or 0. */
+  readonly unproved: Minor
+}
+
+export function choiceOf(promotion: Promotion, shelf: Shelf): Choice {
   const pool = shelf.pool(promotion.scope)
+  if (promotion.kind !== 'set') return { takes: takesOf(promotion, pool, shelf), unproved: 0 }
+  const grouping = groupingOf(promotion, pool)
+  const isProved = grouping.most === grouping.worth
+  return { takes: setOfDifferent(grouping, pool), unproved: isProved ? 0 : Math.ceil(grouping.most / WHOLE) }
+}
+
+function takesOf(promotion: Exclude<Promotion, { kind: 'set' }>, pool: readonly Piece[], shelf: Shelf): Take[] {
   switch (promotion.kind) {
     case 'percent_off':
       return choose(pool, promotion.units).map(piece => percentOff(piece, promotion.percent))
@@ -37,8 +51,6 @@ export function takesOf(promotion: Promotion, shelf: Shelf): Take[] {
       return multiBuy(promotion, pool)
     case 'bundle':
       return bundle(promotion, shelf)
-    case 'set':
-      return setOfDifferent(promotion, pool)
     case 'threshold': {
       const percent = percentReached(promotion, shelf)
       return percent > 0 ? pool.map(piece => percentOff(piece, percent)) : []
@@ -145,66 +157,34 @@ function buyGet(promotion: PromotionOf<'buy_get'>, shelf: Shelf): Take[] {
   return best.map(piece => percentOff(piece, promotion.percent))
 }
 
-/** The largest count in 0..max for which `holds`, which is true up to some count and false from there on. */
-function largest(max: number, holds: (count: number) => boolean): number {
-  let low = 0
-  let high = max
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2)
-    if (holds(middle)) low = middle
-    else high = middle - 1
-  }
-  return low
-}
-
 /** n for a price, mixed from the pool: the dearest units, as many whole groups as save anything. */
 function multiBuy(promotion: PromotionOf<'multi_buy'>, pool: readonly Piece[]): Take[] {
-  const most = Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, Math.floor(countOf(pool) / promotion.units))
-  return rewarded(promotion, most, [{ units: promotion.units, pool }])
+  const { units, timesMax = Number.POSITIVE_INFINITY } = promotion
+  const most = Math.min(timesMax, Math.floor(countOf(pool) / units))
+  return rewarded(promotion, most, times => firstUnits(pool, units * times))
 }
 
-/** Several products that belong together. A product that could stand for two items stands for the first that asks for it. */
+/** Several products that belong together. */
 function bundle(promotion: PromotionOf<'bundle'>, shelf: Shelf): Take[] {
-  const claimed = new Set<number>()
-  const parts = promotion.items.map(({ scope, units }) => {
-    const pool = shelf.pool(scope).filter(piece => !claimed.has(piece.line))
-    for (const piece of pool) claimed.add(piece.line)
-    return { units, pool }
-  })
-  const fits = Math.min(...parts.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
-  return rewarded(promotion, Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, fits), parts)
+  const items = promotion.items.map(({ scope, units }) => ({ units, pool: shelf.pool(scope) }))
+  const bundles = createBundles(items)
+  const fits = Math.min(...items.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
+  const times = Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, fits)
+  const most = largest(times, count => bundles.piecesOf(count) !== undefined)
+  return rewarded(promotion, most, count => bundles.piecesOf(count) ?? [])
 }
 
-/** So many units of a pool for each group, the dearest first. */
-interface Part {
-  readonly units: number
-  readonly pool: readonly Piece[]
-}
-
-/** Groups are worth less and less, so those that cost more than their price stand at the front. */
-function rewarded(reward: Reward, most: number, parts: readonly Part[]): Take[] {
-  const piecesFor = (times: number) => parts.flatMap(({ units, pool }) => firstUnits(pool, units * times))
-  if (reward.percent !== undefined) return percentTogether(piecesFor(most), reward.percent)
+/**
+ * `piecesOf`: the dearest units of so many groups. Each group more is worth less than the one before, so those that cost more
+ * than their price come first.
+ */
+function rewarded(reward: Reward, most: number, piecesOf: (times: number) => readonly Piece[]): Take[] {
+  if (reward.percent !== undefined) return percentTogether(piecesOf(most), reward.percent)
   const { price } = reward
-  const values = parts.map(({ units, pool }) => ({ units, worth: worthOfFirst(pool) }))
-  const worth = (times: number) => values.reduce((sum, part) => sum + part.worth(part.units * times), 0)
+  const worth = (times: number) => valueOf(piecesOf(times))
   const times = price === undefined ? most : largest(most, count => worth(count) - worth(count - 1) > price)
   const off = price === undefined ? (reward.amount ?? 0) * times : worth(times) - price * times
-  return constants(piecesFor(times), Math.min(off, worth(times)))
-}
-
-/** What the first units of a pool are worth: the logarithm of the number of lines for every question. */
-function worthOfFirst(pool: readonly Piece[]): (count: number) => Minor {
-  const before = [{ units: 0, value: 0 }]
-  for (const { units, price } of pool) {
-    const last = before.at(-1)!
-    before.push({ units: last.units + units, value: last.value + units * price })
-  }
-  return count => {
-    const whole = largest(pool.length, pieces => before[pieces]!.units <= count)
-    const { units, value } = before[whole]!
-    return value + (count - units) * (pool[whole]?.price ?? 0)
-  }
+  return constants(piecesOf(times), Math.min(off, worth(times)))
 }
 
 /** A percentage of units that are sold as one thing is rounded once. */
@@ -220,100 +200,16 @@ function constants(pieces: readonly Piece[], off: Minor): Take[] {
   return pieces.map((piece, at): Take => ({ ...unpriced(piece), how: 'constant', value: parts[at] ?? 0 }))
 }
 
-/** A number of equal sets; members are places in the pool, rising, so that the dearest product comes first. */
-interface Layer {
-  readonly members: readonly number[]
-  /** Of one set, before the discount. */
-  readonly value: Minor
-  count: number
-}
-
-/**
- * Sets of different products, the discount rising with their number. Starts from the largest sets, then moves products from
- * larger to smaller sets, all equal sets at once, while that saves. Finds the best grouping where prices are equal.
- */
-function setOfDifferent({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): Take[] {
-  const table = Array.from(
-    { length: pool.length + 2 },
-    (_, size) => tiers.findLast(tier => tier.distinct <= size)?.percent ?? 0,
-  )
-  const layers = largestSets(pool)
-  for (let moves = 0; moves < FIXED.setMovesMax; moves++) {
-    const move = bestMove(layers, pool, table)
-    if (!move) break
-    moveProduct(layers, pool, move)
-  }
-  const perPiece = pool.map(() => new Map<number, number>())
-  for (const { members, count } of layers) {
-    const percent = table[members.length]!
-    for (const at of members) perPiece[at]!.set(percent, (perPiece[at]!.get(percent) ?? 0) + count)
-  }
-  return perPiece.flatMap((byPercent, at) =>
-    [...byPercent]
-      .filter(([percent]) => percent > 0)
-      .map(([percent, units]) => percentOff({ ...pool[at]!, units }, percent)),
+function groupingOf({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): Grouping {
+  const sizes = Array.from({ length: pool.length + 2 }, (_, size) => size)
+  return bestGrouping(
+    pool,
+    sizes.map(size => hundredths(tiers.findLast(tier => tier.distinct <= size)?.percent ?? 0)),
   )
 }
 
-function layerOf(members: readonly number[], count: number, pool: readonly Piece[]): Layer {
-  return { members, value: members.reduce((sum, at) => sum + pool[at]!.price, 0), count }
-}
-
-function largestSets(pool: readonly Piece[]): Layer[] {
-  const byCount = pool.map((piece, at) => ({ at, units: piece.units })).sort((a, b) => b.units - a.units || a.at - b.at)
-  return byCount.flatMap(({ units }, last) => {
-    const count = units - (byCount[last + 1]?.units ?? 0)
-    if (count === 0) return []
-    const members = byCount.slice(0, last + 1).map(({ at }) => at)
-    return [
-      layerOf(
-        members.sort((a, b) => a - b),
-        count,
-        pool,
-      ),
-    ]
-  })
-}
-
-interface Move {
-  readonly from: Layer
-  readonly to: Layer
-  readonly product: number
-}
-
-/** Looks among the smallest sets, where the tiers are; of the products that can move, the dearest or the cheapest gains most. */
-function bestMove(layers: readonly Layer[], pool: readonly Piece[], percentFor: readonly number[]): Move | undefined {
-  let best: Move | undefined
-  let gainMost = 0
-  const small = [...layers].sort((a, b) => a.members.length - b.members.length).slice(0, FIXED.setLayersMax)
-  for (const from of small) {
-    for (const to of small) {
-      const [larger, smaller] = [from.members.length, to.members.length]
-      if (larger <= smaller + 1) continue
-      const [fewer, more] = [percentFor[larger - 1]!, percentFor[smaller + 1]!]
-      const product = movable(from, to, more > fewer)
-      if (product === undefined) continue
-      const { price } = pool[product]!
-      const before = from.value * percentFor[larger]! + to.value * percentFor[smaller]!
-      const gain = (from.value - price) * fewer + (to.value + price) * more - before
-      if (gain > gainMost) [best, gainMost] = [{ from, to, product }, gain]
-    }
-  }
-  return best
-}
-
-function movable(from: Layer, to: Layer, dearest: boolean): number | undefined {
-  const there = new Set(to.members)
-  const free = (at: number) => !there.has(at)
-  return dearest ? from.members.find(free) : from.members.findLast(free)
-}
-
-function moveProduct(layers: Layer[], pool: readonly Piece[], { from, to, product }: Move): void {
-  const count = Math.min(from.count, to.count)
-  from.count -= count
-  to.count -= count
-  const fewer = from.members.filter(at => at !== product)
-  const more = [...to.members, product].sort((a, b) => a - b)
-  layers.push(layerOf(fewer, count, pool), layerOf(more, count, pool))
-  for (let at = layers.length - 1; at >= 0; at--) if (layers[at]!.count === 0) layers.splice(at, 1)
+function setOfDifferent({ units }: Grouping, pool: readonly Piece[]): Take[] {
+  return units.flatMap((byPercent, at) =>
+    [...byPercent].map(([value, count]): Take => ({ line: pool[at]!.line, units: count, how: 'percent', value })),
+  )
 }

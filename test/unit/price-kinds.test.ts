@@ -9,7 +9,7 @@ import { checkRuleSet } from '../../src/model/rule-set-check.ts'
 type Line = readonly [sku: string, price: number, units: number, taxPercent?: number]
 
 function priceOf(
-  document: { policy?: object; promotions?: object[] },
+  document: { policy?: object; groups?: object; promotions?: object[] },
   lines: readonly Line[],
   more: { shippingFee?: number; codes?: string[] } = {},
 ) {
@@ -269,5 +269,253 @@ describe('tax by rate', () => {
       { percent: 7, amount: 654 },
     ])
     expect(totals.tax).to.equal(1597 + 79 + 654)
+  })
+})
+
+describe('a group that excludes by line', () => {
+  const member = (id: string, fields: object) => ({ id, name: id, group: 'offers', ...fields })
+  const bogo = member('bogo', { kind: 'buy_get', buy: { units: 1 }, get: { units: 1 } })
+  const third = member('third', { kind: 'percent_off', percent: 30 })
+  const pair = member('pair', { kind: 'multi_buy', units: 2, price: 1_500 })
+  const halfA = member('half', { kind: 'percent_off', percent: 50, scope: { skus: ['A'] } })
+  const items = [
+    { scope: { skus: ['A'] }, units: 1 },
+    { scope: { skus: ['B'] }, units: 1 },
+  ]
+  const tiers = [
+    { distinct: 2, percent: 10 },
+    { distinct: 3, percent: 20 },
+  ]
+  const each = (...skus: string[]): Line[] => skus.map(sku => [sku, 1_000, 1])
+  const CASES: readonly [string, object[], Line[], number][] = [
+    ['buy one get one or 30 %, two of one product', [bogo, third], [['A', 1_000, 2]], 1_000],
+    ['three of one product', [bogo, third], [['A', 1_000, 3]], 2_000],
+    ['a line that was bought for another to be free has its member', [bogo, third], each('A', 'B'), 1_000],
+    [
+      '30 % is better where the free one is cheap',
+      [bogo, third],
+      [
+        ['A', 1_000, 1],
+        ['B', 100, 1],
+      ],
+      770,
+    ],
+    ['a pair for 15.00 or half off one of it', [pair, halfA], each('A', 'B'), 1_500],
+    ['a pair of the other two, and half off the first', [pair, halfA], each('A', 'B', 'C'), 2_000],
+    ['two pairs are better than half off one', [pair, halfA], each('A', 'B', 'C', 'D'), 3_000],
+    [
+      'a bundle or 40 % off a part of it',
+      [member('b', { kind: 'bundle', items, price: 1_500 }), { ...halfA, percent: 40 }],
+      each('A', 'B'),
+      1_500,
+    ],
+    [
+      'a bundle or 60 % off a part of it',
+      [member('b', { kind: 'bundle', items, price: 1_500 }), { ...halfA, percent: 60 }],
+      each('A', 'B'),
+      1_400,
+    ],
+    [
+      'a smaller set, and half off what it leaves',
+      [member('set', { kind: 'set', tiers }), halfA],
+      each('A', 'B', 'C'),
+      2_300,
+    ],
+    [
+      'three for 25.00 or two for 17.00, of five',
+      [member('trio', { kind: 'multi_buy', units: 3, price: 2_500 }), { ...pair, price: 1_700 }],
+      [['A', 1_000, 5]],
+      4_400,
+    ],
+    [
+      'the better of two that take each line by itself',
+      [member('three', { kind: 'amount_off', per: 'unit', amount: 300 }), { ...halfA, percent: 20 }],
+      each('A', 'B'),
+      1_400,
+    ],
+    [
+      '30 % off the two dearest, or half off one of them',
+      [{ ...third, units: { max: 2 } }, halfA],
+      each('A', 'B', 'C'),
+      1_900,
+    ],
+    [
+      'a line that no other wants',
+      [bogo, halfA],
+      [
+        ['A', 100, 1],
+        ['B', 1_000, 2],
+      ],
+      1_050,
+    ],
+  ]
+  for (const [what, promotions, lines, total] of CASES) {
+    it(`gives a line to one member only: ${what}: ${total}`, () => {
+      const { totals, gap, lines: priced } = priceOf({ groups: { offers: { scope: 'line' } }, promotions }, lines)
+      expect({ total: totals.total, gap }).to.deep.equal({ total, gap: 0 })
+      for (const line of priced) expect(line.discounts.length).to.be.at.most(1)
+    })
+  }
+
+  it('keeps one member a line with offers for fresh units, and for one unit each', () => {
+    for (const units of ['fresh-first', 'one-offer']) {
+      const document = { policy: { units }, groups: { offers: { scope: 'line' } }, promotions: [pair, halfA] }
+      expect(priceOf(document, each('A', 'B')).totals.total, units).to.equal(1_500)
+    }
+  })
+
+  it('says that it did not try every way to share many lines out, and by how much another could be cheaper', () => {
+    const lines = each(...Array.from({ length: 12 }, (_, at) => `P${at}`))
+    const { totals, gap } = priceOf({ groups: { offers: { scope: 'line' } }, promotions: [pair, third] }, lines)
+    expect(totals.total).to.equal(8_400)
+    expect(gap).to.be.above(0)
+  })
+})
+
+describe('a bundle whose items want the same products', () => {
+  const of = (scope: object, units = 1) => ({ scope, units })
+  const [any, onlyA] = [of({}), of({ skus: ['A'] })]
+  const bundle = (items: object[], fields: object) => [{ id: 'b', name: 'b', kind: 'bundle', items, ...fields }]
+  const CASES: readonly [string, object[], Line[], number][] = [
+    [
+      'any and A',
+      bundle([any, onlyA], { price: 1_500 }),
+      [
+        ['A', 1_000, 1],
+        ['B', 1_000, 1],
+      ],
+      1_500,
+    ],
+    [
+      'A and any',
+      bundle([onlyA, any], { price: 1_500 }),
+      [
+        ['A', 1_000, 1],
+        ['B', 1_000, 1],
+      ],
+      1_500,
+    ],
+    ['two of A', bundle([any, onlyA], { price: 1_500 }), [['A', 1_000, 2]], 1_500],
+    ['only one A', bundle([any, onlyA], { price: 1_500 }), [['A', 1_000, 1]], 1_000],
+    [
+      'two bundles',
+      bundle([any, onlyA], { price: 1_500 }),
+      [
+        ['A', 1_000, 2],
+        ['B', 1_000, 2],
+      ],
+      3_000,
+    ],
+    [
+      'the dearest of what is there',
+      bundle([any, onlyA], { price: 1_500 }),
+      [
+        ['A', 1_000, 1],
+        ['B', 800, 1],
+        ['C', 1_200, 1],
+      ],
+      2_300,
+    ],
+    [
+      'any two',
+      bundle([any, any], { price: 1_000 }),
+      [
+        ['A', 900, 1],
+        ['B', 700, 1],
+        ['C', 300, 1],
+      ],
+      1_300,
+    ],
+    [
+      'A and B, B and C, C',
+      bundle([of({ skus: ['A', 'B'] }), of({ skus: ['B', 'C'] }), of({ skus: ['C'] })], { price: 1_000 }),
+      [
+        ['A', 600, 1],
+        ['B', 500, 1],
+        ['C', 400, 1],
+      ],
+      1_000,
+    ],
+    [
+      'a percentage',
+      bundle([any, onlyA], { percent: 50 }),
+      [
+        ['A', 1_000, 1],
+        ['B', 600, 1],
+      ],
+      800,
+    ],
+    [
+      'an amount for each',
+      bundle([any, onlyA], { amount: 200 }),
+      [
+        ['A', 1_000, 2],
+        ['B', 600, 3],
+      ],
+      3_400,
+    ],
+  ]
+  for (const [what, promotions, lines, total] of CASES)
+    it(`finds who stands for what: ${what}: ${total}`, () => {
+      const { totals, gap } = priceOf({ promotions }, lines)
+      expect({ total: totals.total, gap }).to.deep.equal({ total, gap: 0 })
+    })
+})
+
+describe('a set', () => {
+  const tiers = [
+    { distinct: 2, percent: 10 },
+    { distinct: 3, percent: 30 },
+  ]
+  const set = { id: 'set', name: 'set', kind: 'set', tiers }
+
+  it('of different prices has the best grouping, and says so', () => {
+    const { totals, gap } = priceOf({ promotions: [set] }, [
+      ['A', 1_000, 2],
+      ['B', 500, 1],
+      ['C', 100, 1],
+    ])
+    expect({ total: totals.total, gap }).to.deep.equal({ total: 2_120, gap: 0 })
+  })
+
+  it('of more products than can be searched is proved where one percentage is the most there is', () => {
+    const lines = Array.from({ length: 12 }, (_, at): Line => [`P${at}`, 100 + at, 1 + at * 7])
+    const one = { ...set, tiers: [{ distinct: 3, percent: 30 }] }
+    const { totals, gap } = priceOf({ promotions: [one] }, lines)
+    // 169 sets of three at most: 9 products have all their units in one, three have 169 at most and fewer.
+    expect({ gap, isMost: totals.discount > 0 }).to.deep.equal({ gap: 0, isMost: true })
+  })
+
+  it('and says otherwise by how much another grouping could be cheaper', () => {
+    const lines = Array.from({ length: 12 }, (_, at): Line => [`P${at}`, 100 + at * 300, 1 + at * 7])
+    const steps = [2, 3, 5, 7].map((distinct, at) => ({ distinct, percent: [4, 15, 16, 40][at] }))
+    expect(priceOf({ promotions: [{ ...set, tiers: steps }] }, lines).gap).to.be.above(0)
+  })
+})
+
+describe('a gift', () => {
+  it('changes no price', () => {
+    const promotions = [
+      {
+        id: 'a',
+        name: 'a',
+        kind: 'threshold',
+        tiers: [{ from: 100, amount: 2 }],
+        scope: { skus: ['D', 'E'] },
+        priority: 0,
+      },
+      { id: 'b', name: 'b', kind: 'threshold', every: { amount: 1, off: 1 }, scope: { skus: ['B', 'E'] }, priority: 1 },
+      { id: 'z', name: 'z', kind: 'amount_off', amount: 1, scope: { skus: ['C'] }, priority: 3 },
+    ]
+    const gift = { id: 'g', name: 'g', kind: 'gift', sku: 'G', scope: { skus: ['B', 'C', 'D', 'E'] }, priority: 2 }
+    const lines: Line[] = [
+      ['A', 0, 1],
+      ['B', 2, 1],
+      ['C', 1, 1],
+      ['D', 1, 1],
+      ['E', 99, 1],
+    ]
+    for (const list of [promotions, [...promotions, gift]])
+      expect(priceOf({ promotions: list }, lines).totals.total, `${list.length} promotions`).to.equal(0)
   })
 })
