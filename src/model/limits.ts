@@ -66,7 +66,7 @@ export const FIXED = {
    * Members of a group that excludes by line try every way to share lines out where ways times members times lines of the cart
    * are at most this, and a few ways beyond.
    */
-  lineSharesMax: 1_000,
+  lineSharesMax: 1_500,
   /** A set promotion tries every grouping where numbers of units left times subsets of products are at most this ... */
   setStatesMax: 200_000,
   /** ... and beyond it looks within these for a better grouping than the largest sets first. */

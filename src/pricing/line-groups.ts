@@ -109,8 +109,9 @@ export function offersOf(member: Promotion, shelf: Shelf, rivalry: Rivalry): Off
   const wanted = [...new Set(wantedBy(member, shelf))].filter(line => rivalry.contested.has(line)).sort((a, b) => a - b)
   if (rivalry.isDealt)
     return { offers: [{ takes: whole.takes, own: wanted }], unproved: whole.unproved, isComplete: true }
-  const isComplete = 2 ** wanted.length * rivalry.spanning * shelf.lines.length <= FIXED.lineSharesMax
-  const shares = isComplete ? subsetsOf(wanted) : fewerAndFewer(wanted, rivalry.aloneRate)
+  const ways = FIXED.lineSharesMax / rivalry.spanning / shelf.lines.length
+  const isComplete = 2 ** wanted.length <= ways
+  const shares = isComplete ? subsetsOf(wanted) : fewerAndFewer(wanted, rivalry.aloneRate, Math.max(2, ways))
   const offers: (Offer & { own: readonly number[]; key: string })[] = []
   let unproved = 0
   // From few lines to many: an offer that takes the same with fewer lines leaves more to others.
@@ -135,11 +136,10 @@ function subsetsOf(lines: readonly number[]): number[][] {
   return subsets.sort((a, b) => a.length - b.length)
 }
 
-/** None of the lines, then more and more of them up to all, first those of which others take the least. */
-function fewerAndFewer(lines: readonly number[], aloneRate: Float64Array): number[][] {
+/** None of the lines, then more and more of them up to all, first those of which others take the least; at most so many ways. */
+function fewerAndFewer(lines: readonly number[], aloneRate: Float64Array, ways: number): number[][] {
   const ordered = [...lines].sort((a, b) => aloneRate[a]! - aloneRate[b]! || a - b)
-  const left = [0, 1]
-  while (left.at(-1)! < lines.length) left.push(left.at(-1)! * 2)
-  const sizes = [...new Set(left.map(count => Math.max(0, lines.length - count)))]
-  return sizes.reverse().map(size => ordered.slice(0, size))
+  const sizes = [0, lines.length]
+  for (let left = 1; left < lines.length && sizes.length + 1 <= ways; left *= 2) sizes.splice(1, 0, lines.length - left)
+  return [...new Set(sizes)].sort((a, b) => a - b).map(size => ordered.slice(0, size))
 }

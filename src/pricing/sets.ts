@@ -17,6 +17,9 @@ export interface Grouping {
   readonly most: number
 }
 
+/** So many numbers of even sets are tried. */
+const EVEN_MAX = 2
+
 /** `percentFor[n]`: hundredths of a percent for sets of n products; as long as the pool, and one more. */
 export function bestGrouping(pool: readonly Piece[], percentFor: readonly number[]): Grouping {
   const states = pool.reduce((product, { units }) => product * (units + 1), 1)
@@ -25,10 +28,12 @@ export function bestGrouping(pool: readonly Piece[], percentFor: readonly number
     return { ...groupingOf(layers, pool, percentFor), most: worthOf(layers, percentFor) }
   }
   const { most, counts } = mostOf(pool, percentFor)
-  const tried = [improved(pool, percentFor), ...counts.map(count => evenSets(pool, count))]
-  const [first = [], ...others] = tried
-  const isBetter = (a: readonly Layer[], b: readonly Layer[]) => worthOf(a, percentFor) > worthOf(b, percentFor)
-  const best = others.reduce((found, other) => (isBetter(other, found) ? other : found), first)
+  let best = improved(pool, percentFor)
+  for (const count of counts) {
+    if (worthOf(best, percentFor) === most) break
+    const even = evenSets(pool, count)
+    if (worthOf(even, percentFor) > worthOf(best, percentFor)) best = even
+  }
   return { ...groupingOf(best, pool, percentFor), most }
 }
 
@@ -47,7 +52,7 @@ function groupingOf(layers: readonly Layer[], pool: readonly Piece[], percentFor
 
 /**
  * An upper bound of what any grouping takes off. A percentage is only for sets of some size, of which there are so many at most; each
- * has one unit of a product at most. `counts`: these numbers of sets. One percentage alone is reached by so many even sets.
+ * has one unit of a product at most. `counts`: the first few of these numbers of sets. One percentage alone is reached by so many even sets.
  */
 function mostOf(pool: readonly Piece[], percentFor: readonly number[]): { most: number; counts: readonly number[] } {
   const sizes = percentFor.slice(0, pool.length + 1)
@@ -62,7 +67,7 @@ function mostOf(pool: readonly Piece[], percentFor: readonly number[]): { most: 
     const value = pool.reduce((all, { units, price }) => all + Math.min(units, counts[at]!) * price, 0)
     return sum + (percent - (percents[at - 1] ?? 0)) * value
   }, 0)
-  return { most, counts: [...new Set(counts)] }
+  return { most, counts: [...new Set(counts)].slice(0, EVEN_MAX) }
 }
 
 /** How many sets of so many different products there can be. */
