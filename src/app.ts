@@ -18,6 +18,7 @@ import type { CartStep } from './cart/steps.ts'
 import { watchCatalog } from './catalog/catalog-watch.ts'
 import { createAllowances } from './checkout/allowances.ts'
 import { createPlacing } from './checkout/checkout.ts'
+import { createCodes } from './checkout/codes.ts'
 import { createInventory } from './checkout/inventory.ts'
 import { createOrders } from './checkout/orders.ts'
 import { createReconciler } from './checkout/reconciler.ts'
@@ -150,6 +151,10 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       onStep,
     })
     const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
+    const ownStock = createStock({ router, instance: config.instanceIndex, metrics })
+    const stock = wrap.stock?.(ownStock, router) ?? ownStock
+    const codes = createCodes({ global, stock, pricing })
+    pricing.useCodes(codes.factsOf)
     const carts = createCarts({
       router,
       cache,
@@ -157,6 +162,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       pricing,
       prices,
       repriceSpreadMs: config.repriceSpreadMs,
+      codeAsWritten: codes.asWritten,
       funnel,
       handover,
       limits,
@@ -192,8 +198,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const promotions = createPromotions(global, currency)
     const operators = createOperators(global)
 
-    const ownStock = createStock({ router, instance: config.instanceIndex, metrics })
-    const stock = wrap.stock?.(ownStock, router) ?? ownStock
     const inventory = createInventory({ router })
     const settlement = startSettlement({ router, stock, metrics, log })
     closers.push(settlement.stop)

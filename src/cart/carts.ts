@@ -36,7 +36,6 @@ import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } 
 import type { Handover } from './handover.ts'
 import type { Prices } from './prices.ts'
 import type { OnCartStep } from './steps.ts'
-import { codeForm } from '../model/code.ts'
 
 /**
  * What shoppers do with a cart. Every change is one line over the funnel; viewing is a hit in the cache, or one of the
@@ -52,6 +51,8 @@ export interface CartsDeps {
   readonly prices: Prices
   /** Over how long carts move to new rules, in ms. */
   readonly repriceSpreadMs: number
+  /** A code as the shop wrote it, however it was typed. */
+  codeAsWritten(code: string): Promise<string>
   readonly funnel: Funnel
   readonly handover: Handover
   readonly limits: Limits
@@ -240,15 +241,6 @@ export function createCarts(deps: CartsDeps) {
     return change(request, ({ lines }) => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
   }
 
-  /** A code is kept as the shop wrote it, however it was typed; one that nobody knows as it was typed. */
-  function asWritten(code: string): string {
-    const form = codeForm(code)
-    const known = pricing
-      .ruleSet()
-      .promotions.find(promotion => promotion.code !== undefined && codeForm(promotion.code) === form)
-    return known?.code ?? code
-  }
-
   prices.onLater(userId => funnel.change({ userId }, ({ lines }) => ({ lines })))
 
   return {
@@ -271,11 +263,10 @@ export function createCarts(deps: CartsDeps) {
       changeLines(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
     removeLine: (request: ChangeRequest, sku: string) => changeLines(request, removeLine(sku)),
     clear: (request: ChangeRequest) => changeLines(request, clearLines),
-    addCode: (request: ChangeRequest, code: string) =>
-      change(request, ({ lines, codes }) => {
-        const written = asWritten(code)
-        return { lines, codes: addCode(codes, written), mustKnow: written }
-      }),
+    async addCode(request: ChangeRequest, code: string): Promise<Changed> {
+      const written = await deps.codeAsWritten(code)
+      return change(request, ({ lines, codes }) => ({ lines, codes: addCode(codes, written), mustKnow: written }))
+    },
     removeCode: (request: ChangeRequest, code: string) =>
       change(request, ({ lines, codes }) => ({ lines, codes: removeCode(codes, code) })),
     /** What became of every promotion, for the cart as it is. @throws AppError `session_ended`; `overloaded`, `unavailable` */

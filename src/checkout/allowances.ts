@@ -2,9 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { AppError } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
+import { codeForm } from '../model/code.ts'
 import { FIXED } from '../model/limits.ts'
-import { budgetItemOf, type Demand, usesItemOf } from '../model/order.ts'
-import type { Promotion } from '../model/promotion.ts'
+import { budgetItemOf, codeItemOf, type Demand, usesItemOf } from '../model/order.ts'
+import { hasManyCodes, type Promotion } from '../model/promotion.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import type { CartRequest, GivenAway, PricedCart } from '../pricing/price.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -13,7 +14,7 @@ import type { Inventory } from './inventory.ts'
 import type { Stock } from './stock.ts'
 
 /**
- * What promotions may give away: uses in all and by buyer, and budgets. They are counted like stock, in the same saga, so a code
+ * What promotions may give away: uses in all, by buyer and by code, and budgets. They are counted like stock, in the same saga, so a code
  * that can be used a hundred times is used a hundred times. Prices go by what an instance last heard, which is up to a second
  * old; an order that claims more than there is left is refused with the total that holds now.
  */
@@ -46,16 +47,32 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
     return [...(counted ? [uses] : []), ...(budget === undefined || amount === 0 ? [] : [spent])]
   }
 
+  /** The codes of promotions that have many: each is used so many times. */
+  function codeItemsOf({ opened }: PricedCart): Item[] {
+    const { promotions } = pricing.ruleSet()
+    const items = new Map<string, Item>() // one code may open several promotions, and is used once all the same
+    for (const { promotion: id, code } of opened) {
+      const promotion = promotions.find(one => one.id === id)
+      if (!promotion || !hasManyCodes(promotion)) continue
+      const item = codeItemOf(codeForm(code))
+      const total = Math.min(promotion.usesPerCode ?? 1, items.get(item)?.total ?? Number.POSITIVE_INFINITY)
+      items.set(item, { item, units: 1, total, perUserMax: null })
+    }
+    return [...items.values()]
+  }
+
   /** Makes the rows of items, or brings them to what the rules in force say. */
   async function prepare(items: readonly Item[]): Promise<void> {
     const rulesVersion = pricing.rulesVersion()
     if (prepared.version !== rulesVersion) prepared = { version: rulesVersion, items: new Set() }
     const done = prepared.items
     for (const { item, total, perUserMax } of items.filter(one => !done.has(one.item))) {
+      const isCode = item === codeItemOf(item.slice(2))
       await flight.run(`${rulesVersion}:${item}`, async () => {
-        await inventory.set(item, { total, perUserMax, rulesVersion })
+        // One order at a time wants a code, and there are a million of them: one row each, and nothing to remember.
+        await inventory.set(item, { total, perUserMax, rulesVersion, ...(isCode ? { buckets: 1 } : {}) })
       })
-      done.add(item)
+      if (!isCode) done.add(item)
     }
   }
 
@@ -109,10 +126,12 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
     refresh,
 
     /** What an order at this price claims of the limits of promotions. */
-    async of({ promotions }: PricedCart): Promise<Demand[]> {
+    async of(priced: PricedCart): Promise<Demand[]> {
+      const { promotions } = priced
       const amounts = new Map(promotions.map(({ promotion, amount }) => [promotion, amount]))
       if (amounts.size === 0) return []
-      const items = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
+      const limited = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
+      const items = [...limited, ...codeItemsOf(priced)]
       await prepare(items)
       return items.map(({ item, units }) => ({ item, units }))
     },

@@ -10,6 +10,7 @@ import { productsCommand } from './products.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
 import { checkCommand, longTestCommand, testCommand } from './checks.ts'
+import { codesCommand } from './codes.ts'
 import { tryCommand } from './try.ts'
 import { downCommand, logsCommand, reloadCommand, statusCommand, upCommand } from './stack.ts'
 
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   importCommand(PROJECT),
   productsCommand(PROJECT),
   promotionsCommand(PROJECT),
+  codesCommand(PROJECT),
   operatorCommand(PROJECT),
   stockCommand(PROJECT),
   saleCommand(PROJECT),

@@ -4,7 +4,7 @@ import { loadConfig } from '../config/config.ts'
 import { INSTANT_EXAMPLE, readInstant } from '../lib/instant.ts'
 import { AppError, messageOf } from '../lib/errors.ts'
 import { type RuleSet } from '../model/promotion.ts'
-import { checkRuleSet } from '../model/rule-set-check.ts'
+import { checkRuleSet, type Mistake } from '../model/rule-set-check.ts'
 import { type Args, type Command, CommandError, UsageError } from './command.ts'
 import { table } from './terminal.ts'
 import { withApp } from './with-app.ts'
@@ -27,6 +27,10 @@ explain:  prices --lines and tells for each promotion whether it applied, was be
       note: { type: 'string', value: 'TEXT', doc: 'put: what this version is for' },
       activate: { type: 'boolean', doc: 'put: activate it at once' },
       at: { type: 'string', value: 'TIME', doc: 'activate: when, such as 2027-01-01T00:00:00Z' },
+      confirm: {
+        type: 'boolean',
+        doc: 'put, activate: also where categories, buyer groups or pools are named that do not exist',
+      },
       'dry-run': { type: 'boolean', doc: 'put, activate: check only, change nothing' },
       lines: { type: 'string', value: 'SKU=N,…', doc: 'explain: products and quantities' },
       codes: { type: 'string', value: 'CODE,…', doc: 'explain: codes that are entered' },
@@ -53,11 +57,16 @@ const ACTIONS: Readonly<Record<string, Action>> = { put, list, show, activate, e
 
 async function put(app: App, file: string | undefined, args: Args, currency: string): Promise<void> {
   const ruleSet = readRuleSet(required(file, 'FILE'), currency)
+  const { mistakes, warnings } = await app.promotions.check(ruleSet)
+  if (mistakes.length > 0) throw mistaken(file ?? '', mistakes)
+  for (const { path, detail } of warnings) console.error(`${path}  ${detail}`)
+  if (warnings.length > 0 && !args.flag('confirm'))
+    throw new CommandError(`${file} names what does not exist; if that is meant, add --confirm`)
   if (args.flag('dry-run')) {
     console.log(`Would store ${ruleSet.promotions.length} promotions as a new version.`)
     return
   }
-  const version = await app.promotions.put(ruleSet, args.text('note') ?? '')
+  const version = await app.promotions.put(ruleSet, args.text('note') ?? '', args.flag('confirm'))
   console.log(`Stored as version ${version}.`)
   if (args.flag('activate')) await activate(app, String(version), args)
   else console.log(`Not in force yet: cartload promotions activate ${version}`)
@@ -96,7 +105,7 @@ async function activate(app: App, word: string | undefined, args: Args): Promise
     )
     return
   }
-  const { activeFrom } = await app.promotions.activate(version, at)
+  const { activeFrom } = await app.promotions.activate(version, at, args.flag('confirm'))
   console.log(`Version ${version} is in force from ${activeFrom}.`)
 }
 
@@ -119,7 +128,7 @@ async function explain(app: App, word: string | undefined, args: Args, currency:
       ['line', 'unit price', 'off', 'total'],
       priced.lines.map((line, at) => [
         `${lines[at]?.quantity} × ${line.name}`,
-        money(line.unitPrice),
+        (line.unitPrice / 100).toFixed(Number.isInteger(line.unitPrice) ? 2 : 6),
         money(line.discount),
         line.available ? money(line.total) : 'not sold',
       ]),
@@ -160,7 +169,11 @@ function readRuleSet(file: string, currency: string): RuleSet {
   if ('ruleSet' in checked && checked.ruleSet.currency !== currency)
     mistakes.push({ path: '/currency', detail: `must be ${currency}, the currency of this shop` })
   if ('ruleSet' in checked && mistakes.length === 0) return checked.ruleSet
-  throw new CommandError(
+  throw mistaken(file, mistakes)
+}
+
+function mistaken(file: string, mistakes: readonly Mistake[]): CommandError {
+  return new CommandError(
     [
       `${file} has ${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'}:`,
       ...mistakes.map(m => `  ${m.path || '/'}  ${m.detail}`),

@@ -49,6 +49,7 @@ export const STATUS: Record<ErrorCode, number> = {
   refund_invalid: 422,
   codes_max: 422,
   rules_invalid: 422,
+  rules_unconfirmed: 422,
   quote_invalid: 422,
   too_many_attempts: 429,
   internal: 500,

@@ -37,8 +37,8 @@ export function promotionRoutes(
       problems: [400, 403, 413, 415, 503],
       async handle({ body }, call) {
         await operator(call)
-        const { mistakes } = await promotions.check(body.ruleSet)
-        return json(200, { valid: mistakes.length === 0, mistakes })
+        const { mistakes, warnings } = await promotions.check(body.ruleSet)
+        return json(200, { valid: mistakes.length === 0, mistakes, warnings })
       },
     }),
     route({
@@ -53,7 +53,7 @@ export function promotionRoutes(
       problems: [400, 403, 413, 415, 422, 503],
       async handle({ body }, call) {
         const name = await operator(call)
-        return json(201, { version: await promotions.put(body.ruleSet, body.note || `by ${name}`) })
+        return json(201, { version: await promotions.put(body.ruleSet, body.note || `by ${name}`, body.confirm) })
       },
     }),
     route({
@@ -64,11 +64,11 @@ export function promotionRoutes(
       summary: 'Puts a version in force, now or at a time to come',
       body: schemas.activate,
       answer: { status: 201, description: 'From when on', schema: schemas.activation },
-      problems: [400, 403, 404, 415, 503],
+      problems: [400, 403, 404, 415, 422, 503],
       async handle({ body }, call) {
         await operator(call)
         const at = body.at === undefined ? undefined : new Date(body.at)
-        return json(201, await promotions.activate(body.version, at))
+        return json(201, await promotions.activate(body.version, at, body.confirm))
       },
     }),
   ]

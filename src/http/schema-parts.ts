@@ -7,6 +7,9 @@ import { SKU_FORM } from '../model/product.ts'
 /** What the shapes of requests and answers are made of. */
 export type Parts = ReturnType<typeof createParts>
 
+const unitPrice = z.number().meta({
+  description: 'Minor units; with parts of one (0.5678) where a unit of bulk goods costs less than a minor unit',
+})
 const money = z.int().meta({ description: 'Minor units (pence, cents)' })
 
 export function createParts(limits: Limits) {
@@ -37,9 +40,9 @@ export function createParts(limits: Limits) {
     .strictObject({
       sku,
       name: z.string(),
-      price: money,
+      price: unitPrice,
       category: z.string(),
-      listPrice: money.optional().meta({ description: 'The price before a sale' }),
+      listPrice: unitPrice.optional().meta({ description: 'The price before a sale' }),
     })
     .meta({ id: 'Product' })
   const line = z
@@ -49,7 +52,7 @@ export function createParts(limits: Limits) {
       quantity,
       selected: z.boolean(),
       note: z.string(),
-      unitPrice: money,
+      unitPrice,
       subtotal: money,
       discount: money,
       total: money,

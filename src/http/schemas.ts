@@ -8,6 +8,11 @@ export type Schemas = ReturnType<typeof createSchemas>
 
 export function createSchemas(limits: Limits) {
   const parts = createParts(limits)
+  const finding = z.strictObject({ path: z.string(), detail: z.string() })
+  const confirmed = z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Also where it names categories, buyer groups or pools of codes that do not exist' })
   const {
     plain,
     sku,
@@ -130,14 +135,20 @@ export function createSchemas(limits: Limits) {
     ruleSet: z.strictObject({
       ruleSet: z.looseObject({}).meta({ description: 'docs/promotions.md' }),
       note: plain(200).default(''),
+      confirm: confirmed,
     }),
     ruleSetPut: z.strictObject({ version: z.int() }),
     ruleSetCheck: z.strictObject({
       valid: z.boolean(),
-      mistakes: z.array(z.strictObject({ path: z.string(), detail: z.string() })),
+      mistakes: z.array(finding),
+      warnings: z.array(finding).meta({ description: 'What it names that does not exist: to be confirmed' }),
     }),
     ruleSets: z.strictObject({ data: z.array(ruleSetVersion), inForce: z.int() }),
-    activate: z.strictObject({ version: z.int().min(1), at: z.iso.datetime({ offset: true }).optional() }),
+    activate: z.strictObject({
+      version: z.int().min(1),
+      at: z.iso.datetime({ offset: true }).optional(),
+      confirm: confirmed,
+    }),
     activation: z.strictObject({ version: z.int(), activeFrom: z.iso.datetime() }),
   }
 }

@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'refund_invalid'
   | 'codes_max'
   | 'rules_invalid'
+  | 'rules_unconfirmed'
   | 'quote_invalid'
   | 'too_many_attempts'
   | 'internal'

@@ -73,6 +73,12 @@ export const FIXED = {
   setLayersMax: 12,
   setMovesMax: 128,
   codeCharsMax: 64,
+  /** Codes that a promotion lists itself; pools hold more. */
+  codesOfPromotionMax: 1_000,
+  codesOfPoolMax: 1_000_000,
+  codeRows: 2_000,
+  /** How many codes must be possible for each one that is made: nobody finds one by trying. */
+  codesPossiblePerCode: 1e9,
   /** Codes that one cart holds. */
   codesMax: 10,
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Wanted } from './cart.ts'
-import type { Minor } from './money.ts'
+import type { Minor, UnitPrice } from './money.ts'
 import type { Product } from './product.ts'
 
 /** Orders, as far as they can be thought about without a database: what they say, what they claim, and their ids. */
@@ -28,7 +28,7 @@ export interface OrderLine {
   readonly sku: string
   readonly name: string
   readonly quantity: number
-  readonly unitPrice: Minor
+  readonly unitPrice: UnitPrice
   readonly subtotal: Minor
   readonly discount: Minor
   readonly total: Minor
@@ -60,6 +60,8 @@ export const stockItemOfSku = (sku: string, productOf: (sku: string) => Product 
 export const countedItemOf = (product: Product | undefined): string | undefined =>
   product?.stock && product.stock !== 'none' ? stockItemOf(product) : undefined
 export const usesItemOf = (promotion: string): string => `p:${promotion}`
+/** Of a code of a promotion that has many. */
+export const codeItemOf = (form: string): string => `c:${form}`
 export const budgetItemOf = (promotion: string): string => `b:${promotion}`
 
 /**

@@ -1,17 +1,17 @@
 import { FIXED } from './limits.ts'
-import type { Minor } from './money.ts'
+import type { UnitPrice } from './money.ts'
 
 /** A thing that is sold. `price` is in minor units of the shop's one currency. */
 export interface Product {
   readonly sku: string
   readonly name: string
-  readonly price: Minor
+  readonly price: UnitPrice
   readonly category: string
   readonly tags?: readonly string[]
   /** The price before a sale; above `price` when the product is on sale. */
-  readonly listPrice?: Minor
+  readonly listPrice?: UnitPrice
   /** No promotion brings a unit below this. */
-  readonly floorPrice?: Minor
+  readonly floorPrice?: UnitPrice
   readonly taxPercent?: number
   /** How its stock is counted; `none` where it is not said. */
   readonly stock?: StockMode
@@ -27,11 +27,11 @@ export type ProductState = (typeof PRODUCT_STATES)[number]
 export interface ProductChange {
   readonly sku: string
   readonly name?: string
-  readonly price?: Minor
+  readonly price?: UnitPrice
   readonly category?: string
   readonly tags?: readonly string[]
-  readonly listPrice?: Minor | null
-  readonly floorPrice?: Minor | null
+  readonly listPrice?: UnitPrice | null
+  readonly floorPrice?: UnitPrice | null
   readonly taxPercent?: number | null
   readonly status?: ProductState
   /** Of a product that is new and names no category. */

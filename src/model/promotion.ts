@@ -63,13 +63,23 @@ const conditions = z.strictObject({
   buyerGroups: names.optional(),
 })
 
+const code = z.string().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be visible ASCII, and not . or ..')
+export const codePoolName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be lower-case letters, digits, dots, dashes')
+
 const common = {
   id,
   name: z.string().min(1).max(FIXED.promotionNameCharsMax),
   stage: stage.optional(),
   /** Lower goes first within a stage. */
   priority: z.int().min(0).max(1_000_000).default(100),
-  code: z.string().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be visible ASCII, and not . or ..').optional(),
+  code: code.optional(),
+  /** Any of these opens it, each `usesPerCode` times. */
+  codes: z.array(code).min(1).max(FIXED.codesOfPromotionMax).optional(),
+  /** The same for the codes of a pool (`cartload codes`). */
+  codePool: codePoolName.optional(),
+  usesPerCode: units.optional(),
   scope: scope.optional(),
   when: conditions.optional(),
   group: z.string().min(1).max(64).optional(),
@@ -199,6 +209,9 @@ export const ruleSetSchema = z.strictObject({
   promotions: z.array(promotionSchema).max(FIXED.promotionsMax),
 })
 
+/** Groups that a buyer can be in. */
+export const BUYER_GROUPS: readonly string[] = ['guest', 'member']
+
 export type Scope = z.infer<typeof scope>
 export type UnitChoice = z.infer<typeof unitChoice>
 export type Promotion = z.infer<typeof promotionSchema>
@@ -232,10 +245,15 @@ export function worksByLine(one: Promotion): boolean {
   }
 }
 
+/** True for a promotion that only a code opens. */
+export const needsCode = (one: Promotion): boolean => one.code !== undefined || hasManyCodes(one)
+/** True where each of many codes can be used so many times. */
+export const hasManyCodes = (one: Promotion): boolean => one.codes !== undefined || one.codePool !== undefined
+
 /** Codes go into the last stage; what works line by line into the first; the rest into the second. */
 export function defaultStage(one: Promotion, stages: readonly string[]): string {
   const [first = 'item', second = first] = stages
-  if (one.code !== undefined) return stages.at(-1) ?? first
+  if (needsCode(one)) return stages.at(-1) ?? first
   return worksByLine(one) ? first : second
 }
 

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { codeForm } from './code.ts'
 import { FIXED } from './limits.ts'
 import {
   defaultStage,
@@ -90,6 +91,7 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
         '/scope',
         'must be left out: this works on the order as a whole; off some products use per: line, multi_buy or bundle',
       )
+    for (const { part, detail } of codeMistakes(one)) wrong(part, detail)
     if (one.exclusive && one.group !== undefined) wrong('/exclusive', 'is more than a group: leave one of them out')
     for (const detail of rewardMistakes(one)) wrong(detail.part, detail.detail)
   }
@@ -99,6 +101,19 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
     mistakes.push({ path: '/promotions', detail })
   }
   return mistakes
+}
+
+function codeMistakes({ code, codes, codePool, usesPerCode }: Promotion): { part: string; detail: string }[] {
+  const ways = [code, codes, codePool].filter(way => way !== undefined).length
+  const forms = (codes ?? []).map(codeForm)
+  const again = forms.findIndex((form, at) => forms.indexOf(form) < at)
+  return [
+    ...(ways > 1 ? [{ part: '', detail: 'must have at most one of code, codes, codePool' }] : []),
+    ...(again < 0 ? [] : [{ part: `/codes/${again}`, detail: 'is the same code as one before' }]),
+    ...(usesPerCode !== undefined && codes === undefined && codePool === undefined
+      ? [{ part: '/usesPerCode', detail: 'needs codes or codePool; for one code say usesMax' }]
+      : []),
+  ]
 }
 
 /** Each of these may cut every line of a cart in two. */

@@ -1,4 +1,4 @@
-import type { Minor } from '../model/money.ts'
+import { type Minor, amountOf } from '../model/money.ts'
 import { createArena } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
 import { distribute } from './distribution.ts'
@@ -58,7 +58,7 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
   const { perLine, shippingDiscount, given: givenAway } = distribute(arena, solution)
   const at = new Map(problem.lines.map((line, index) => [line, index]))
   const priced = cart.lines.map((line): CalculatedLine => {
-    const subtotal = line.quantity * line.unitPrice
+    const subtotal = amountOf(line.unitPrice, line.quantity)
     const discounts = perLine[at.get(line) ?? -1] ?? []
     const discount = discounts.reduce((sum, part) => sum + part.amount, 0)
     const total = subtotal - discount
@@ -71,7 +71,8 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
   const { prices, shippingPercent } = policy.tax
   const taxed = [
     ...priced.map(({ total }, index) => {
-      const { taxPercent: percent = 0, quantity: units } = cart.lines[index]!
+      const { taxPercent: percent = 0, quantity, unitPrice } = cart.lines[index]!
+      const units = Number.isInteger(unitPrice) ? quantity : 1 // a unit of less than a minor unit has no tax of its own
       return { amount: isCounted(index) ? total : 0, percent, units }
     }),
     { amount: shipping, percent: shippingPercent, units: 1 },

@@ -1,4 +1,5 @@
-import type { Minor } from '../model/money.ts'
+import type { Minor, UnitPrice } from '../model/money.ts'
+import type { CodeFacts } from './codes.ts'
 
 /** What is priced, and for whom: everything the engine knows. No clock: `now` is a part of the input. */
 export interface CartToPrice {
@@ -6,6 +7,8 @@ export interface CartToPrice {
   readonly lines: readonly LineToPrice[]
   /** Codes that the buyer has entered, in the order of entry. */
   readonly codes: readonly string[]
+  /** What is known of them, where a promotion has many codes. */
+  readonly codeFacts?: CodeFacts | undefined
   readonly buyer: Buyer
   readonly shippingFee: Minor
   /** ISO 8601, UTC. */
@@ -17,14 +20,14 @@ export interface CartToPrice {
 export interface LineToPrice {
   readonly sku: string
   readonly quantity: number
-  readonly unitPrice: Minor
+  readonly unitPrice: UnitPrice
   /** The price before a sale, when the product is on sale. */
-  readonly listPrice?: Minor | undefined
+  readonly listPrice?: UnitPrice | undefined
   readonly categories: readonly string[]
   readonly tags: readonly string[]
   readonly selected: boolean
   /** No promotion brings a unit below this. */
-  readonly floorPrice?: Minor | undefined
+  readonly floorPrice?: UnitPrice | undefined
   readonly taxPercent?: number | undefined
   /** The product of the catalogue, by whose identity the engine remembers what it has found out about it. */
   readonly product?: object

@@ -1,4 +1,4 @@
-import type { Minor } from '../model/money.ts'
+import { type Minor, amountOf } from '../model/money.ts'
 import type { Policy } from '../model/promotion.ts'
 import type { LineToPrice } from './cart.ts'
 import type { CompiledPromotion } from './rules.ts'
@@ -52,6 +52,8 @@ export interface Cells {
   readonly list: Float64Array
   readonly floor: Float64Array
   readonly units: Float64Array
+  /** 0 where a unit costs parts of a minor unit. */
+  readonly hasWholePrice: Uint8Array
   readonly lineOf: Int32Array
   /** First cell of each line, and one beyond the last line. */
   readonly firstOf: Int32Array
@@ -75,6 +77,7 @@ export function cutIntoCells(lines: readonly LineToPrice[], open: readonly Open[
     list: new Float64Array(count + 1),
     floor: new Float64Array(count + 1),
     units: new Float64Array(count + 1),
+    hasWholePrice: new Uint8Array(count + 1).fill(1),
     lineOf: new Int32Array(count + 1),
     firstOf: new Int32Array(lines.length + 1),
     startOf: new Float64Array(count + 1),
@@ -88,8 +91,11 @@ export function cutIntoCells(lines: readonly LineToPrice[], open: readonly Open[
       cells.startOf[cell] = row[cut]!
       cells.units[cell] = units
       cells.lineOf[cell] = at
-      cells.list[cell] = units * line.unitPrice
-      cells.floor[cell] = units * Math.min(line.floorPrice ?? 0, line.unitPrice)
+      // Parts of a line add up to the line, which is rounded once.
+      cells.list[cell] = amountOf(line.unitPrice, row[cut + 1]!) - amountOf(line.unitPrice, row[cut]!)
+      const floor = Math.ceil(units * Math.min(line.floorPrice ?? 0, line.unitPrice))
+      cells.floor[cell] = Math.min(cells.list[cell]!, floor)
+      cells.hasWholePrice[cell] = Number.isInteger(line.unitPrice) ? 1 : 0
     }
   }
   cells.firstOf[lines.length] = cell

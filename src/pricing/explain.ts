@@ -1,7 +1,8 @@
-import type { Minor } from '../model/money.ts'
+import { type Minor, amountOf } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
 import { type Arena, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
+import { enteredCodes } from './codes.ts'
 import { amountsAfterLines, lineDiscount } from './line-steps.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
@@ -35,19 +36,27 @@ export interface Result {
   readonly given: ReadonlyMap<string, Minor>
 }
 
-export type Reason = RefusalCode | 'gift_not_sold' | 'group' | 'exclusive' | 'stopped' | 'dearer_with_it' | 'no_effect'
+export type Reason =
+  | RefusalCode
+  | 'code_not_needed'
+  | 'gift_not_sold'
+  | 'group'
+  | 'exclusive'
+  | 'stopped'
+  | 'dearer_with_it'
+  | 'no_effect'
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
-  const entered = new Map(cart.codes.map(code => [codeForm(code), code]))
+  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {})
   // Of several offers of a promotion the one that is taken.
   const steps = new Map<string, number>()
   for (const [at, { promotion }] of problem.steps.entries())
     if (!steps.has(promotion.id) || result.solution.off[at] !== undefined) steps.set(promotion.id, at)
   const judge = createJudge(rules, arena, result)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
-    const code = promotion.code === undefined ? undefined : entered.get(codeForm(promotion.code))
-    if (promotion.code !== undefined && code === undefined) return []
+    if (entered.isClosed(promotion)) return []
+    const code = entered.openingOf(promotion)?.code
     const about = { promotion: promotion.id, name: promotion.name, ...(code === undefined ? {} : { code }) }
     const refusal = problem.refusals.get(promotion.id)
     if (refusal) {
@@ -59,20 +68,22 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, r
     const at = steps.get(promotion.id)
     return [{ ...about, ...judge(promotion, at) }]
   })
-  const known = new Set(
-    rules.promotions.flatMap(({ promotion: { code } }) => (code === undefined ? [] : [codeForm(code)])),
-  )
-  for (const [lower, code] of entered) {
-    if (known.has(lower)) continue
-    outcomes.push({
-      promotion: '',
-      name: '',
-      code,
-      status: 'refused',
-      amount: 0,
-      reason: 'code_unknown',
-      detail: 'There is no such code.',
-    })
+  const known = new Set<string>()
+  for (const { promotion } of rules.promotions) {
+    const opening = entered.openingOf(promotion)
+    for (const code of entered.allOf(promotion)) {
+      known.add(codeForm(code))
+      if (code === opening?.code) continue
+      const detail = `'${opening?.code}' counts already: one code of this promotion does.`
+      const { id, name } = promotion
+      outcomes.push({ promotion: id, name, code, status: 'refused', amount: 0, reason: 'code_not_needed', detail })
+    }
+  }
+  for (const code of cart.codes) {
+    if (known.has(codeForm(code))) continue
+    known.add(codeForm(code))
+    const detail = 'There is no such code.'
+    outcomes.push({ promotion: '', name: '', code, status: 'refused', amount: 0, reason: 'code_unknown', detail })
   }
   return outcomes
 }
@@ -123,7 +134,10 @@ function createJudge(
     }
     const number = rules.scopes.numberOf(when?.of ?? scope)
     const counted = problem.lines.filter(line => rules.scopes.of(line).includes(number))
-    return counted.reduce((sum, line) => sum + line.quantity * (measure === 'units' ? 1 : line.unitPrice), 0)
+    return counted.reduce(
+      (sum, line) => sum + (measure === 'units' ? line.quantity : amountOf(line.unitPrice, line.quantity)),
+      0,
+    )
   }
 
   function nextOf(promotion: Promotion, at: number | undefined): Pick<Outcome, 'next'> {

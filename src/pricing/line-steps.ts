@@ -5,12 +5,14 @@ import type { LineStep } from './problem.ts'
 /** How line steps act on the amounts of cells, and members of line groups (line-groups.ts) on whole lines. */
 
 /** What a line step leaves of a cell that costs `amount`, before its floor. */
-function leftOf(step: LineStep, index: number, amount: number, units: number): number {
+function leftOf(problem: Arena['problem'], step: LineStep, index: number, amount: number): number {
+  const cell = step.cells[index]!
+  const units = problem.units[cell]!
   const value = step.values[index]!
   switch (step.how) {
     case 'percent':
       // The price of a unit is rounded, and never rises: of a whole price that is the same as rounding its discount.
-      return step.perUnit
+      return step.perUnit && problem.hasWholePrice[cell] === 1
         ? Math.min(amount, whole((amount * (WHOLE - value)) / (WHOLE * units), opposite(step.rounding)) * units)
         : amount - (amount * value) / WHOLE
     case 'each':
@@ -23,9 +25,8 @@ function leftOf(step: LineStep, index: number, amount: number, units: number): n
 }
 
 /** What a line step leaves of its cell at `index`, of an amount from before the step. */
-function leavesOf({ problem: { floor, units } }: Arena, step: LineStep, index: number, amount: number): number {
-  const cell = step.cells[index]!
-  return Math.min(amount, Math.max(leftOf(step, index, amount, units[cell]!), floor[cell]!))
+function leavesOf({ problem }: Arena, step: LineStep, index: number, amount: number): number {
+  return Math.min(amount, Math.max(leftOf(problem, step, index, amount), problem.floor[step.cells[index]!]!))
 }
 
 /**

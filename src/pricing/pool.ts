@@ -16,6 +16,7 @@ import {
   priceCart,
   type Rules,
 } from './price.ts'
+import type { CodeFacts } from './codes.ts'
 import { compileRules } from './rules.ts'
 import { packRules, packSnapshot, type RulesSnapshot, type Snapshot } from './snapshot.ts'
 import { packCart, type PricingResult, type PricingTask } from './worker.ts'
@@ -36,6 +37,8 @@ export interface Pricing {
   useStamp(stamp: number): void
   /** What limited promotions have given away. */
   useUsage(usage: GivenAway): void
+  /** Who knows about codes of promotions that have many. */
+  useCodes(factsOf: (codes: readonly string[]) => Promise<CodeFacts>): void
   catalogVersion(): number
   rulesVersion(): number
   rulesStamp(): number
@@ -93,6 +96,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   let catalog: Catalog | undefined
   let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
   let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
+  let factsOf: ((codes: readonly string[]) => Promise<CodeFacts>) | undefined
   const memo = createRecent<PricedCart>(FIXED.pricingMemoMax)
   const queue: Job[] = []
   let running = 0
@@ -104,7 +108,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     return catalog
   }
 
-  async function price(request: CartRequest): Promise<PricedCart> {
+  async function price(asked: CartRequest): Promise<PricedCart> {
+    const request = await withCodeFacts(asked)
     const sold = requireCatalog()
     const key = request.explain || isPlain() ? undefined : keyOf(request, sold.version, rules)
     const known = key === undefined ? undefined : memo.get(key)
@@ -116,6 +121,15 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
       return priced
     } finally {
       metrics.pricing.observe((performance.now() - since) / 1000)
+    }
+  }
+
+  async function withCodeFacts(request: CartRequest): Promise<CartRequest> {
+    if (request.codes.length === 0 || !factsOf || !rules.compiled.hasManyCodes) return request
+    try {
+      return { ...request, codeFacts: await factsOf(request.codes) }
+    } catch (error) {
+      throw unavailable('pricing', error) // the cart keeps its change and its last totals until this is known
     }
   }
 
@@ -201,6 +215,9 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     useUsage(usage) {
       rules = { ...rules, usage }
     },
+    useCodes(ask) {
+      factsOf = ask
+    },
     catalogVersion: () => catalog?.version ?? 0,
     rulesVersion: () => rules.version,
     rulesStamp: () => rules.stamp,
@@ -221,8 +238,10 @@ function tooBusy(why: string): AppError {
 
 /** Everything that a price depends on. */
 function keyOf(request: CartRequest, catalogVersion: number, rules: Rules): string {
-  const { lines, codes, buyerGroup, ordersPlaced = 0, uses = {} } = request
+  const { lines, codes, codeFacts = {}, buyerGroup, ordersPlaced = 0, uses = {} } = request
   const versions = [catalogVersion, rules.version, rules.stamp, rules.usage.version]
-  const parts = [...versions, buyerGroup, ordersPlaced, JSON.stringify(uses), ...codes].join('\u0000')
+  const parts = [...versions, buyerGroup, ordersPlaced, JSON.stringify(uses), JSON.stringify(codeFacts), ...codes].join(
+    '\u0000',
+  )
   return `${parts}\u0001${lines.map(line => `${line.sku}\u0000${line.quantity}${line.selected ? '' : '-'}`).join('\u0001')}`
 }

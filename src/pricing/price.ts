@@ -1,8 +1,9 @@
 import { FIXED } from '../model/limits.ts'
-import { type Minor, plus, times } from '../model/money.ts'
+import { type Minor, plus, amountOf, type UnitPrice } from '../model/money.ts'
 import type { Product } from '../model/product.ts'
 import { type Calculation, calculate, type Gift } from './calculate.ts'
 import type { LineToPrice, Usage } from './cart.ts'
+import type { CodeFacts } from './codes.ts'
 import type { Outcome } from './explain.ts'
 import type { CompiledRules } from './rules.ts'
 import { codeForm } from '../model/code.ts'
@@ -16,6 +17,8 @@ import type { TaxOfRate } from './taxes.ts'
 export interface CartRequest {
   readonly lines: readonly { readonly sku: string; readonly quantity: number; readonly selected: boolean }[]
   readonly codes: readonly string[]
+  /** What is known of the codes, where a promotion has many (`checkout/codes.ts` asks). */
+  readonly codeFacts?: CodeFacts | undefined
   readonly buyerGroup: string
   /** Orders that the buyer has placed; none where it is not said. */
   readonly ordersPlaced?: number
@@ -28,7 +31,7 @@ export interface CartRequest {
 export interface PricedLine {
   /** The product's name; the sku where the product is not sold any more. */
   readonly name: string
-  readonly unitPrice: Minor
+  readonly unitPrice: UnitPrice
   /** Quantity times unit price. */
   readonly subtotal: Minor
   readonly discount: Minor
@@ -58,6 +61,8 @@ export interface PricedCart {
   readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
   readonly gifts: readonly Gift[]
   readonly codes: readonly CodeState[]
+  /** Which code has opened which promotion: what an order claims. */
+  readonly opened: readonly { readonly promotion: string; readonly code: string }[]
   /** The nearest thresholds: what is missing, and for what. */
   readonly hints: readonly Hint[]
   /** By how much another combination could be cheaper; 0 when it is proved that none is. */
@@ -125,6 +130,7 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
       currency: terms.currency,
       lines,
       codes: request.codes,
+      codeFacts: request.codeFacts,
       buyer: { ordersPlaced: request.ordersPlaced ?? 0, groups: [request.buyerGroup] },
       shippingFee: terms.shippingFee,
       now: new Date(rules.stamp).toISOString(),
@@ -155,6 +161,9 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
     ),
     gifts,
     codes: request.codes.map(code => codeState(code, outcomes)),
+    opened: outcomes.flatMap(({ status, promotion, code }) =>
+      status === 'applied' && code !== undefined ? [{ promotion, code }] : [],
+    ),
     hints: hintsOf(outcomes),
     gap,
     ...(request.explain ? { outcomes } : {}),
@@ -190,7 +199,7 @@ function atListPrices(
   const lines = request.lines.map((line, at): PricedLine => {
     const product = found[at]
     if (!product) return { name: line.sku, unitPrice: 0, subtotal: 0, discount: 0, total: 0, available: false }
-    const total = times(product.price, line.quantity)
+    const total = amountOf(product.price, line.quantity)
     if (line.selected) {
       totals.lines++
       totals.units = plus(totals.units, line.quantity)
@@ -199,7 +208,17 @@ function atListPrices(
     return { name: product.name, unitPrice: product.price, subtotal: total, discount: 0, total, available: true }
   })
   totals.total = totals.subtotal
-  return { ...stampsOf(catalog, rules), lines, totals, promotions: [], gifts: [], codes: [], hints: [], gap: 0 }
+  return {
+    ...stampsOf(catalog, rules),
+    lines,
+    totals,
+    promotions: [],
+    gifts: [],
+    codes: [],
+    opened: [],
+    hints: [],
+    gap: 0,
+  }
 }
 
 function stampsOf(catalog: Catalog, rules: Omit<Rules, 'usage'>) {

@@ -4,11 +4,11 @@ import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { createDealer, cutIntoCells, type Open } from './cells.ts'
 import { offersOf, type Rivalry, rivalryOf, spansLines, wholeOffer } from './line-groups.ts'
+import { enteredCodes, type Opening } from './codes.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
 import { createShelf, type Shelf } from './shelf.ts'
 import { createStepBuilder } from './steps.ts'
 import type { Take } from './units.ts'
-import { codeForm } from '../model/code.ts'
 
 /**
  * THE NORMAL FORM. Whatever its kind, a promotion becomes one of two things for a given cart, and the search knows no others:
@@ -28,6 +28,8 @@ export interface Problem {
   readonly list: Float64Array
   readonly floor: Float64Array
   readonly units: Float64Array
+  /** 0 where a unit costs parts of a minor unit: what is taken off is then rounded by line only. */
+  readonly hasWholePrice: Uint8Array
   readonly lineOf: Int32Array
   /** First cell of each line, and one beyond the last line. */
   readonly firstOf: Int32Array
@@ -111,18 +113,19 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const shelf = createShelf(lines, rules.scopes)
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
-  const entered = new Set(cart.codes.map(code => codeForm(code)))
+  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {})
   const possible = rules.promotions.filter(compiled => {
     const { promotion } = compiled
     // A code that nobody entered is nobody's business.
-    if (promotion.code !== undefined && !entered.has(codeForm(promotion.code))) return false
-    const refusal = refusalOf(compiled, cart, shelf) ?? refusedCode(promotion, policy)
+    if (entered.isClosed(promotion)) return false
+    const opening = entered.openingOf(promotion)
+    const refusal = refusalOf(compiled, cart, shelf) ?? (opening && refusedCode(opening, policy))
     if (refusal) refusals.set(promotion.id, refusal)
     return refusal === undefined
   })
   const { open, unproved } = chooseUnits(rules, possible, shelf)
   const cells = cutIntoCells(lines, open, cart.shippingFee)
-  const builder = createStepBuilder(rules, cart, shelf, cells)
+  const builder = createStepBuilder(rules, cart, { shelf, cells, entered })
   const lineSteps: LineStep[] = []
   const orderSteps: OrderStep[] = []
   for (const one of open) {
@@ -201,6 +204,7 @@ function narrowFirstOf({ stageOf }: CompiledRules, steps: readonly OrderStep[]):
   )
 }
 
-function refusedCode({ code }: Promotion, { codesMax }: Policy): Refusal | undefined {
-  return code !== undefined && codesMax === 0 ? { code: 'codes_max', detail: 'Codes are not accepted.' } : undefined
+function refusedCode({ isUsedUp }: Opening, { codesMax }: Policy): Refusal | undefined {
+  if (codesMax === 0) return { code: 'codes_max', detail: 'Codes are not accepted.' }
+  return isUsedUp ? { code: 'code_used', detail: 'This code has been used.' } : undefined
 }

@@ -1,4 +1,5 @@
-import { defaultStage, type Promotion, type RuleSet, worksByLine } from '../model/promotion.ts'
+import { amountOf } from '../model/money.ts'
+import { defaultStage, hasManyCodes, type Promotion, type RuleSet, worksByLine } from '../model/promotion.ts'
 
 import type { CartToPrice } from './cart.ts'
 import { compileScopes, isOnSale, type Scopes, type Shelf } from './shelf.ts'
@@ -12,6 +13,7 @@ export interface CompiledRules {
   /** By stage, priority, group of lines, id: the order of application. */
   readonly promotions: readonly CompiledPromotion[]
   readonly scopes: Scopes
+  readonly hasManyCodes: boolean
   /** Place of the stage of a promotion. */
   stageOf(promotion: Promotion): number
   /** Name of the group that excludes by line, if it is in one. */
@@ -45,7 +47,14 @@ export function compileRules(ruleSet: RuleSet): CompiledRules {
       compare(p.id, q.id)
     )
   })
-  return { ruleSet, promotions, scopes: compileScopes(ruleSet.promotions), stageOf, lineGroupOf }
+  return {
+    ruleSet,
+    promotions,
+    scopes: compileScopes(ruleSet.promotions),
+    hasManyCodes: ruleSet.promotions.some(hasManyCodes),
+    stageOf,
+    lineGroupOf,
+  }
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
@@ -66,6 +75,7 @@ export type RefusalCode =
   | 'uses_per_user_max'
   | 'budget_spent'
   | 'code_unknown'
+  | 'code_used'
   | 'codes_max'
 
 export interface Refusal {
@@ -127,7 +137,7 @@ function refusedByLines(promotion: Promotion, { lines, members }: Shelf): Refusa
       return shortOf('contains', when.contains.units - there, n => `${n} more of what goes with it are needed.`)
   }
   // What lines cost by the time of the promotion is at most this: below it the condition cannot be met.
-  const amount = sum(counted, (quantity, price) => quantity * price)
+  const amount = sum(counted, (quantity, price) => amountOf(price, quantity))
   if (when.maxAmount !== undefined && amount > when.maxAmount)
     return { code: 'max_amount', detail: `It is for at most ${when.maxAmount} (minor units).` }
   if (when.minAmount !== undefined) {

@@ -1,4 +1,4 @@
-import type { Minor } from '../model/money.ts'
+import type { UnitPrice } from '../model/money.ts'
 import type { Promotion, Scope } from '../model/promotion.ts'
 import type { LineToPrice } from './cart.ts'
 
@@ -6,7 +6,7 @@ import type { LineToPrice } from './cart.ts'
 export interface Piece {
   readonly line: number
   readonly units: number
-  readonly price: Minor
+  readonly price: UnitPrice
 }
 
 /** What costs nothing is never the cheapest of several: it would take the place of something that is paid for. */

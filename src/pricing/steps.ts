@@ -1,20 +1,19 @@
-import type { Minor } from '../model/money.ts'
+import { type Minor, amountOf } from '../model/money.ts'
 import type { Promotion, Scope } from '../model/promotion.ts'
 import { hundredths, opposite, share, split, WHOLE } from './arithmetic.ts'
 import type { CartToPrice } from './cart.ts'
 import type { Cells, Dealt, Open } from './cells.ts'
+import type { EnteredCodes } from './codes.ts'
 import type { LineStep, OrderStep, Tier } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import type { Shelf } from './shelf.ts'
 import type { Take } from './units.ts'
-import { codeForm } from '../model/code.ts'
 
 /** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
 export function createStepBuilder(
   { ruleSet: { policy }, lineGroupOf }: CompiledRules,
   cart: CartToPrice,
-  shelf: Shelf,
-  cells: Cells,
+  { shelf, cells, entered }: { readonly shelf: Shelf; readonly cells: Cells; readonly entered: EnteredCodes },
 ) {
   const { lines } = shelf
   const { rounding, percentages } = policy
@@ -58,13 +57,13 @@ export function createStepBuilder(
   }
 
   function common(promotion: Promotion, isOneOf = false) {
-    const { group, code } = promotion
+    const { group } = promotion
     const inOrder = group !== undefined && lineGroupOf(promotion) === undefined
     const offersOfIt = isOneOf ? `offers of ${promotion.id}` : undefined
     return {
       promotion,
       group: inOrder ? `group ${group}` : offersOfIt,
-      code: code === undefined ? undefined : codeForm(code),
+      code: entered.openingOf(promotion)?.form,
     }
   }
 
@@ -78,7 +77,7 @@ export function createStepBuilder(
   function worthOf(takes: readonly Take[]): Minor[] {
     return takes.map(({ line, units, how, value }) => {
       const { unitPrice } = lines[line]!
-      const whole = unitPrice * units
+      const whole = amountOf(unitPrice, units)
       const off = {
         percent: share(whole, how === 'percent' ? value : 0, WHOLE, mode),
         each: value * units,

@@ -1,4 +1,4 @@
-import type { Minor } from '../model/money.ts'
+import { type Minor, amountOf } from '../model/money.ts'
 import type { Promotion, PromotionOf, UnitChoice } from '../model/promotion.ts'
 import { hundredths, largest, share, split, WHOLE } from './arithmetic.ts'
 import { createBundles } from './bundles.ts'
@@ -69,7 +69,7 @@ function percentReached({ tiers = [], measure, scope, when }: PromotionOf<'thres
 }
 
 const countOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + piece.units, 0)
-const valueOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + piece.units * piece.price, 0)
+const valueOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + amountOf(piece.price, piece.units), 0)
 const unpriced = ({ line, units }: Piece) => ({ line, units })
 
 function percentOff(piece: Piece, percent: number): Take {
@@ -195,7 +195,7 @@ function percentTogether(pieces: readonly Piece[], percent: number): Take[] {
 function constants(pieces: readonly Piece[], off: Minor): Take[] {
   const parts = split(
     off,
-    pieces.map(piece => piece.units * piece.price),
+    pieces.map(piece => amountOf(piece.price, piece.units)),
   )
   return pieces.map((piece, at): Take => ({ ...unpriced(piece), how: 'constant', value: parts[at] ?? 0 }))
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../lib/errors.ts'
+import type { CodeFacts } from './codes.ts'
 import {
   type CartRequest,
   type Catalog,
@@ -28,6 +29,7 @@ export interface PackedCart {
   readonly quantities: readonly number[]
   readonly selected: readonly boolean[]
   readonly codes: readonly string[]
+  readonly codeFacts: CodeFacts | undefined
   readonly buyerGroup: string
   readonly ordersPlaced: number
   readonly uses: Readonly<Record<string, number>>
@@ -54,12 +56,13 @@ export function price(task: PricingTask): PricingResult[] {
 }
 
 export function packCart(request: CartRequest): PackedCart {
-  const { lines, codes, buyerGroup, ordersPlaced = 0, uses = {}, explain = false } = request
+  const { lines, codes, codeFacts, buyerGroup, ordersPlaced = 0, uses = {}, explain = false } = request
   return {
     skus: lines.map(line => line.sku),
     quantities: lines.map(line => line.quantity),
     selected: lines.map(line => line.selected),
     codes,
+    codeFacts,
     buyerGroup,
     ordersPlaced,
     uses,

@@ -1,3 +1,4 @@
+import { partsOf, PRICE_PARTS, type UnitPrice } from '../model/money.ts'
 import { type Product, type ProductState, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
@@ -27,7 +28,7 @@ export function orderOf(filter: ProductFilter): ProductOrder {
 }
 
 export const PRODUCT_COLUMNS =
-  'sku, name, price, category, tags, list_price, floor_price, tax_rate, tax_milli, stock_mode, stock_item'
+  'sku, name, price, price_parts, category, tags, list_price, list_price_parts, floor_price, floor_price_parts, tax_rate, tax_milli, stock_mode, stock_item'
 /** What is off sale is in the table, and nowhere else. */
 const ON_SALE = "status = 'active'"
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
@@ -62,14 +63,17 @@ const SELECT_PRODUCT = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE 
 const SELECT_ALL = statement(
   `SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku > ? AND ${ON_SALE} ORDER BY sku LIMIT ?`,
 )
+const KNOWN_CATEGORIES = statement(`SELECT DISTINCT category FROM products WHERE category IN (?) AND ${ON_SALE}`)
 const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
 const UPSERT_PRODUCTS = statement(`
   INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate,
-    tax_milli, stock_mode, stock_item, status) VALUES ?
+    tax_milli, stock_mode, stock_item, status, price_parts, list_price_parts, floor_price_parts) VALUES ?
   ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
     category = VALUES(category), version = VALUES(version), tags = VALUES(tags), list_price = VALUES(list_price),
-    floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate), tax_milli = VALUES(tax_milli), status = VALUES(status)`)
+    floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate), tax_milli = VALUES(tax_milli), status = VALUES(status),
+    price_parts = VALUES(price_parts), list_price_parts = VALUES(list_price_parts),
+    floor_price_parts = VALUES(floor_price_parts)`)
 
 // How stock is counted is set by itself: an import of prices must not undo it.
 const SET_STOCK = statement('UPDATE products SET stock_mode = ?, stock_item = ?, version = ? WHERE sku = ?')
@@ -78,10 +82,14 @@ export interface ProductRow {
   sku: string
   name: string
   price: string | number
+  /** Millionths of a minor unit, here and below. */
+  price_parts: number
   category: string
   tags: string
   list_price: string | number | null
+  list_price_parts: number
   floor_price: string | number | null
+  floor_price_parts: number
   /** Hundredths of a percent: what releases before 0.2.0 read. */
   tax_rate: number
   /** Thousandths of a percent; null in rows that only such a release has written. */
@@ -132,6 +140,13 @@ export const catalogRows = {
       if (!end || page.length < rows) return
       last = end.sku
     }
+  },
+
+  /** Those of some categories that a product on sale is in. */
+  async knownCategories(global: Database, categories: readonly string[]): Promise<string[]> {
+    if (categories.length === 0) return []
+    const rows = await global.rows<{ category: string }>(KNOWN_CATEGORIES, [categories])
+    return rows.map(({ category }) => category)
   },
 
   async count(global: Database): Promise<number> {
@@ -198,17 +213,20 @@ export function rowOf({ product: p, status }: Stored, version: number): (string 
     p.sku,
     p.name,
     searchForm(p.name),
-    p.price,
+    partsOf(p.price).whole,
     p.category,
     version,
     (p.tags ?? []).join(','),
-    p.listPrice ?? null,
-    p.floorPrice ?? null,
+    p.listPrice === undefined ? null : partsOf(p.listPrice).whole,
+    p.floorPrice === undefined ? null : partsOf(p.floorPrice).whole,
     Math.round(percent * 100),
     Math.round(percent * 1_000),
     p.stock ?? 'none',
     p.stockItem ?? null,
     status,
+    partsOf(p.price).parts,
+    partsOf(p.listPrice ?? 0).parts,
+    partsOf(p.floorPrice ?? 0).parts,
   ]
 }
 
@@ -224,16 +242,18 @@ export function productOf(row: ProductRow): Product {
   return {
     sku: row.sku,
     name: row.name,
-    price: Number(row.price),
+    price: priceOf(row.price, row.price_parts),
     category: row.category,
     ...(row.tags === '' ? {} : { tags: row.tags.split(',') }),
-    ...(row.list_price === null ? {} : { listPrice: Number(row.list_price) }),
-    ...(row.floor_price === null ? {} : { floorPrice: Number(row.floor_price) }),
+    ...(row.list_price === null ? {} : { listPrice: priceOf(row.list_price, row.list_price_parts) }),
+    ...(row.floor_price === null ? {} : { floorPrice: priceOf(row.floor_price, row.floor_price_parts) }),
     ...taxOf(row),
     ...(row.stock_mode === 'none' ? {} : { stock: row.stock_mode }),
     ...(row.stock_item === null ? {} : { stockItem: row.stock_item }),
   }
 }
+
+const priceOf = (whole: string | number, parts: number): UnitPrice => Number(whole) + parts / PRICE_PARTS
 
 /** The finer one, unless a release that does not know it has changed the rate since. */
 function taxOf({ tax_rate: rate, tax_milli: milli }: ProductRow): { taxPercent?: number } {

@@ -1,13 +1,13 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
+import { cliEnvironment, runCli } from '../support/cli.ts'
 import { clientOf, contentsOf, eventually, newEmail, newMember } from '../support/client.ts'
 import { onSaleExcept } from '../../src/store/catalog-changes.ts'
-import { PROJECT, putProducts, testServers } from '../support/servers.ts'
+import { PROJECT, putProducts } from '../support/servers.ts'
 
 /** Imports by the command line, as an operator runs them, against real servers and an instance that serves meanwhile. */
 describe('an import', () => {
@@ -19,27 +19,7 @@ describe('an import', () => {
   })
   afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
-  function environment(): NodeJS.ProcessEnv {
-    const { shards, global, sessionsRedis, cacheRedis } = testServers().addresses
-    return {
-      ...process.env,
-      CARTLOAD_SHARDS: shards.join(','),
-      CARTLOAD_GLOBAL: global,
-      CARTLOAD_SESSIONS_REDIS: sessionsRedis,
-      CARTLOAD_CACHE_REDIS: cacheRedis,
-      CARTLOAD_DATA_DIR: dir,
-    }
-  }
-  async function cli(...args: string[]) {
-    const options = { env: environment(), cwd: PROJECT, maxBuffer: 1e8 }
-    return promisify(execFile)(process.execPath, ['src/cli/main.ts', ...args], options).then(
-      ({ stdout, stderr }) => ({ code: 0, said: stdout + stderr }),
-      (error: { code: number; stdout: string; stderr: string }) => ({
-        code: error.code,
-        said: error.stdout + error.stderr,
-      }),
-    )
-  }
+  const cli = (...args: string[]) => runCli(dir, args)
   async function imported(what: 'catalogue' | 'carts', text: string, args: readonly string[]) {
     const file = join(dir, `${++runs}.${what === 'catalogue' ? 'csv' : 'ndjson'}`)
     writeFileSync(file, text)
@@ -178,7 +158,7 @@ describe('an import', () => {
       const report = join(dir, 'report')
       const args = ['src/cli/main.ts', 'import', 'catalogue', file, '--report', report]
       const start = (): ChildProcess =>
-        spawn(process.execPath, args, { env: environment(), cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] })
+        spawn(process.execPath, args, { env: cliEnvironment(dir), cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] })
       const first = start()
       let said = ''
       first.stdout?.on('data', chunk => (said += String(chunk)))

@@ -224,6 +224,12 @@ describe('a price', () => {
     ['1.25', 'KWD', 1250],
     ['12', 'KWD', 12_000],
     ['0.005', 'KWD', 5],
+    ['0.005678', 'GBP', 0.5678],
+    ['0,005678', 'EUR', 0.5678],
+    ['12.3456', 'GBP', 1234.56],
+    ['0.999', 'GBP', 99.9],
+    ['1.2505', 'KWD', 1250.5],
+    ['1,234.567', 'GBP', 123_456.7],
   ]
   for (const [text, code, minor] of RIGHT)
     it(`'${text}' in ${code} is ${minor}`, () => expect(of(text, code)).to.equal(minor))
@@ -234,10 +240,10 @@ describe('a price', () => {
     ['12,500', 'EUR', /two ways/],
     ['1,250', 'KWD', /two ways/],
     ['2.955', 'GBP', /two ways/],
-    ['12.3456', 'GBP', /more than the 2 decimals/],
-    ['0.999', 'GBP', /more than the 2 decimals/],
+    ['12.3456789', 'GBP', /more than the 6 decimals/],
+    ['0.0000001', 'GBP', /more than the 6 decimals/],
     ['1200.50', 'JPY', /more than the 0 decimals/],
-    ['1.2505', 'KWD', /more than the 3 decimals/],
+    ['1.25050001', 'KWD', /more than the 6 decimals/],
     ['15.00 USD', 'GBP', /in USD, and the shop's currency is GBP/],
     ['€15', 'GBP', /in EUR/],
     ['abc', 'GBP', /not an amount/],

@@ -11,7 +11,7 @@ type Line = readonly [sku: string, price: number, units: number, taxPercent?: nu
 function priceOf(
   document: { policy?: object; groups?: object; promotions?: object[] },
   lines: readonly Line[],
-  more: { shippingFee?: number; codes?: string[] } = {},
+  more: { shippingFee?: number; codes?: string[]; codeFacts?: Record<string, { pool?: string; uses: number }> } = {},
 ) {
   const checked = checkRuleSet({ currency: 'GBP', promotions: [], ...document })
   if (!('ruleSet' in checked)) throw new Error(JSON.stringify(checked.mistakes))
@@ -30,6 +30,7 @@ function priceOf(
         }),
       ),
       codes: more.codes ?? [],
+      codeFacts: more.codeFacts,
       shippingFee: more.shippingFee ?? 0,
       buyer: { groups: [], ordersPlaced: 0 },
       usage: {},
@@ -517,5 +518,81 @@ describe('a gift', () => {
     ]
     for (const list of [promotions, [...promotions, gift]])
       expect(priceOf({ promotions: list }, lines).totals.total, `${list.length} promotions`).to.equal(0)
+  })
+})
+
+describe('prices below a cent', () => {
+  const tenth = { id: 't', name: 't', kind: 'percent_off', percent: 10 }
+  const some = { ...tenth, units: { max: 100 } }
+  const trio = { id: 'trio', name: 'trio', kind: 'multi_buy', units: 100, price: 50 }
+  const unit = { rounding: { at: 'unit' } }
+  const CASES: readonly [string, object, Line[], number][] = [
+    ['300 at 0.005678', {}, [['G', 0.5678, 300]], 170],
+    ['less 10 %', { promotions: [tenth] }, [['G', 0.5678, 300]], 153],
+    ['less 10 %, rounded by unit', { promotions: [tenth], policy: unit }, [['G', 0.5678, 300]], 153],
+    ['less 10 % of 100 of them', { promotions: [some] }, [['G', 0.5678, 300]], 164],
+    ['100 for 0.50', { promotions: [trio] }, [['G', 0.5678, 300]], 150],
+    [
+      'beside whole prices',
+      { promotions: [tenth] },
+      [
+        ['G', 0.5678, 300],
+        ['A', 1000, 1],
+      ],
+      1053,
+    ],
+    ['from an amount on', { promotions: [{ ...tenth, when: { minAmount: 171 } }] }, [['G', 0.5678, 300]], 170],
+    [
+      '0.10 off the order',
+      { promotions: [{ id: 'o', name: 'o', kind: 'amount_off', amount: 10 }] },
+      [['G', 0.5678, 300]],
+      160,
+    ],
+  ]
+  for (const [what, document, lines, total] of CASES)
+    it(`are paid by the line: ${what}: ${total}`, () => {
+      const { totals, lines: priced } = priceOf(document, lines)
+      expect(totals.total).to.equal(total)
+      expect(priced.reduce((sum, line) => sum + line.total, 0)).to.equal(total)
+      for (const line of priced)
+        expect(Number.isInteger(line.subtotal) && Number.isInteger(line.discount)).to.equal(true)
+    })
+
+  it('are taxed by the line, also where tax is rounded by unit', () => {
+    const policy = { tax: { prices: 'exclude-tax', at: 'unit' } }
+    expect(priceOf({ policy }, [['G', 0.5678, 300, 20]]).totals).to.include({ tax: 34, total: 204 })
+  })
+})
+
+describe('many codes of a promotion', () => {
+  const offer = { id: 'm', name: 'm', kind: 'percent_off', percent: 10 }
+  const listed = { ...offer, codes: ['Alpha', 'BETA'] }
+  const pooled = { ...offer, codePool: 'spring' }
+  const CASES: readonly [string, object, string[], Record<string, { pool?: string; uses: number }>, number][] = [
+    ['one of the list, in another case', listed, [' alpha '], {}, 900],
+    ['none of the list', listed, ['gamma'], {}, 1000],
+    ['none at all', listed, [], {}, 1000],
+    ['one that was used', listed, ['alpha'], { alpha: { uses: 1 } }, 1000],
+    ['one that was used, and one that was not', listed, ['alpha', 'beta'], { alpha: { uses: 1 } }, 900],
+    ['one that can be used twice', { ...listed, usesPerCode: 2 }, ['alpha'], { alpha: { uses: 1 } }, 900],
+    ['one of the pool', pooled, ['X1'], { x1: { pool: 'spring', uses: 0 } }, 900],
+    ['one of another pool', pooled, ['X1'], { x1: { pool: 'summer', uses: 0 } }, 1000],
+    ['one of no pool', pooled, ['X1'], {}, 1000],
+  ]
+  for (const [what, promotion, codes, codeFacts, total] of CASES)
+    it(`${what}: ${total}`, () =>
+      expect(priceOf({ promotions: [promotion] }, [['A', 1000, 1]], { codes, codeFacts }).totals.total).to.equal(total))
+
+  it('are named where they are wrong', () => {
+    const wrong = (fields: object) => {
+      const checked = checkRuleSet({ currency: 'GBP', promotions: [{ ...offer, ...fields }] })
+      return 'mistakes' in checked ? checked.mistakes.map(({ path }) => path) : []
+    }
+    expect(wrong({ codes: ['a', 'A'] })).to.deep.equal(['/promotions/0/codes/1'])
+    expect(wrong({ codes: ['a'], code: 'b' })).to.deep.equal(['/promotions/0'])
+    expect(wrong({ usesPerCode: 2 })).to.deep.equal(['/promotions/0/usesPerCode'])
+    expect(wrong({ codes: [] })).to.deep.equal(['/promotions/0/codes'])
+    expect(wrong({ codes: ['..'] })).to.deep.equal(['/promotions/0/codes/0'])
+    expect(wrong({ codePool: 'No Such' })).to.deep.equal(['/promotions/0/codePool'])
   })
 })

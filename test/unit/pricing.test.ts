@@ -4,7 +4,7 @@ import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/car
 import { renderChunks } from '../../src/cart/chunks.ts'
 import { contentsOf, readContents } from '../../src/cart/contents.ts'
 import { type CartLine, type Lines, newLine } from '../../src/model/cart.ts'
-import { minorFromDecimal, plus, times } from '../../src/model/money.ts'
+import { partsOf, plus, PRICE_PARTS, amountOf } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
 import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
 import { compileRules } from '../../src/pricing/rules.ts'
@@ -61,29 +61,28 @@ describe('prices', () => {
   })
 
   it('stop the process rather than leave the range of exact integers', () => {
-    expect(() => times(Number.MAX_SAFE_INTEGER, 2)).to.throw('exact integers')
+    expect(() => amountOf(Number.MAX_SAFE_INTEGER, 2)).to.throw('exact integers')
     expect(() => plus(Number.MAX_SAFE_INTEGER, 1)).to.throw('exact integers')
   })
 
-  const decimals: [string, number | undefined][] = [
-    ['2.95', 295],
-    ['2.9', 290],
-    ['2', 200],
-    [' 0.04 ', 4],
-    ['165.00', 16_500],
-    ['2.955', undefined],
-    ['1e3', undefined],
-    ['-1', undefined],
-    ['', undefined],
-    ['2,95', undefined],
-    ['.5', undefined],
-    ['NaN', undefined],
-    ['9999999999', undefined],
+  const AMOUNTS: readonly [price: number, quantity: number, amount: number][] = [
+    [0.5678, 300, 170],
+    [0.5678, 1, 1],
+    [0.4999, 1, 0],
+    [0.005, 100, 1],
+    [0.005, 99, 0],
+    [1.005, 100, 101],
+    [0.0001, 999_999, 100],
+    [1234.5678, 10, 12_346],
+    [99_999_999.9999, 999, 99_900_000_000],
+    [250, 4, 1000],
   ]
-  for (const [text, minor] of decimals) {
-    it(`read '${text}' as ${minor === undefined ? 'no amount' : `${minor} minor units`}`, () =>
-      expect(minorFromDecimal(text)).to.equal(minor))
-  }
+  for (const [price, quantity, amount] of AMOUNTS)
+    it(`of ${quantity} at ${price} minor units is ${amount}, rounded once`, () => {
+      expect(amountOf(price, quantity)).to.equal(amount)
+      const { whole, parts } = partsOf(price)
+      expect(whole + parts / PRICE_PARTS).to.equal(price)
+    })
 
   it('reach a thread through shared memory as they were', () => {
     const products = [...catalog.products.values()]

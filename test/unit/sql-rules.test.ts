@@ -47,7 +47,8 @@ const SHARD_KEYS: Readonly<Record<string, string>> = {
   stock_buyers: 'item',
   stock_ledger: 'item',
 }
-const GLOBAL_TABLES = 'id_blocks catalog_state products sales rule_sets rule_activations operators shop_keys'.split(' ')
+const GLOBAL_TABLES =
+  'id_blocks catalog_state products sales rule_sets rule_activations operators shop_keys promotion_codes'.split(' ')
 
 function problemsOf(sql: string): string[] {
   const problems = FORBIDDEN.filter(([pattern]) => pattern.test(sql)).map(([, what]) => what)

@@ -1,8 +1,10 @@
+import type { UnitPrice } from '../../model/money.ts'
+
 /**
- * Prices as people and programs write them: `2.95`, `12,50`, `1,234.50`, `1.234,50`, `1 234,50`, `1'234.50`, `15.00 GBP`, `£15`, `12.0000`. A text that
+ * Prices as people and programs write them: `2.95`, `12,50`, `1,234.50`, `1.234,50`, `1 234,50`, `1'234.50`, `15.00 GBP`, `£15`, `12.0000`, `0.005678`. A text that
  * two people would read in two ways (`1,234`) is refused, never guessed.
  */
-export type ReadPrice = { readonly minor: number } | { readonly problem: string }
+export type ReadPrice = { readonly minor: UnitPrice } | { readonly problem: string }
 
 export interface CurrencyForm {
   /** ISO 4217. */
@@ -48,11 +50,17 @@ export function readPrice(text: string, { code, exponent }: CurrencyForm): ReadP
   if (plain === AMBIGUOUS) return wrong('can be read in two ways: write it without a mark for thousands')
   if (plain === undefined) return wrong('is not an amount such as 2.95')
   const [whole = '', fraction = ''] = plain.split('.')
-  const kept = fraction.slice(0, exponent)
-  if (/[1-9]/.test(fraction.slice(exponent))) return wrong(`has more than the ${exponent} decimals of ${code}`)
-  const minor = Number(whole + kept.padEnd(exponent, '0'))
-  return Number.isSafeInteger(minor) ? { minor } : wrong('is too large')
+  const most = exponent === 0 ? 0 : DECIMALS_MAX // prices in yen with decimals are of a file in another currency
+  if (/[1-9]/.test(fraction.slice(most)))
+    return wrong(`has more than the ${most} decimals that a price in ${code} may have`)
+  const parts = Number(`0.${fraction.slice(exponent, most) || '0'}`)
+  const minor = Number(whole + fraction.slice(0, exponent).padEnd(exponent, '0')) + parts
+  if (minor > Number.MAX_SAFE_INTEGER) return wrong('is too large')
+  return { minor }
 }
+
+/** Bulk goods have prices below a minor unit: 0.005678 pounds a gram. */
+const DECIMALS_MAX = 6
 
 const AMBIGUOUS = Symbol('two readings')
 

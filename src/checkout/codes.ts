@@ -1,0 +1,55 @@
+import { codeForm } from '../model/code.ts'
+import { codeItemOf } from '../model/order.ts'
+import { hasManyCodes } from '../model/promotion.ts'
+import type { CodeFacts } from '../pricing/codes.ts'
+import type { Pricing } from '../pricing/pool.ts'
+import { codeRows } from '../store/codes.ts'
+import type { Database } from '../store/database.ts'
+import type { Stock } from './stock.ts'
+
+/**
+ * What is known of codes of promotions that have many: the pool of a code (one indexed read in the global database), and how often it
+ * was used, which is counted like stock, in the shard of the code. Nothing is remembered: a code is asked for when a cart with
+ * it is priced, and no more than ten are in a cart.
+ */
+export function createCodes(deps: {
+  global: Database
+  stock: Pick<Stock, 'levels'>
+  pricing: Pick<Pricing, 'ruleSet'>
+}) {
+  const { global, stock, pricing } = deps
+
+  async function factsOf(codes: readonly string[]): Promise<CodeFacts> {
+    const promotions = pricing.ruleSet().promotions.filter(hasManyCodes)
+    const forms = [...new Set(codes.map(codeForm))]
+    const listed = new Set(promotions.flatMap(one => (one.codes ?? []).map(codeForm)))
+    const asksPools = promotions.some(one => one.codePool !== undefined)
+    const pooled = asksPools ? await codeRows.find(global, forms) : new Map()
+    const facts = await Promise.all(
+      forms.map(async form => {
+        const pool = pooled.get(form)?.pool
+        if (pool === undefined && !listed.has(form)) return []
+        const levels = await stock.levels(codeItemOf(form))
+        const uses = levels ? levels.held + levels.sold : 0
+        return [[form, pool === undefined ? { uses } : { pool, uses }] as const]
+      }),
+    )
+    return Object.fromEntries(facts.flat())
+  }
+
+  return {
+    factsOf,
+
+    /** A code as the shop wrote it, however it was typed; one that nobody knows as it was typed. */
+    async asWritten(code: string): Promise<string> {
+      const form = codeForm(code)
+      const { promotions } = pricing.ruleSet()
+      const written = promotions.flatMap(one => [...(one.code === undefined ? [] : [one.code]), ...(one.codes ?? [])])
+      const known = written.find(one => codeForm(one) === form)
+      if (known !== undefined || promotions.every(one => one.codePool === undefined)) return known ?? code
+      return (await codeRows.find(global, [form])).get(form)?.written ?? code
+    },
+  }
+}
+
+export type Codes = ReturnType<typeof createCodes>
