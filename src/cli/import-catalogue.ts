@@ -11,6 +11,7 @@ import { ENCODINGS, type Encoding, factsOf, type FileFacts, linesOf } from './fi
 import { createCheckpoint, START } from './files/checkpoint.ts'
 import { currencyForm } from './files/prices.ts'
 import type { Report } from './files/report.ts'
+import { createSeen } from './files/seen.ts'
 import { progress, step, table } from './terminal.ts'
 
 /**
@@ -30,7 +31,7 @@ export interface CatalogueImport {
 }
 
 /** So many rows are one transaction and one version of the catalogue. */
-const BATCH_ROWS = 10_000
+const BATCH_ROWS = 5_000
 const SHOWN_ROWS = 10
 
 interface Row {
@@ -92,7 +93,7 @@ async function* rowsOf(
   after = 0,
 ): AsyncGenerator<Row> {
   const read: RowReader = createRowReader(columns, currencyForm(currency))
-  const seen = new Set<string>()
+  const seen = createSeen(facts.lines)
   let isHead = true
   for await (const record of recordsIn(file, facts, args)) {
     if (isHead) {
@@ -113,9 +114,9 @@ async function* rowsOf(
     if (result.kind === 'refused') refuse(result.reason)
     if (result.kind !== 'change') continue
     const { sku } = result.change
-    if (seen.has(sku)) refuse(`sku '${sku}' stands in an earlier row already`)
-    else if (isNew) yield { line: record.line, change: result.change }
-    seen.add(sku)
+    if (!seen.add(sku)) refuse(`sku '${sku}' stands in an earlier row already`)
+    // A copy: a piece of a line would keep all of the line in memory, with the description that is not used.
+    else if (isNew) yield { line: record.line, change: structuredClone(result.change) }
   }
 }
 
@@ -223,7 +224,7 @@ async function withdrawMissing(job: CatalogueImport, facts: FileFacts, columns: 
     console.log('No product was taken off sale, since rows were refused: repair them and import the file again.')
     return
   }
-  const kept = new Set<string>()
+  const kept = createSeen(facts.lines)
   for await (const { change } of rowsOf(job, facts, columns)) kept.add(change.sku)
   const isDry = args.flag('dry-run')
   let count = 0

@@ -38,7 +38,10 @@ const PAGE_SKUS = 10_000
 class NotWanted extends Error {}
 
 /** The products on sale that are not among the kept ones, page by page. */
-export async function* onSaleExcept(global: Database, kept: ReadonlySet<string>): AsyncGenerator<string[]> {
+export async function* onSaleExcept(
+  global: Database,
+  kept: Pick<ReadonlySet<string>, 'has'>,
+): AsyncGenerator<string[]> {
   let after = ''
   for (;;) {
     const page = (await global.rows<{ sku: string }>(SELECT_ON_SALE, [after, PAGE_SKUS])).map(({ sku }) => sku)

@@ -329,7 +329,10 @@ async function levels(databases: Round['databases'], item: string) {
 }
 
 /** One order of the key, the one that was acknowledged, at its price; stock says the same; counters, claims and ledger agree. */
-async function check({ databases, environment, scenario, place }: Round, acknowledged: ReadonlySet<string>): Promise<string[]> {
+async function check(
+  { databases, environment, scenario, place }: Round,
+  acknowledged: ReadonlySet<string>,
+): Promise<string[]> {
   const faults: string[] = []
   const refunded = scenario.step === 'refund-noted' ? 1 : 0
   const isSold = async () => {

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { ServerAddresses } from '../../src/config/config.ts'
 import { PROJECT, testServers } from './servers.ts'
 
-/** The command line, as an operator runs it, against the servers of this test run; its own files go into `dataDir`. */
-export function cliEnvironment(dataDir: string): NodeJS.ProcessEnv {
-  const { shards, global, sessionsRedis, cacheRedis } = testServers().addresses
+/** The command line, as an operator runs it, against servers, those of this test run; its own files go into `dataDir`. */
+export function cliEnvironment(dataDir: string, servers: ServerAddresses = testServers().addresses): NodeJS.ProcessEnv {
+  const { shards, global, sessionsRedis, cacheRedis } = servers
   return {
     ...process.env,
     CARTLOAD_SHARDS: shards.join(','),

@@ -8,6 +8,7 @@ import { columnsOf } from '../../src/cli/files/columns.ts'
 import { type Delimiter, recordsOf } from '../../src/cli/files/csv.ts'
 import { type Encoding, factsOf, linesOf } from '../../src/cli/files/lines.ts'
 import { currencyForm, readPercent, readPrice } from '../../src/cli/files/prices.ts'
+import { createSeen } from '../../src/cli/files/seen.ts'
 import { readBasket } from '../../src/cli/basket.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 
@@ -642,5 +643,16 @@ describe('an order of a file of carts', () => {
     expect(read("o'neill@example.com")).to.equal('cart')
     for (const email of ['nobody', 'nul\u0000@example.com', 'zero\u200b@example.com', 'full＠example.com'])
       expect(read(email), email).to.equal('wrong')
+  })
+})
+
+describe('the codes of a file', () => {
+  it('are each new once, however many there are', () => {
+    const seen = createSeen()
+    const codes = Array.from({ length: 20_000 }, (_, at) => `SKU-${at}`)
+    expect(codes.filter(code => seen.add(code)).length).to.equal(20_000)
+    expect(codes.filter(code => seen.add(code))).to.deep.equal([])
+    expect(codes.every(code => seen.has(code))).to.equal(true)
+    expect(seen.has('SKU-20000')).to.equal(false)
   })
 })

@@ -25,6 +25,8 @@ export interface FileFacts {
   readonly encoding: Encoding
   /** Whether it was found out rather than told, by a byte-order mark or not at all. */
   readonly isGuessed: boolean
+  /** How many line ends it has, about. */
+  readonly lines: number
   /** SHA-256 of its bytes: what a file is known by when an import goes on. */
   readonly contentHash: string
 }
@@ -52,9 +54,9 @@ export async function factsOf(file: string, told?: Encoding): Promise<FileFacts>
   )
   const contentHash = sha.digest('hex')
   const marked = markOf(head)
-  if (told !== undefined) return { encoding: told, isGuessed: false, contentHash }
-  if (marked !== undefined) return { encoding: marked, isGuessed: false, contentHash }
-  return { encoding: probe.isUtf8() ? 'utf-8' : 'windows-1252', isGuessed: !probe.isUtf8(), contentHash }
+  if (told !== undefined) return { encoding: told, isGuessed: false, lines, contentHash }
+  if (marked !== undefined) return { encoding: marked, isGuessed: false, lines, contentHash }
+  return { encoding: probe.isUtf8() ? 'utf-8' : 'windows-1252', isGuessed: !probe.isUtf8(), lines, contentHash }
 }
 
 /** @throws CommandError that names the line after which the file cannot be read */
