@@ -19,6 +19,8 @@ export interface Shown {
   readonly digests: readonly string[]
   /** Of each line; none at all where there are no discounts. */
   readonly discounts: readonly number[]
+  /** Of each line; none at all where there is no tax. A release before 0.2.0 leaves it out. */
+  readonly taxes?: readonly number[]
 }
 
 export const SEPARATOR = ',\n'
@@ -40,26 +42,30 @@ export function renderChunks(
   }
   const known = before?.shown?.catalogVersion === catalogVersion ? before.shown : undefined
   /**
-   * A line's text follows from the line, its discount and what the catalogue says. Edits leave lines that they do not change as they are, so
+   * A line's text follows from the line, its discount, its tax and what the catalogue says. Edits leave lines that they do not change as they are, so
    * those are the same objects.
    */
   const isSame = (chunk: number) => {
     if (!known || !before || known.digests[chunk] === undefined) return false
     const end = Math.min((chunk + 1) * FIXED.chunkLines, Math.max(lines.length, before.lines.length))
     for (let at = chunk * FIXED.chunkLines; at < end; at++) {
-      if (lines[at] !== before.lines[at] || priced.lines[at]?.discount !== (known.discounts[at] ?? 0)) return false
+      const { discount, tax = 0 } = priced.lines[at] ?? {}
+      if (lines[at] !== before.lines[at] || discount !== (known.discounts[at] ?? 0)) return false
+      if (tax !== (known.taxes?.[at] ?? 0)) return false
     }
     return true
   }
   const same = Array.from({ length: count }, (_, chunk) => isSame(chunk))
   const digests = same.map((is, chunk) => (is && known?.digests[chunk]) || hash('sha1', text(chunk), 'base64url'))
   const discounts = priced.lines.map(line => line.discount)
-  const shown = { catalogVersion, digests, discounts: discounts.some(discount => discount !== 0) ? discounts : [] }
+  const taxes = priced.lines.map(({ tax = 0 }) => tax)
+  const unlessZero = (amounts: number[]) => (amounts.some(amount => amount !== 0) ? amounts : [])
+  const shown = { catalogVersion, digests, discounts: unlessZero(discounts), taxes: unlessZero(taxes) }
   return { count, text, isSame: chunk => same[chunk] === true, shown }
 }
 
 function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
-  const { name, unitPrice, subtotal, discount, total, available } = price
+  const { name, unitPrice, subtotal, discount, total, tax, taxPercent, available } = price
   return JSON.stringify({
     sku,
     name,
@@ -70,6 +76,8 @@ function lineText({ sku, quantity, selected, note, left }: CartLine, price: Pric
     subtotal,
     discount,
     total,
+    tax,
+    taxPercent,
     available,
     left,
   })

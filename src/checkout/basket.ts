@@ -109,9 +109,10 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
     const lines = request.lines.flatMap((line, at) => {
       const price = priced.lines[at]
       if (!line.selected || !price) return []
-      const { name, unitPrice, subtotal, discount, total } = price
+      const { available, ...amounts } = price
+      if (!available) return []
       const item = countedItemOf(pricing.product(line.sku))
-      return [{ sku: line.sku, name, quantity: line.quantity, unitPrice, subtotal, discount, total, item }]
+      return [{ sku: line.sku, quantity: line.quantity, ...amounts, item }]
     })
     const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(pricing.product(gift.sku)) }))
     const { reserve, track } = demandsOf(lines, gifts, pricing.product)

@@ -40,8 +40,10 @@ export function orderView(order: OrderRow): OrderView {
 }
 
 /** Where its units came from is the shop's business. */
-function lineView({ sku, name, quantity, unitPrice, subtotal, discount, total }: OrderLine): Omit<OrderLine, 'item'> {
-  return { sku, name, quantity, unitPrice, subtotal, discount, total }
+function lineView(line: OrderLine): Omit<OrderLine, 'item'> {
+  const { sku, name, quantity, unitPrice, subtotal, discount, total, tax = 0, taxPercent } = line
+  const taxed = taxPercent === undefined ? {} : { tax, taxPercent }
+  return { sku, name, quantity, unitPrice, subtotal, discount, total, ...taxed }
 }
 
 export const documentOf = ({ document }: OrderRow) => JSON.parse(document) as OrderDocument

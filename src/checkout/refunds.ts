@@ -1,7 +1,10 @@
 import { AppError } from '../lib/errors.ts'
 import { summed, type Wanted } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
+import type { Minor } from '../model/money.ts'
 import { type Demand, inOrder, type OrderDocument } from '../model/order.ts'
+import { share } from '../pricing/arithmetic.ts'
+import { byRate, type TaxOfRate } from '../pricing/taxes.ts'
 import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { documentOf, wrongState } from './order-view.ts'
@@ -11,14 +14,34 @@ import type { OnStep } from './steps.ts'
 export interface RefundView {
   readonly id: string
   readonly orderId: string
-  readonly lines: Quantities
+  readonly lines: readonly RefundedLine[]
+  /** The tax of these lines by rate, the highest first. */
+  readonly taxes: readonly TaxOfRate[]
   /** False while units are still to be put back; that happens within seconds. */
   readonly restocked: boolean
 }
 
+export interface RefundedLine extends Wanted {
+  /** What the order says these units cost, in minor units; absent in a refund that a release before 0.2.0 made. */
+  readonly amount?: Minor
+  /** Of a product with a tax rate: what of it is tax, or was added. */
+  readonly tax?: Minor
+  readonly taxPercent?: number
+}
+
 /** A refund as the order it belongs to shows it. */
 export function refundView(row: RefundRow): RefundView {
-  return { id: row.refundId, orderId: row.orderId, lines: readRefund(row).lines, restocked: row.state === 'done' }
+  const { lines } = readRefund(row)
+  const taxed = lines.map(({ quantity, amount = 0, taxPercent = 0 }) => ({
+    amount,
+    percent: taxPercent,
+    units: quantity,
+  }))
+  const taxes = byRate(
+    taxed,
+    lines.map(({ tax = 0 }) => tax),
+  )
+  return { id: row.refundId, orderId: row.orderId, lines, taxes, restocked: row.state === 'done' }
 }
 
 export interface RefundsDeps {
@@ -50,7 +73,7 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
       const noted = before.map(readRefund)
       const refunded = refundOf(document, noted, wanted)
       const items = itemsOf(document, refunded, noted)
-      const text = JSON.stringify({ lines: refunded, asked: wanted ?? null, items })
+      const text = JSON.stringify({ lines: amountsOf(document, refunded, noted), asked: wanted ?? null, items })
       await orderRows.insertRefund(tx, slot, { userId, orderId, refundId, document: text })
       return { userId, orderId, refundId, state: 'pending', document: text }
     })
@@ -72,7 +95,7 @@ type Quantities = readonly Wanted[]
 
 const readRefund = ({ document }: RefundRow) =>
   JSON.parse(document) as {
-    readonly lines: Quantities
+    readonly lines: readonly RefundedLine[]
     readonly asked: Quantities | null
     readonly items: readonly Demand[]
   }
@@ -95,6 +118,25 @@ function refundOf(
     if (quantity > possible) throw refundInvalid(`Of '${sku}' ${possible} can be refunded, not ${quantity}.`)
   }
   return wanted
+}
+
+/** What the order says that refunded units cost: refunds of a line add up to the line, each rounded. */
+function amountsOf(
+  { lines }: OrderDocument,
+  refunded: Quantities,
+  before: readonly { readonly lines: Quantities }[],
+): RefundedLine[] {
+  const done = new Map<string, number>()
+  for (const { sku, quantity } of before.flatMap(refund => refund.lines)) done.set(sku, (done.get(sku) ?? 0) + quantity)
+  return refunded.map(({ sku, quantity }) => {
+    const line = lines.find(one => one.sku === sku)
+    if (!line) return { sku, quantity }
+    const from = done.get(sku) ?? 0
+    const partOf = (amount: Minor) =>
+      share(amount, from + quantity, line.quantity, 'half-up') - share(amount, from, line.quantity, 'half-up')
+    const { total, tax, taxPercent } = line
+    return { sku, quantity, amount: partOf(total), ...(taxPercent ? { tax: partOf(tax ?? 0), taxPercent } : {}) }
+  })
 }
 
 /** The stock that refunded lines came from, whatever the catalogue says by now; never more than the order took of it. */

@@ -30,7 +30,16 @@ export function orderSchemas(parts: Parts, limits: Limits) {
     .strictObject({
       id: z.string(),
       orderId,
-      lines: z.array(wanted),
+      lines: z.array(
+        wanted.extend({
+          amount: money.optional().meta({ description: 'What the order says these units cost' }),
+          tax: money.optional(),
+          taxPercent: z.number().optional(),
+        }),
+      ),
+      taxes: z
+        .array(z.strictObject({ percent: z.number(), amount: money }))
+        .meta({ description: 'The tax of these lines by rate' }),
       restocked: z.boolean().meta({ description: 'False while units are still to be put back, which takes seconds' }),
     })
     .meta({ id: 'Refund' })

@@ -56,6 +56,10 @@ export function createParts(limits: Limits) {
       subtotal: money,
       discount: money,
       total: money,
+      tax: money
+        .optional()
+        .meta({ description: 'Contained in `total`, or to be added to it; of a product with a tax rate' }),
+      taxPercent: z.number().optional(),
       available: z
         .boolean()
         .meta({ description: 'False when the product is not sold any more; such a line costs nothing' }),

@@ -32,6 +32,9 @@ export interface OrderLine {
   readonly subtotal: Minor
   readonly discount: Minor
   readonly total: Minor
+  /** Of a product with a tax rate. */
+  readonly tax?: Minor
+  readonly taxPercent?: number
   /** The counted item that its units came from: where a refund puts them, whatever the catalogue says by then. */
   readonly item: string | undefined
 }

@@ -36,6 +36,9 @@ export interface PricedLine {
   readonly subtotal: Minor
   readonly discount: Minor
   readonly total: Minor
+  /** Of a product with a tax rate: contained in the total, or to be added to it, as the policy says. */
+  readonly tax?: Minor
+  readonly taxPercent?: number
   readonly available: boolean
 }
 
@@ -242,9 +245,11 @@ function lineOf(line: CartRequest['lines'][number], product: Product | undefined
 }
 
 function pricedLine(line: LineToPrice, product: Product | undefined, { lines }: Calculation, at: number): PricedLine {
-  const { subtotal = 0, discount = 0, total = 0 } = lines[at] ?? {}
-  const { unitPrice } = line
-  return { name: product?.name ?? line.sku, unitPrice, subtotal, discount, total, available: product !== undefined }
+  const { subtotal = 0, discount = 0, total = 0, tax = 0 } = lines[at] ?? {}
+  const { unitPrice, taxPercent } = line
+  const name = product?.name ?? line.sku
+  const taxed = taxPercent ? { tax, taxPercent } : {}
+  return { name, unitPrice, subtotal, discount, total, ...taxed, available: product !== undefined }
 }
 
 function codeState(code: string, outcomes: readonly Outcome[]): CodeState {
