@@ -55,6 +55,7 @@ const LONG = [
     words: ['test/unit/price-exhaustive.test.ts'],
     environment: { PRICING_EXHAUSTIVE: '20000' },
   },
+  { what: 'a file of a million products', file: 'test/import/run.ts', words: [], environment: {} },
 ] as const
 
 export function longTestCommand(projectDir: string): Command {

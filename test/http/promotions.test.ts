@@ -70,6 +70,32 @@ describe('promotions over HTTP', () => {
       expect((await operator.get('/v1/rule-sets')).body.inForce).to.equal(before)
     })
 
+    it('name what does not exist and want it confirmed, when stored and when put in force', async () => {
+      const named = offer({
+        scope: { categories: ['nowhere'], exclude: { categories: ['nowhere either'] } },
+        when: { buyerGroups: ['member', 'vip'], contains: { scope: { categories: ['nor there'] } } },
+        codePool: 'none',
+      })
+      const body = { ruleSet: { currency, promotions: [named] } }
+      const pointers = [
+        '#/ruleSet/promotions/0/scope/categories/0',
+        '#/ruleSet/promotions/0/when/contains/scope/categories/0',
+        '#/ruleSet/promotions/0/when/buyerGroups/1',
+        '#/ruleSet/promotions/0/codePool',
+      ]
+      const refused = await operator.post('/v1/rule-sets', body)
+      expect([refused.status, refused.body.code]).to.deep.equal([422, 'rules_unconfirmed'])
+      expect(refused.body.errors.map((error: { pointer: string }) => error.pointer)).to.have.members(pointers)
+      const checked = (await operator.post('/v1/rule-sets/check', body)).body
+      expect([checked.valid, checked.warnings.length]).to.deep.equal([true, 4])
+      const stored = await operator.post('/v1/rule-sets', { ...body, confirm: true })
+      expect(stored.status).to.equal(201)
+      const { version } = stored.body
+      const activate = (more: object) => operator.post('/v1/rule-sets/activations', { version, ...more })
+      expect((await activate({})).body.code).to.equal('rules_unconfirmed')
+      expect((await activate({ confirm: true })).status).to.equal(201)
+    })
+
     it('refuse another currency, an unknown version and a time that is past', async () => {
       const other = await operator.post('/v1/rule-sets/check', { ruleSet: { currency: 'EUR', promotions: [] } })
       expect(other.body).to.deep.include({ valid: false })
