@@ -33,8 +33,9 @@ const scope = z.strictObject({
 const unitChoice = z.strictObject({
   max: units.optional(),
   maxPerLine: units.optional(),
-  /** Only as many as make up whole groups of this size. */
+  /** Only as many as make up whole groups of this size, of the products together or of each line. */
   groupsOf: units.optional(),
+  groupsBy: z.enum(['products', 'line']).optional(),
   take: z.enum(['dearest', 'cheapest']).optional(),
 })
 
@@ -61,6 +62,8 @@ const conditions = z.strictObject({
   /** Only the n-th order of the buyer; 1 is the first. */
   orderNumber: units.optional(),
   buyerGroups: names.optional(),
+  /** Only with one of these ways of delivery; a cart's is `standard`. */
+  shippingMethods: names.optional(),
 })
 
 const code = z.string().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be visible ASCII, and not . or ..')
@@ -136,6 +139,8 @@ export const promotionSchema = z.discriminatedUnion('kind', [
     get: z.strictObject({ scope: scope.optional(), units }),
     percent: percent.default(100),
     take: z.enum(['dearest', 'cheapest']).default('cheapest'),
+    /** Only where all units that are given are in the cart; otherwise those that are there. */
+    complete: z.boolean().optional(),
     timesMax,
   }),
   z.strictObject({ ...common, kind: z.literal('multi_buy'), units, ...reward, timesMax }),
@@ -188,8 +193,10 @@ export const policySchema = z.strictObject({
    * several units for a price are of fresh ones only); or a unit is in one offer only, so that later promotions have fewer.
    */
   units: z.enum(['shared', 'fresh-first', 'one-offer']).default('shared'),
-  /** What a discount is split by: what lines cost, or that with the tax to be added. */
-  split: z.enum(['value', 'value-with-tax']).default('value'),
+  /** What a discount is split by: what lines cost, that with the tax to be added, or evenly over lines or units. */
+  split: z.enum(['value', 'value-with-tax', 'even-lines', 'even-units']).default('value'),
+  /** Who gets the odd minor units of a split: the largest fractions, or all go to the first line by product code, the last, or the largest. */
+  remainder: z.enum(['largest-fraction', 'first', 'last', 'largest']).default('largest-fraction'),
   tax: z
     .strictObject({
       prices: z.enum(['include-tax', 'exclude-tax']).default('include-tax'),
@@ -217,6 +224,7 @@ export type UnitChoice = z.infer<typeof unitChoice>
 export type Promotion = z.infer<typeof promotionSchema>
 export type Policy = z.infer<typeof policySchema>
 export type RuleSet = z.infer<typeof ruleSetSchema>
+export type Remainder = Policy['remainder']
 export type RoundingMode = z.infer<typeof rounding>
 export type PromotionOf<K extends Promotion['kind']> = Extract<Promotion, { kind: K }>
 

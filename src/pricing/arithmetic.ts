@@ -1,5 +1,5 @@
 import type { Minor } from '../model/money.ts'
-import type { RoundingMode } from '../model/promotion.ts'
+import type { Remainder, RoundingMode } from '../model/promotion.ts'
 
 /** Percentages are whole hundredths of a percent: 17.5 % is 1750 of 10,000. */
 export const WHOLE = 10_000
@@ -99,12 +99,20 @@ export function opposite(mode: RoundingMode): RoundingMode {
   return OPPOSITE[mode]
 }
 
+export interface SplitOptions {
+  /** No part is above its cap. */
+  readonly caps?: readonly number[]
+  /** Who gets the minor units that are over when every part is rounded down; the largest fractions unless it is said. */
+  readonly remainder?: Remainder
+}
+
 /**
- * Splits an amount by weights into whole parts that add up to it: largest remainder, ties to the first. No part is above its
+ * Splits an amount by weights into whole parts that add up to it: largest remainder, ties to the first, unless it is said. No part is above its
  * cap; what does not fit goes to the others by their weights. Returns as much as the caps let in, in the order of the weights.
  * Source: the published splits of `allocations.json` (52 of 58 follow largest remainder with ties to the first).
  */
-export function split(amount: Minor, weights: readonly number[], caps?: readonly number[]): number[] {
+export function split(amount: Minor, weights: readonly number[], options: SplitOptions = {}): number[] {
+  const { caps, remainder = 'largest-fraction' } = options
   const parts = weights.map(() => 0)
   let left = Math.abs(amount)
   // Positive weights first; a cap of a line without weight is only used when nothing else is left.
@@ -115,8 +123,7 @@ export function split(amount: Minor, weights: readonly number[], caps?: readonly
       const full = fillCapped(left, members, weights, parts, caps)
       if (full > 0) left -= full
       else {
-        largestRemainder(left, members, weights, parts)
-        left = 0
+        left -= sharedOut(left, members, { weights, parts, caps, remainder })
       }
     }
   }
@@ -159,24 +166,42 @@ function fillCapped(
   return given
 }
 
-function largestRemainder(
-  amount: number,
-  members: readonly number[],
-  weights: readonly number[],
-  parts: number[],
-): void {
+interface Sharing {
+  readonly weights: readonly number[]
+  readonly parts: number[]
+  readonly caps: readonly number[] | undefined
+  readonly remainder: Remainder
+}
+
+/** Shares are rounded down; what is over goes where the rule says, as far as there is room. How much was shared out. */
+function sharedOut(amount: number, members: readonly number[], { weights, parts, caps, remainder }: Sharing): number {
   const total = totalWeight(members, weights)
   const weightOf = (at: number) => (total > 0 ? (weights[at] ?? 0) : 1)
   const sum = total > 0 ? total : members.length
   let rest = amount
-  const remainders = members.map(at => {
+  for (const at of members) {
     const down = share(amount, weightOf(at), sum, 'down')
     parts[at] = (parts[at] ?? 0) + down
     rest -= down
-    return { at, remainder: remainderOf(amount, weightOf(at), sum) }
-  })
-  remainders.sort((a, b) => (a.remainder === b.remainder ? a.at - b.at : a.remainder > b.remainder ? -1 : 1))
-  for (const { at } of remainders.slice(0, rest)) parts[at] = (parts[at] ?? 0) + 1
+  }
+  if (remainder === 'largest-fraction') {
+    const fractions = members.map(at => ({ at, fraction: remainderOf(amount, weightOf(at), sum) }))
+    fractions.sort((a, b) => (a.fraction === b.fraction ? a.at - b.at : a.fraction > b.fraction ? -1 : 1))
+    for (const { at } of fractions.slice(0, rest)) parts[at] = (parts[at] ?? 0) + 1
+    return amount
+  }
+  const inTurn =
+    remainder === 'first'
+      ? members
+      : remainder === 'last'
+        ? members.toReversed()
+        : members.toSorted((a, b) => weightOf(b) - weightOf(a) || a - b)
+  for (const at of inTurn) {
+    const more = Math.min(rest, roomOf(at, parts, caps))
+    parts[at] = (parts[at] ?? 0) + more
+    rest -= more
+  }
+  return amount - rest
 }
 
 function remainderOf(a: number, n: number, d: number): bigint | number {

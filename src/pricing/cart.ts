@@ -11,6 +11,8 @@ export interface CartToPrice {
   readonly codeFacts?: CodeFacts | undefined
   readonly buyer: Buyer
   readonly shippingFee: Minor
+  /** `standard` unless it is said. */
+  readonly shippingMethod?: string | undefined
   /** ISO 8601, UTC. */
   readonly now: string
   /** What has been given away so far, by promotion id; what is missing is zero. */

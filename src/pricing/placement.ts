@@ -12,12 +12,12 @@ export interface Placement {
 }
 
 /**
- * Puts the amounts of the order steps on cells, in proportion to what the cells cost after the line steps, whole minor units,
- * largest remainder; no cell goes below its floor. Narrow steps first, so that a broad one makes room for them. What still finds
+ * Puts the amounts of the order steps on cells, in proportion to what the cells cost after the line steps or as the policy says, whole minor
+ * units; no cell goes below its floor. Narrow steps first, so that a broad one makes room for them. What still finds
  * no room pushes others aside, as far as they can go elsewhere: no more is lost than must be.
  */
 export function placed(arena: Arena, amounts: Float64Array, taken: Float64Array): Placement {
-  const { floor, splitBy } = arena.problem
+  const { floor, split: rule } = arena.problem
   const left = Float64Array.from(amounts)
   const parts: number[][] = arena.orderSteps.map(() => [])
   const wanting: (readonly [step: number, amount: number])[] = []
@@ -28,8 +28,8 @@ export function placed(arena: Arena, amounts: Float64Array, taken: Float64Array)
     arena.work += target.length
     const own = split(
       off,
-      Array.from(target, cell => amounts[cell]! * splitBy[cell]!),
-      Array.from(target, cell => left[cell]! - floor[cell]!),
+      Array.from(target, cell => (rule.isEven ? 1 : amounts[cell]!) * rule.weights[cell]!),
+      { caps: Array.from(target, cell => left[cell]! - floor[cell]!), remainder: rule.remainder },
     )
     let given = 0
     for (const [index, part] of own.entries()) {

@@ -1,8 +1,8 @@
 import type { Minor } from '../model/money.ts'
-import type { Policy, Promotion, RoundingMode } from '../model/promotion.ts'
+import type { Policy, Promotion, Remainder, RoundingMode } from '../model/promotion.ts'
 import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
-import { createDealer, cutIntoCells, type Open } from './cells.ts'
+import { type Cells, createDealer, cutIntoCells, type Open } from './cells.ts'
 import { offersOf, type Rivalry, rivalryOf, spansLines, wholeOffer } from './line-groups.ts'
 import { enteredCodes, type Opening } from './codes.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
@@ -33,8 +33,8 @@ export interface Problem {
   readonly lineOf: Int32Array
   /** First cell of each line, and one beyond the last line. */
   readonly firstOf: Int32Array
-  /** By cell: what amounts are multiplied with when an order step is split by them. */
-  readonly splitBy: Float64Array
+  /** How the amount of an order step is split over its cells. */
+  readonly split: SplitRule
   /** Line steps, then order steps, each in the order of application. */
   readonly steps: readonly Step[]
   readonly lineSteps: number
@@ -44,6 +44,13 @@ export interface Problem {
   readonly codesMax: number
   /** Where another choice of units might be worth more. */
   readonly unproved: readonly Unproved[]
+}
+
+export interface SplitRule {
+  /** By cell: its weight where the split is even, else what its amount is multiplied with. Whole numbers. */
+  readonly weights: Float64Array
+  readonly isEven: boolean
+  readonly remainder: Remainder
 }
 
 /** Promotions of which it is not proved that their units are worth the most. */
@@ -138,12 +145,13 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     }
   }
   const steps = [...lineSteps, ...narrowFirstOf(rules, orderSteps)]
-  const splitBy = Float64Array.from(cells.lineOf, line =>
-    policy.split === 'value-with-tax' ? TAX_WHOLE + thousandths(lines[line]?.taxPercent ?? 0) : 1,
-  )
   return {
     ...cells,
-    splitBy,
+    split: {
+      weights: splitWeights(policy, lines, cells),
+      isEven: policy.split.startsWith('even'),
+      remainder: policy.remainder,
+    },
     lines,
     steps,
     lineSteps: lineSteps.length,
@@ -152,6 +160,24 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     codesMax: policy.codesMax,
     unproved,
   }
+}
+
+/** A line that is cut into cells has one share all the same, by their units. */
+const LINE_SHARE = 1_000_000
+
+function splitWeights({ split }: Policy, lines: readonly LineToPrice[], { lineOf, units }: Cells): Float64Array {
+  return Float64Array.from(lineOf, (line, cell) => {
+    switch (split) {
+      case 'value':
+        return 1
+      case 'value-with-tax':
+        return TAX_WHOLE + thousandths(lines[line]?.taxPercent ?? 0)
+      case 'even-units':
+        return units[cell]!
+      case 'even-lines':
+        return Math.round((LINE_SHARE * units[cell]!) / (lines[line]?.quantity ?? 1))
+    }
+  })
 }
 
 /** Which units each promotion is about; of the members of a line group every way to share lines out. */

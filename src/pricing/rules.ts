@@ -71,6 +71,7 @@ export type RefusalCode =
   | 'on_sale'
   | 'order_number'
   | 'buyer_group'
+  | 'shipping_method'
   | 'uses_max'
   | 'uses_per_user_max'
   | 'budget_spent'
@@ -98,12 +99,17 @@ function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal
   return undefined
 }
 
-function refusedByBuyer(promotion: Promotion, { buyer, usage }: CartToPrice): Refusal | undefined {
+function refusedByBuyer(
+  promotion: Promotion,
+  { buyer, usage, shippingMethod = 'standard' }: CartToPrice,
+): Refusal | undefined {
   const { when, usesMax, usesPerUserMax, budget } = promotion
   if (when?.orderNumber !== undefined && buyer.ordersPlaced + 1 !== when.orderNumber)
     return { code: 'order_number', detail: `It is for order number ${when.orderNumber} of a buyer.` }
   if (when?.buyerGroups && !when.buyerGroups.some(group => buyer.groups.includes(group)))
     return { code: 'buyer_group', detail: `It is for: ${when.buyerGroups.join(', ')}.` }
+  if (when?.shippingMethods && !when.shippingMethods.includes(shippingMethod))
+    return { code: 'shipping_method', detail: `It is for delivery by: ${when.shippingMethods.join(', ')}.` }
   const used = usage[promotion.id]
   if (used && usesMax !== undefined && used.uses >= usesMax)
     return { code: 'uses_max', detail: 'It has been used as often as it can be.' }

@@ -94,16 +94,16 @@ function cheapestFirst(pool: readonly Piece[]): Piece[] {
   return [...pool].sort((a, b) => a.price - b.price)
 }
 
-function choose(whole: readonly Piece[], choice: UnitChoice | undefined): readonly Piece[] {
-  if (!choice) return whole
-  const pool = paidFor(whole)
-  const { max = Number.POSITIVE_INFINITY, maxPerLine = Number.POSITIVE_INFINITY, groupsOf = 1, take } = choice
-  const ordered = (take === 'cheapest' ? cheapestFirst(pool) : pool).map(p => ({
-    ...p,
-    units: Math.min(p.units, maxPerLine),
+function choose(all: readonly Piece[], choice: UnitChoice | undefined): readonly Piece[] {
+  if (!choice) return all
+  const pool = paidFor(all)
+  const { max = Number.POSITIVE_INFINITY, maxPerLine = Number.POSITIVE_INFINITY, groupsOf = 1, groupsBy, take } = choice
+  const whole = (count: number, size: number) => count - (count % size)
+  const ordered = (take === 'cheapest' ? cheapestFirst(pool) : pool).map(piece => ({
+    ...piece,
+    units: whole(Math.min(piece.units, maxPerLine), groupsBy === 'line' ? groupsOf : 1),
   }))
-  const count = Math.min(max, countOf(ordered))
-  return firstUnits(ordered, count - (count % groupsOf))
+  return firstUnits(ordered, whole(Math.min(max, countOf(ordered)), groupsOf))
 }
 
 function amountOff(promotion: PromotionOf<'amount_off'>, pool: readonly Piece[]): Take[] {
@@ -142,18 +142,20 @@ function buyGet(promotion: PromotionOf<'buy_get'>, shelf: Shelf): Take[] {
   const bought = [...buyable].reduce((sum, line) => sum + shelf.lines[line]!.quantity, 0)
   const all = bought + countOf(givable.filter(piece => !buyable.has(piece.line)))
   const most = Math.min(timesMax, Math.floor(bought / buy.units))
-  let best: Piece[] = []
-  const around = Math.floor(all / (buy.units + get.units))
-  for (const times of new Set([around, around + 1, most].map(t => Math.min(t, most)))) {
+  const givenWith = (times: number): Piece[] => {
     let spare = bought - buy.units * times
     const left = ordered.map(piece => {
       const units = buyable.has(piece.line) ? Math.min(piece.units, spare) : piece.units
       if (buyable.has(piece.line)) spare -= units
       return { ...piece, units }
     })
-    const given = firstUnits(left, get.units * times)
-    if (countOf(given) > countOf(best)) best = given
+    return firstUnits(left, get.units * times)
   }
+  const around = Math.floor(all / (buy.units + get.units))
+  const tries = promotion.complete
+    ? [largest(most, times => countOf(givenWith(times)) === get.units * times)]
+    : [around, around + 1, most].map(times => Math.min(times, most))
+  const [best = []] = tries.map(givenWith).sort((a, b) => countOf(b) - countOf(a))
   return best.map(piece => percentOff(piece, promotion.percent))
 }
 

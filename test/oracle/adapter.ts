@@ -5,24 +5,33 @@ import { type Calculation, calculate } from '../../src/pricing/calculate.ts'
 import type { CartToPrice } from '../../src/pricing/cart.ts'
 import { compileRules } from '../../src/pricing/rules.ts'
 import { NotExpressible, promotionsOf } from './promotions.ts'
+import { inOrderOfCart, reading } from './reading.ts'
 import type { ExpectedLine, Vector, VectorPromotion } from './vectors.ts'
 
 /** Runs one vector through the engine, under the policy that the vector or its source names. */
 export type Verdict =
-  | { readonly kind: 'passed' }
+  | {
+      readonly kind: 'passed' /** Fields of the vector that were not read: it passed all the same. */
+      readonly unread: readonly string[]
+    }
   | { readonly kind: 'failed'; readonly differences: readonly string[] }
   | { readonly kind: 'not expressible'; readonly feature: string }
 
 /** Far above what a vector needs: every combination is searched to the end. */
 const WORK_MAX = 50_000_000
 
-export function runVector(vector: Vector): Verdict {
+/** A vector that throws has failed; one that differs, and has a field that is not read here, is said not to be expressible. */
+export function runVector(given: Vector): Verdict {
+  const { vector, unread } = reading(inOrderOfCart(given))
   try {
-    const differences = differencesOf(vector, price(vector))
-    return differences.length === 0 ? { kind: 'passed' } : { kind: 'failed', differences }
+    const differences = [...differencesOf(vector, price(vector)), ...stepDifferences(vector)]
+    if (differences.length === 0) return { kind: 'passed', unread: unread() }
+    const [field] = unread()
+    if (field !== undefined) return { kind: 'not expressible', feature: `the field ${field} is not read` }
+    return { kind: 'failed', differences }
   } catch (error) {
     if (error instanceof NotExpressible) return { kind: 'not expressible', feature: error.message }
-    throw error
+    return { kind: 'failed', differences: [`throws ${String(error)}`] }
   }
 }
 
@@ -97,6 +106,7 @@ function cartOf(vector: Vector): CartToPrice {
     codes: vector.promotions.flatMap((promotion, at) => (promotion['coupon'] ? [`code-${at}`] : [])).slice(0, 10),
     buyer: { ordersPlaced: orders ? Number(orders[1]) - cancelled : 0, groups: [] },
     shippingFee: vector.shipping_fee ?? 0,
+    shippingMethod: vector.shipping_method,
     now: '2026-01-01T00:00:00Z',
     usage: {},
   }
@@ -106,8 +116,11 @@ function cartOf(vector: Vector): CartToPrice {
 const IN_ORDER = new Set(['sylius', 'vendure', 'medusa', 'solidus', 'spree', 'saleor', 'woo', 'ucpc', 'ucps', 'ct'])
 
 function ruleSetOf(vector: Vector, promotions: readonly object[], of: 'discount' | 'price' = 'discount'): RuleSet {
-  const { stacking = '', rounding = '', tax = '' } = vector.policy ?? {}
+  const { stacking = '', rounding = '', tax = '', allocation = '' } = vector.policy ?? {}
   const words = `${stacking} ${rounding}`
+  const textOf = (value: unknown) => (typeof value === 'string' ? value : '')
+  const ofPromotions = vector.promotions.map(one => `${textOf(one['allocation'])} ${textOf(one.words)}`)
+  const shares = [allocation, ...ofPromotions].join(' ')
   const shippingTax = vector.promotions.map(one => /shipping taxed (\d+)%/.exec(one.words ?? '')?.[1]).find(Boolean)
   const cut = /\bcut\b/.test(words) || (vector.source === 'woo' && vector.kinds.includes('rounding'))
   const perUnit = /per unit: round|unit price rounded/.test(rounding) || of === 'price'
@@ -122,7 +135,8 @@ function ruleSetOf(vector: Vector, promotions: readonly object[], of: 'discount'
         of: perUnit ? 'price' : of,
       },
       units: vector.source === 'woo' || vector.source === 'medusa' ? 'fresh-first' : 'shared',
-      split: vector.source === 'vendure' ? 'value-with-tax' : 'value',
+      split: splitOf(shares, vector),
+      remainder: remainderOf(shares),
       tax: {
         prices: /include/.test(tax) || vector.kinds.includes('tax-inclusive') ? 'include-tax' : 'exclude-tax',
         at: /unit price before multiplying/.test(tax) ? 'unit' : 'line',
@@ -133,6 +147,33 @@ function ruleSetOf(vector: Vector, promotions: readonly object[], of: 'discount'
   })
   if ('ruleSet' in checked) return checked.ruleSet
   throw new Error(`${vector.id}: ${checked.mistakes.map(({ path, detail }) => `${path} ${detail}`).join('; ')}`)
+}
+
+function stepDifferences(vector: Vector): string[] {
+  const units = new Map<string, number>()
+  return (vector.steps ?? []).flatMap(({ after, total }, at) => {
+    units.set(after, (units.get(after) ?? 0) + 1)
+    const cart = vector.cart.map(line => ({ ...line, qty: units.get(line.sku) ?? 0 })).filter(({ qty }) => qty > 0)
+    const { totals } = price({ ...vector, cart })
+    return totals.total === total ? [] : [`after step ${at + 1} total ${totals.total}, expected ${total}`]
+  })
+}
+
+/** Words such as "split evenly over the lines", "equal amount per unit". */
+function splitOf(words: string, { source }: Vector): RuleSet['policy']['split'] {
+  const isEven = /even(ly)?\b|equal(ly)?\b|same amount/i.test(words)
+  if (isEven) return /\bunits?\b|each piece|per piece/i.test(words) ? 'even-units' : 'even-lines'
+  return source === 'vendure' ? 'value-with-tax' : 'value'
+}
+
+/** Words such as "the remainder goes to the first line". Units of a line that share its odd cents are another matter. */
+function remainderOf(words: string): RuleSet['policy']['remainder'] {
+  const [, to] =
+    /(?:remainder|rest|left over|odd cents?|rounding difference)[^.;,]*? (?:goes? |given |added |is )*(?:to|on) the (first|last|largest|biggest|dearest|most expensive) (?:line|item|product)/i.exec(
+      words,
+    ) ?? []
+  if (to === undefined) return 'largest-fraction'
+  return to === 'first' || to === 'last' ? to : 'largest'
 }
 
 function differencesOf({ expected, shipping_fee = 0 }: Vector, priced: Priced): string[] {

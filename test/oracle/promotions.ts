@@ -81,10 +81,27 @@ function whenOf(promotion: VectorPromotion, vector: Vector): Record<string, unkn
     minAmount: promotion['min_amount'] ?? netOf(promotion['min_amount_gross'], vector),
     minUnits: promotion['min_units'],
     minLineUnits: promotion['min_line_units'],
+    of: excludedOf(promotion),
+    shippingMethods: listOf(promotion['shipping_method'] ?? promotion['shipping_methods'] ?? promotion['method']),
     contains: needs ? { scope: { categories: needs } } : undefined,
     nothingOnSale: promotion['exclude_already_discounted'] === 'whole coupon invalid' ? true : undefined,
   })
 }
+
+/** A threshold over everything but some products, which may have the discount all the same. */
+function excludedOf(promotion: VectorPromotion): Record<string, unknown> | undefined {
+  const exclude = clean({
+    skus: listOf(promotion['exclude_sku'] ?? promotion['excluded_sku'] ?? promotion['excluded_skus']),
+    categories: listOf(
+      promotion['exclude_category'] ?? promotion['excluded_category'] ?? promotion['excluded_categories'],
+    ),
+    tags: listOf(promotion['exclude_tag'] ?? promotion['excluded_tag']),
+  })
+  return Object.keys(exclude).length === 0 ? undefined : { ...scopeOf(promotion), exclude }
+}
+
+const isComplete = ({ words = '', complete }: VectorPromotion) =>
+  complete === true || /nothing (?:if|unless|when)|only (?:if|when) all|all or nothing/i.test(words)
 
 /** A threshold with tax is one without tax where all lines have one rate. */
 function netOf(gross: unknown, { cart }: Vector): number | undefined {
@@ -100,8 +117,16 @@ function unitsOf(promotion: VectorPromotion): Record<string, unknown> | undefine
     max: promotion['max_units_in_cart'],
     maxPerLine: promotion['max_units_per_line'],
     groupsOf: promotion['group'],
+    groupsBy: promotion['group'] !== undefined && isByLine(promotion) ? 'line' : undefined,
   })
   return Object.keys(units).length === 0 ? undefined : units
+}
+
+/** Complete groups of each product by itself, rather than of the products together. */
+function isByLine({ words = '', ...fields }: VectorPromotion): boolean {
+  const by = fields['group_by'] ?? fields['per']
+  if (typeof by === 'string') return /line|sku|product|item/.test(by)
+  return /(of|within|per|by|on) (each|one|the same|a single|every) (line|product|item)|per line/i.test(words)
 }
 
 function tiersFrom(promotion: VectorPromotion, field: string): { from: number; percent: unknown }[] {
@@ -163,6 +188,7 @@ function ruleOf(promotion: VectorPromotion, vector: Vector): Record<string, unkn
     case 'n_for_price':
       return clean({ kind: 'multi_buy', units: promotion['n'], price: promotion['price'], scope })
     case 'set_tier':
+      if (promotion['optimise'] === false) throw new NotExpressible('sets that are not looked for')
       return {
         kind: 'set',
         scope: { skus: promotion['members'] },
@@ -195,6 +221,7 @@ function ruleOf(promotion: VectorPromotion, vector: Vector): Record<string, unkn
         percent,
         take: /most expensive/.test(promotion.words ?? '') ? 'dearest' : 'cheapest',
         timesMax: once ? 1 : undefined,
+        complete: isComplete(promotion) ? true : undefined,
       })
     }
     case 'first_then_additional':

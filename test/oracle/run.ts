@@ -17,6 +17,8 @@ if (values.help || values.vectors === undefined) {
   process.exit(values.help ? 0 : 2)
 }
 
+/** Fields of passed vectors that were not read, without their places. */
+const unread = new Map<string, number>()
 const bySource = new Map<string, { passed: number; failed: number; 'not expressible': number; disputed: number }>()
 const remarks: string[] = []
 for (const vector of readVectors(values.vectors)) {
@@ -30,12 +32,16 @@ for (const vector of readVectors(values.vectors)) {
     continue
   }
   counts[verdict.kind]++
+  if (verdict.kind === 'passed')
+    for (const field of verdict.unread.map(name => name.replaceAll(/\[\d+\]/g, '')))
+      unread.set(field, (unread.get(field) ?? 0) + 1)
   if (verdict.kind === 'failed') remarks.push(`FAILED  ${vector.id}: ${verdict.differences.join('; ')}`)
   if (verdict.kind === 'not expressible') remarks.push(`not expressible  ${vector.id}: ${verdict.feature}`)
 }
 
 console.table(Object.fromEntries(bySource))
 for (const remark of remarks) console.log(remark)
+for (const [field, count] of unread) console.log(`not read, and passed all the same: ${field} (${count})`)
 const rows = [...bySource.values()]
 const sum = (pick: (row: (typeof rows)[number]) => number) => rows.reduce((total, row) => total + pick(row), 0)
 const [passed, failed, missing] = [sum(row => row.passed), sum(row => row.failed), sum(row => row['not expressible'])]

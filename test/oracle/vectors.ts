@@ -11,8 +11,16 @@ export interface Vector {
   readonly cart: readonly VectorLine[]
   readonly promotions: readonly VectorPromotion[]
   readonly shipping_fee?: number
-  readonly policy?: { readonly stacking?: string; readonly rounding?: string; readonly tax?: string } | null
+  readonly shipping_method?: string
+  readonly policy?: {
+    readonly stacking?: string
+    readonly rounding?: string
+    readonly tax?: string
+    readonly allocation?: string
+  } | null
   readonly expected: Expected
+  /** What the cart costs after one unit more of each of these, one after the other. */
+  readonly steps?: readonly { readonly after: string; readonly total: number }[]
   readonly note?: string
 }
 

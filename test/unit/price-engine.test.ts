@@ -557,6 +557,22 @@ describe('the price engine', () => {
       expect(verdicts.filter(one => one.kind === 'passed').length).to.be.at.least(verdicts.length * 0.9)
     })
 
+    it('and says of a vector that throws that it failed, and of a field that is not read that it is not', () => {
+      const vector = readVectors(ORACLE).find(one => one.promotions[0]?.kind === 'percent_items' && !one.expected.lines)
+      if (!vector) throw new Error('no such vector')
+      const [first] = vector.promotions
+      const wrong = { ...vector, expected: { ...vector.expected, total: -1 } }
+      expect(runVector(wrong).kind).to.equal('failed')
+      expect(runVector({ ...vector, promotions: [{ ...first!, percent: 'ten' }] }).kind).to.equal('failed')
+      const unread = { ...wrong, promotions: [{ ...first!, colour: 'red' }] }
+      expect(runVector(unread)).to.deep.equal({
+        kind: 'not expressible',
+        feature: 'the field promotions[0].colour is not read',
+      })
+      const passed = runVector({ ...vector, promotions: [{ ...first!, colour: 'red' }, ...vector.promotions.slice(1)] })
+      expect(passed).to.deep.equal({ kind: 'passed', unread: ['promotions[0].colour'] })
+    })
+
     it('in the splits that largest remainder reproduces', () => {
       const splits = readAllocations(ORACLE).filter(
         one => one.reproduced_by.includes('largest_remainder_ties_first') && !/any order/.test(one.note ?? ''),

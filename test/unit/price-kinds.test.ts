@@ -596,3 +596,88 @@ describe('many codes of a promotion', () => {
     expect(wrong({ codePool: 'No Such' })).to.deep.equal(['/promotions/0/codePool'])
   })
 })
+
+describe('policies of other systems', () => {
+  const off = (amount: number) => ({ id: 'o', name: 'o', kind: 'amount_off', amount })
+  const lines: Line[] = [
+    ['A', 1000, 1],
+    ['B', 3000, 2],
+    ['C', 500, 1],
+  ]
+  const SPLITS: readonly [string, object, number, number[]][] = [
+    ['by value', {}, 1000, [133, 800, 67]],
+    ['evenly over lines', { split: 'even-lines' }, 1000, [334, 333, 333]],
+    ['evenly over units', { split: 'even-units' }, 1000, [250, 500, 250]],
+    ['evenly over lines, what one cannot have goes to the others', { split: 'even-lines' }, 3000, [1000, 1500, 500]],
+    ['evenly, the remainder to the largest', { split: 'even-units', remainder: 'largest' }, 1001, [250, 501, 250]],
+    ['the remainder to the first', { remainder: 'first' }, 1001, [135, 800, 66]],
+    ['the remainder to the last', { remainder: 'last' }, 1001, [133, 800, 68]],
+    ['the remainder to the largest', { remainder: 'largest' }, 1001, [133, 802, 66]],
+  ]
+  for (const [what, policy, amount, parts] of SPLITS)
+    it(`split a discount ${what}`, () => {
+      const priced = priceOf({ policy, promotions: [off(amount)] }, lines)
+      expect(priced.lines.map(({ discount }) => discount)).to.deep.equal(parts)
+    })
+
+  const bogo = { id: 'b', name: 'b', kind: 'buy_get', buy: { units: 2 }, get: { units: 2 } }
+  const groups = { id: 'g', name: 'g', kind: 'percent_off', percent: 50, units: { groupsOf: 2 } }
+  const goods = { id: 't', name: 't', kind: 'threshold', tiers: [{ from: 2000, amount: 500 }] }
+  const CASES: readonly [string, object, Line[], number][] = [
+    ['buy two get two, of three: one is given', bogo, [['A', 1000, 3]], 2000],
+    ['nothing where not all that are free are there', { ...bogo, complete: true }, [['A', 1000, 3]], 3000],
+    ['all where they are', { ...bogo, complete: true }, [['A', 1000, 5]], 3000],
+    [
+      'whole groups of the products together',
+      groups,
+      [
+        ['A', 1000, 1],
+        ['B', 1000, 1],
+      ],
+      1000,
+    ],
+    [
+      'whole groups of each line',
+      { ...groups, units: { groupsOf: 2, groupsBy: 'line' } },
+      [
+        ['A', 1000, 1],
+        ['B', 1000, 3],
+      ],
+      3000,
+    ],
+    [
+      'a threshold that some products do not count for',
+      { ...goods, when: { of: { exclude: { skus: ['B'] } } } },
+      [
+        ['A', 1500, 1],
+        ['B', 1000, 1],
+      ],
+      2500,
+    ],
+    [
+      'and the same with enough of the others',
+      { ...goods, when: { of: { exclude: { skus: ['B'] } } } },
+      [
+        ['A', 2000, 1],
+        ['B', 1000, 1],
+      ],
+      2500,
+    ],
+  ]
+  for (const [what, promotion, cart, total] of CASES)
+    it(`give ${what}: ${total}`, () => expect(priceOf({ promotions: [promotion] }, cart).totals.total).to.equal(total))
+
+  it('make delivery free for some ways of delivery', () => {
+    const free = (method: string) => ({
+      id: 's',
+      name: 's',
+      kind: 'shipping',
+      price: 0,
+      when: { shippingMethods: [method] },
+    })
+    const cart: Line[] = [['A', 1000, 1]]
+    expect(priceOf({ promotions: [free('standard')] }, cart, { shippingFee: 495 }).totals.total).to.equal(1000)
+    const other = priceOf({ promotions: [free('express')] }, cart, { shippingFee: 495 })
+    expect([other.totals.total, other.outcomes[0]?.reason]).to.deep.equal([1495, 'shipping_method'])
+  })
+})
