@@ -44,6 +44,12 @@ export function refundView(row: RefundRow): RefundView {
   return { id: row.refundId, orderId: row.orderId, lines, taxes, restocked: row.state === 'done' }
 }
 
+export interface Refunded {
+  readonly view: RefundView
+  /** True where it had been made before, with the same key. */
+  readonly replayed: boolean
+}
+
 export interface RefundsDeps {
   readonly router: Router
   readonly settlement: Settlement
@@ -58,16 +64,18 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
    * the stock is touched, so that it is done once, and done even if this process dies.
    * @throws AppError `order_not_found`, `order_state`, `refund_invalid`, `idempotency_mismatch`
    */
-  return async function refund(orderId: string, refundId: string, lines: Quantities | undefined): Promise<RefundView> {
+  return async function refund(orderId: string, refundId: string, lines: Quantities | undefined): Promise<Refunded> {
     const order = await find(orderId, undefined)
     if (order.state !== 'confirmed') throw wrongState(order.state, 'refunded')
     const { userId } = order
     const document = documentOf(order)
     const wanted = lines && summed(lines).sort((a, b) => (a.sku < b.sku ? -1 : 1))
+    let replayed = false
     const row = await router.write(userId, async (tx, { slot }): Promise<RefundRow> => {
       await orderRows.findLocked(tx, userId, orderId) // refunds of one order, one after the other
       const before = await orderRows.refunds(tx, userId, orderId)
       const known = before.find(one => one.refundId === refundId)
+      replayed = known !== undefined
       if (known) return known
       if (before.length >= FIXED.refundsPerOrderMax) throw refundInvalid('This order has too many refunds already.')
       const noted = before.map(readRefund)
@@ -87,7 +95,7 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
       () => false, // settlement goes on with it
     )
     const view = refundView(row)
-    return { ...view, restocked: view.restocked || restocked }
+    return { view: { ...view, restocked: view.restocked || restocked }, replayed }
   }
 }
 

@@ -19,7 +19,8 @@ export interface CartRoutesDeps {
 }
 
 export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
-  const answer = { status: 200, description: 'The cart', schema: schemas.cart }
+  const seen = { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] } as const
+  const answer = { ...seen, headers: ['ETag', 'X-Session-Token'] } as const
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
 
   /** A change by whoever calls: a first write without a session makes a guest. */
@@ -47,6 +48,7 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       name: 'viewCart',
       summary: 'A page of the cart, with the totals of the whole cart',
       query: schemas.cartQuery,
+      answer: seen,
       problems: [400, 401, 409, 503],
       conditional: false,
       async handle({ query: { limit, cursor } }, call) {

@@ -1,17 +1,21 @@
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import express, { Router } from 'express'
-import { API_PAGE_SCRIPT, apiPage, errorsPage } from '../web/pages.ts'
+import { API_PAGE_SCRIPT, apiPage, errorsPage, homePage } from '../web/pages.ts'
 import { STATUS } from './errors.ts'
 
-/** The API for machines (/openapi.json) and for people (/docs). Everything is served from here; nothing is fetched elsewhere. */
-export function documentationRouter(document: object): Router {
+/** A page that says what this is (/), and the API for machines (/openapi.json) and for people (/docs). Everything is served from here; nothing is fetched elsewhere. */
+export function documentationRouter(document: object, version: string): Router {
   const router = Router()
   const text = JSON.stringify(document)
   const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
   const page = apiPage('/docs/assets')
   const errors = errorsPage(STATUS)
 
+  const home = homePage(version)
+  router.get('/', (_request, response) => {
+    response.type('html').set('Content-Security-Policy', POLICY).send(home)
+  })
   router.get('/openapi.json', (_request, response) => {
     response.type('json').set('Cache-Control', 'no-cache').send(text)
   })

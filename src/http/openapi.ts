@@ -1,16 +1,21 @@
 import { z } from 'zod'
+import {
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi'
 import { STATUS } from './errors.ts'
 import type { Route } from './route.ts'
 
 /** The OpenAPI 3.1 document, made from the very schemas that read the requests. */
 export function openApiDocument(routes: readonly Route[], options: { publicUrl: string; version: string }): object {
-  const registry = new Map<string, object>([['Problem', PROBLEM]])
-  const paths: Record<string, Record<string, object>> = {}
+  const paths: ZodOpenApiPathsObject = {}
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, '{$1}')
-    paths[path] = { ...paths[path], [route.method]: operation(route, registry) }
+    paths[path] = { ...paths[path], [route.method]: operation(route) }
   }
-  return {
+  return createDocument({
     openapi: '3.1.0',
     info: {
       title: 'cartload',
@@ -20,7 +25,7 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }], // wherever the document came from
-    tags: [...new Set(routes.map(route => route.tag))].map(name => ({ name })),
+    tags: [...new Set(routes.map(route => route.tag))].map(name => ({ name, description: TAGS[name] })),
     paths,
     components: {
       securitySchemes: {
@@ -28,137 +33,122 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
         operator: { type: 'http', scheme: 'bearer', description: 'The token that cartload operator add shows' },
         cookie: { type: 'apiKey', in: 'cookie', name: options.publicUrl.startsWith('https:') ? '__Host-sid' : 'sid' },
       },
-      schemas: Object.fromEntries(registry),
     },
-  }
+  })
 }
 
-function operation(route: Route, registry: Map<string, object>): object {
-  const parameters = [...parametersOf(route.params, 'path'), ...parametersOf(route.query, 'query')]
-  if (route.method !== 'get') parameters.push(IDEMPOTENCY_KEY)
-  if (route.conditional) parameters.push(IF_MATCH)
-  const { answer } = route
-  const responses: Record<string, object> = {
-    [answer.status]: {
-      description: answer.description,
-      ...(answer.schema ? { content: { 'application/json': { schema: componentOf(answer.schema, registry) } } } : {}),
-    },
-  }
-  for (const status of route.problems) {
-    const codes = Object.entries(STATUS)
-      .filter(([, s]) => s === status)
-      .map(([code]) => code)
-    responses[status] = {
-      description: `One of: ${codes.join(', ')}`,
-      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-    }
-  }
+const TAGS: Readonly<Record<Route['tag'], string>> = {
+  Accounts: 'People who have registered',
+  Sessions: 'Logging in and out',
+  Catalogue: 'What is sold',
+  Cart: 'The cart of whoever asks; a first write without a session makes a guest',
+  Quotes: 'Prices of carts that are not stored, signed',
+  Orders: 'From cart to order, its payment and its refunds',
+  Promotions: 'Rule sets, for operators',
+  Stock: 'What is left',
+  Sales: 'Flash sales and their queues',
+}
+
+function operation(route: Route): ZodOpenApiOperationObject {
+  const { answer, body, params, query } = route
+  const isWrite = route.method !== 'get'
+  const header = z.object({
+    ...(isWrite ? { 'Idempotency-Key': route.needsKey ? IDEMPOTENCY_KEY : IDEMPOTENCY_KEY.optional() } : {}),
+    ...(route.conditional ? { 'If-Match': IF_MATCH.optional() } : {}),
+    ...(answer.headers?.includes('ETag') && !isWrite ? { 'If-None-Match': IF_NONE_MATCH.optional() } : {}),
+  })
   return {
     operationId: route.name,
     summary: route.summary,
     tags: [route.tag],
-    ...(parameters.length > 0 ? { parameters } : {}),
-    ...(route.body
-      ? {
-          requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(route.body, 'input') } } },
-        }
-      : {}),
-    ...securityOf(route),
-    responses,
+    security: securityOf(route),
+    requestParams: {
+      ...(params ? { path: params as z.ZodObject } : {}),
+      ...(query ? { query: query as z.ZodObject } : {}),
+      header,
+    },
+    ...(body ? { requestBody: { required: true, content: { 'application/json': { schema: body } } } } : {}),
+    responses: responsesOf(route),
   }
 }
 
-function securityOf({ session }: Route): { security?: object[] } {
+function responsesOf({ answer, body, method, problems }: Route): ZodOpenApiResponsesObject {
+  const named = [...(answer.headers ?? []), ...(method === 'get' ? [] : (['Idempotency-Replayed'] as const))]
+  const headers = { headers: Object.fromEntries(named.map(name => [name, HEADERS[name]])) }
+  const content = answer.schema ? { content: { 'application/json': { schema: answer.schema } } } : {}
+  const responses: ZodOpenApiResponsesObject = {
+    [`${answer.status}` as '200']: { description: answer.description, ...headers, ...content },
+  }
+  // What was made before is answered as it stands, not as made now.
+  if (answer.replayStatus !== undefined)
+    responses[`${answer.replayStatus}` as '200'] = { description: 'As it was answered before', ...headers, ...content }
+  if (answer.headers?.includes('ETag') && method === 'get')
+    responses['304'] = { description: 'As the client has it', headers: { ETag: HEADERS.ETag } }
+  for (const status of new Set([...problems, ...(body ? [413, 415] : []), 500])) {
+    const codes = Object.entries(STATUS)
+      .filter(([, of]) => of === status)
+      .map(([code]) => code)
+    const isRetried = [409, 429, 503].includes(status)
+    responses[`${status}` as '500'] = {
+      description: `One of: ${codes.join(', ')}`,
+      ...(isRetried ? { headers: { 'Retry-After': HEADERS['Retry-After'] } } : {}),
+      content: { 'application/problem+json': { schema: PROBLEM } },
+    }
+  }
+  return responses
+}
+
+/** What is empty asks for nothing: a shopper may be without a session. */
+function securityOf({ session }: Route): Record<string, string[]>[] {
   const shopper = [{ bearer: [] }, { cookie: [] }]
   switch (session) {
     case 'none':
-      return {}
+      return []
     case 'optional':
-      return { security: [...shopper, {}] }
+      return [...shopper, {}]
     case 'required':
-      return { security: shopper }
+      return shopper
     case 'operator':
-      return { security: [{ operator: [] }] }
+      return [{ operator: [] }]
   }
 }
 
-function parametersOf(schema: z.ZodType | undefined, where: 'path' | 'query'): object[] {
-  if (!schema) return []
-  const { properties = {}, required = [] } = jsonSchema(schema, 'input') as {
-    properties?: Record<string, object>
-    required?: string[]
-  }
-  return Object.entries(properties).map(([name, property]) => ({
-    name,
-    in: where,
-    required: where === 'path' || required.includes(name),
-    schema: property,
-  }))
-}
+const text = (description: string) => z.string().meta({ description })
 
-/** Schemas with an id become components; what they hold is written out where it stands. */
-function componentOf(schema: z.ZodType, registry: Map<string, object>): object {
-  const id = schema.meta()?.id
-  if (typeof id !== 'string') return jsonSchema(schema, 'output')
-  registry.set(id, jsonSchema(schema, 'output'))
-  return { $ref: `#/components/schemas/${id}` }
-}
+const IDEMPOTENCY_KEY = z
+  .string()
+  .min(1)
+  .max(255)
+  .meta({ description: 'Makes a retry safe: the same key and request get the stored answer, for 48 hours' })
+const IF_MATCH = text('The ETag that was seen; the change is refused with 412 when the cart has moved on')
+const IF_NONE_MATCH = text('The ETag of what the client has: 304 without a body when it is still that')
 
-function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
-  const made = z.toJSONSchema(schema, { io, target: 'draft-2020-12', reused: 'inline', unrepresentable: 'any' })
-  return inlined(made, made.$defs ?? {}) as Record<string, unknown>
+const header = (description: string) => ({ description, schema: { type: 'string' as const } })
+const HEADERS = {
+  ETag: header('The version, for If-Match and If-None-Match'),
+  Location: header('Where it is'),
+  'X-Session-Token': header('The token of the guest that was made for this request'),
+  'Idempotency-Replayed': header('true where the answer is one that was given before'),
+  'Retry-After': header('After how many seconds it is worth trying again'),
 }
+export type HeaderName = keyof typeof HEADERS
 
-/** zod puts schemas with an id under $defs of each document; a component must stand alone. */
-function inlined(node: unknown, definitions: Record<string, unknown>): unknown {
-  if (Array.isArray(node)) return node.map(item => inlined(item, definitions))
-  if (typeof node !== 'object' || node === null) return node
-  const entries = Object.entries(node as Record<string, unknown>)
-  const reference = entries.find(([key]) => key === '$ref')?.[1]
-  if (typeof reference === 'string' && reference.startsWith('#/$defs/')) {
-    return inlined(definitions[reference.slice('#/$defs/'.length)], definitions)
-  }
-  const kept = entries.filter(([key]) => key !== '$defs' && key !== '$schema' && key !== 'id')
-  return Object.fromEntries(kept.map(([key, value]) => [key, inlined(value, definitions)]))
-}
-
-const IDEMPOTENCY_KEY = {
-  name: 'Idempotency-Key',
-  in: 'header',
-  required: false,
-  description: 'Makes a retry safe: the same key and request get the stored answer, for 48 hours',
-  schema: { type: 'string', minLength: 1, maxLength: 255 },
-}
-
-const IF_MATCH = {
-  name: 'If-Match',
-  in: 'header',
-  required: false,
-  description: 'The ETag that was seen; the change is refused with 412 when the cart has moved on',
-  schema: { type: 'string' },
-}
-
-const PROBLEM = {
-  type: 'object',
-  required: ['type', 'title', 'status', 'code', 'detail', 'traceId'],
-  properties: {
-    type: { type: 'string' },
-    title: { type: 'string' },
-    status: { type: 'integer' },
-    code: { type: 'string', enum: Object.keys(STATUS) },
-    detail: { type: 'string' },
-    traceId: { type: 'string' },
-    errors: {
-      type: 'array',
-      items: {
-        type: 'object',
-        required: ['in', 'pointer', 'detail'],
-        properties: {
-          in: { type: 'string', enum: ['body', 'query', 'path', 'header'] },
-          pointer: { type: 'string', description: 'JSON pointer (RFC 6901) in URI fragment form' },
-          detail: { type: 'string' },
-        },
-      },
-    },
-  },
-}
+const PROBLEM = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(Object.keys(STATUS) as [string, ...string[]]),
+    detail: z.string(),
+    traceId: z.string(),
+    errors: z
+      .array(
+        z.strictObject({
+          in: z.enum(['body', 'query', 'path', 'header']),
+          pointer: z.string().meta({ description: 'JSON pointer (RFC 6901) in URI fragment form' }),
+          detail: z.string(),
+        }),
+      )
+      .optional(),
+  })
+  .meta({ id: 'Problem' })

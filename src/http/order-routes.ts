@@ -25,7 +25,8 @@ export function orderRoutes(
       summary: 'Orders the selected lines of the cart as it was seen, or of a quote. Needs an Idempotency-Key',
       session: 'required',
       body: schemas.placeOrder,
-      answer: { ...answer, status: 201 },
+      needsKey: true,
+      answer: { ...answer, status: 201, replayStatus: 200, headers: ['Location'] },
       problems: [400, 401, 403, 409, 415, 422, 503],
       async handle({ body }, call) {
         const session = await call.requireSession()
@@ -111,13 +112,15 @@ export function orderRoutes(
       session: 'operator',
       params: schemas.orderParams,
       body: schemas.askRefund,
-      answer: { status: 201, description: 'The refund', schema: schemas.refund },
+      needsKey: true,
+      answer: { status: 201, replayStatus: 200, description: 'The refund', schema: schemas.refund },
       problems: [400, 403, 404, 409, 415, 422, 503],
       async handle({ params, body }, call) {
         await operator(call)
         // Keys may be longer than ids are kept.
         const refundId = hash('sha256', requireKey(call, body).key, 'hex').slice(0, 32)
-        return json(201, await orders.refund(params.id, refundId, body.lines))
+        const { view, replayed } = await orders.refund(params.id, refundId, body.lines)
+        return json(replayed ? 200 : 201, view, replayed ? { 'Idempotency-Replayed': 'true' } : {})
       },
     }),
   ]

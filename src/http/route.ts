@@ -17,7 +17,7 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   /** operationId of the OpenAPI document. */
   readonly name: string
   readonly summary: string
-  readonly tag: string
+  readonly tag: 'Accounts' | 'Cart' | 'Catalogue' | 'Orders' | 'Promotions' | 'Quotes' | 'Sales' | 'Sessions' | 'Stock'
   readonly session: 'none' | 'optional' | 'required' | 'operator'
   /** True where a change of the cart may be made conditional with If-Match. */
   readonly conditional?: boolean
@@ -26,7 +26,16 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   readonly bodyBytesMax?: number
   readonly query?: z.ZodType<Query>
   readonly params?: z.ZodType<Params>
-  readonly answer: { readonly status: number; readonly description: string; readonly schema?: z.ZodType }
+  /** True where a request without an Idempotency-Key is refused. */
+  readonly needsKey?: boolean
+  readonly answer: {
+    readonly status: number
+    readonly description: string
+    readonly schema?: z.ZodType
+    /** Of an answer that was given before, where it differs. */
+    readonly replayStatus?: number
+    readonly headers?: readonly ('ETag' | 'Location' | 'X-Session-Token')[]
+  }
   /** Further statuses that a client should expect, for the document. */
   readonly problems: readonly number[]
   handle(input: Input<Body, Query, Params>, call: Call): Promise<Answer>

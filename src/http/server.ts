@@ -107,7 +107,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
     response.setHeader('X-Trace-Id', contextOf(response).traceId)
     next()
   })
-  app.use(documentationRouter(openApiDocument(routes, options)))
+  app.use(documentationRouter(openApiDocument(routes, options), options.version))
   app.use(nothingThere(routes))
   app.use(onError)
 

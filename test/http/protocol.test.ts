@@ -1,8 +1,10 @@
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
-import { expect } from 'chai'
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import { AssertionError, expect } from 'chai'
 import { withApp } from '../support/app.ts'
+import { checkAnswer } from '../support/answers.ts'
 import { clientOf, newMember } from '../support/client.ts'
 
 describe('the HTTP side', () => {
@@ -145,6 +147,56 @@ describe('the HTTP side', () => {
       expect(references.length).to.be.above(10)
       for (const name of references) expect(body.components.schemas).to.have.property(name ?? '')
       expect(JSON.stringify(body)).not.to.include('$defs')
+    })
+
+    it('that a linter has nothing against', async () => {
+      const { text } = await clientOf(app().url).get('/openapi.json')
+      const config = await createConfig({ extends: ['recommended'] })
+      const problems = await lintFromString({ source: text, absoluteRef: 'openapi.json', config })
+      const said = problems.map(({ ruleId, severity, message, location: [at] }) => ({
+        ruleId,
+        severity,
+        message,
+        at: at?.pointer,
+      }))
+      expect(said.filter(({ severity }) => severity === 'error')).to.deep.equal([])
+      expect(
+        said.map(({ ruleId }) => ruleId),
+        'warnings',
+      ).to.deep.equal([])
+    })
+
+    it('and an answer that it does not describe is seen (the control)', async () => {
+      const { url } = app()
+      const headers = new Headers({ 'content-type': 'application/json' })
+      const right = (await clientOf(url).get('/v1/products?limit=1')).body
+      const seen = { method: 'GET', path: '/v1/products?limit=1', status: 200, headers, body: right }
+      await checkAnswer(url, seen)
+      const wrong = [
+        { ...seen, body: { ...right, extra: 1 } },
+        { ...seen, body: { data: right.data } },
+        { ...seen, status: 418 },
+        { ...seen, headers: new Headers({ 'content-type': 'application/json', location: '/x' }) },
+      ]
+      for (const one of wrong) {
+        const error = await checkAnswer(url, one).catch((found: unknown) => found)
+        expect(error, JSON.stringify(one).slice(0, 80)).to.be.instanceOf(AssertionError)
+      }
+    })
+
+    it('on a page for whoever opens its address, and explains every error code', async () => {
+      const home = await clientOf(app().url).get('/')
+      expect([home.status, home.headers.get('content-type')]).to.deep.equal([200, 'text/html; charset=utf-8'])
+      for (const link of ['/docs', '/openapi.json', '/docs/errors']) {
+        expect(home.text).to.include(`href="${link}"`)
+        expect((await clientOf(app().url).get(link)).status, link).to.equal(200)
+      }
+      const { text } = await clientOf(app().url).get('/docs/errors')
+      const { body } = await clientOf(app().url).get('/openapi.json')
+      const codes: string[] = body.components.schemas.Problem.properties.code.enum
+      expect(codes.length).to.be.above(40)
+      for (const code of codes)
+        expect(text).to.match(new RegExp(`id="${code}".*?</h2>\\s*<p>.{20,}What to do:.{10,}<pre>`, 's'))
     })
 
     it('with every route of the contract', async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import { checkAnswer } from './answers.ts'
 
 /** An API client as simple as tests need: JSON in and out, the token in a header or a cookie jar of one cookie. */
 export interface Answer {
@@ -42,12 +43,14 @@ export function clientOf(url: string, token?: string): Client {
       })
       const text = await response.text()
       const json = /json/.test(response.headers.get('content-type') ?? '')
-      return {
+      const answer = {
         status: response.status,
         headers: response.headers,
         body: json && text ? JSON.parse(text) : undefined,
         text,
       }
+      await checkAnswer(url, { method, path, ...answer })
+      return answer
     },
     get: (path, headers) => client.send('GET', path, undefined, headers),
     post: (path, body, headers) => client.send('POST', path, body, headers),

@@ -1,4 +1,5 @@
 import { relative, sep } from 'node:path'
+import { checkedAnswers } from './answers.ts'
 import { PROJECT, startServers, testServers } from './servers.ts'
 import { isStarved } from './stopwatch.ts'
 
@@ -40,6 +41,9 @@ const TRIES_WHEN_STARVED = 3
 
 process.on('exit', () => {
   console.log(`time: ${[...times].map(([suite, seconds]) => `${suite} ${Math.round(seconds)} s`).join(', ')}`)
+  const answers = [...checkedAnswers.values()].reduce((sum, some) => sum + some, 0)
+  if (answers > 0)
+    console.log(`answers that are as the OpenAPI document says: ${answers}, of ${checkedAnswers.size} kinds`)
   for (const title of repeated) console.log(`repeated because the machine was starved: ${title}`)
   console.log(`tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
 })
