@@ -32,6 +32,13 @@ export function createParts(limits: Limits) {
       .regex(/^\d{1,12}$/, 'must be a whole number')
       .transform(Number)
       .pipe(z.int().min(min).max(max))
+      // In the address it is text; for clients it is a number.
+      .meta({
+        override: ({ jsonSchema }) => {
+          delete jsonSchema.pattern
+          Object.assign(jsonSchema, { type: 'integer', minimum: min, maximum: max })
+        },
+      })
   const limit = queryNumber(1, limits.pageLinesMax).default(limits.pageLinesDefault)
   const cursor = z.string().min(1).max(FIXED.cursorCharsMax).optional()
   const page = z.strictObject({ limit: z.int(), next: z.string().nullable() })

@@ -49,7 +49,7 @@ describe('the pages', function () {
 
   it('the page of error codes names each one', async () => {
     const { page, complaints } = await openPage('/docs/errors')
-    expect(await page.locator('tr#version_mismatch').innerText()).to.include('412')
+    expect(await page.locator('#version_mismatch').innerText()).to.include('412')
     expect(complaints).to.deep.equal([])
   })
 })
