@@ -1,6 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
-import { BUYER_GROUPS, type Promotion, type RuleSet, type Scope } from '../model/promotion.ts'
+import { BUYER_GROUPS, type Promotion, type RuleSet, type Scope, STANDARD_DELIVERY } from '../model/promotion.ts'
 import { checkRuleSet, type Mistake } from '../model/rule-set-check.ts'
 import { catalogRows } from '../store/catalog.ts'
 import { codeRows } from '../store/codes.ts'
@@ -57,6 +57,7 @@ export function createPromotions(global: Database, currency: string) {
       category: new Set(knownCategories),
       'buyer group': new Set(BUYER_GROUPS),
       'pool of codes': new Set(knownPools.flat()),
+      'way of delivery': new Set([STANDARD_DELIVERY]),
     }
     return named.flatMap(({ what, name, path }) =>
       known[what].has(name) ? [] : [{ path, detail: `there is no ${what} '${name}'` }],
@@ -68,12 +69,18 @@ export function createPromotions(global: Database, currency: string) {
     const { ruleSet, mistakes, warnings } = await check(document)
     if (!ruleSet) throw refused('rules_invalid', 'has mistakes', mistakes)
     if (warnings.length > 0 && !isConfirmed)
-      throw refused('rules_unconfirmed', 'names what does not exist; if that is meant, confirm it', warnings)
+      throw refused(
+        'rules_unconfirmed',
+        'names what does not exist; if that is meant, say so with confirm (--confirm)',
+        warnings,
+      )
     return ruleSet
   }
 
   return {
     check,
+    /** @throws AppError `rules_invalid`, `rules_unconfirmed` */
+    require,
 
     /** Stores a rule set as a new version, not yet in force. @throws AppError `rules_invalid`, `rules_unconfirmed` */
     async put(document: unknown, note: string, isConfirmed = false): Promise<number> {
@@ -106,7 +113,7 @@ export function createPromotions(global: Database, currency: string) {
 }
 
 interface Named {
-  readonly what: 'category' | 'buyer group' | 'pool of codes'
+  readonly what: 'category' | 'buyer group' | 'pool of codes' | 'way of delivery'
   readonly name: string
   readonly path: string
 }
@@ -131,6 +138,9 @@ function namesOf(promotion: Promotion, path: string): Named[] {
     ...items.flatMap((item, index) => ofScope(item.scope, `/items/${index}/scope`)),
     ...(when?.buyerGroups ?? []).map(
       (name, index): Named => ({ what: 'buyer group', name, path: `${path}/when/buyerGroups/${index}` }),
+    ),
+    ...(when?.shippingMethods ?? []).map(
+      (name, index): Named => ({ what: 'way of delivery', name, path: `${path}/when/shippingMethods/${index}` }),
     ),
     ...(codePool === undefined ? [] : [{ what: 'pool of codes' as const, name: codePool, path: `${path}/codePool` }]),
   ]

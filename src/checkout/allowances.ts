@@ -67,7 +67,7 @@ export function createAllowances({ stock, inventory, pricing, log }: AllowancesD
     if (prepared.version !== rulesVersion) prepared = { version: rulesVersion, items: new Set() }
     const done = prepared.items
     for (const { item, total, perUserMax } of items.filter(one => !done.has(one.item))) {
-      const isCode = item === codeItemOf(item.slice(2))
+      const isCode = item.startsWith(codeItemOf(''))
       await flight.run(`${rulesVersion}:${item}`, async () => {
         // One order at a time wants a code, and there are a million of them: one row each, and nothing to remember.
         await inventory.set(item, { total, perUserMax, rulesVersion, ...(isCode ? { buckets: 1 } : {}) })

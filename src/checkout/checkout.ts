@@ -127,7 +127,10 @@ export function createPlacing(deps: CheckoutDeps) {
     const { session } = request
     const basket = await baskets.of(request)
     const { priced } = basket
-    if (priced.totals.total !== basket.seen) throw totalChanged(basket.seen, priced.totals.total)
+    if (priced.totals.total !== basket.seen) {
+      if (basket.cart) await holding.showAnew(session.userId)
+      throw totalChanged(basket.seen, priced.totals.total)
+    }
     const limited = await allowances.of(priced)
     await sales.admit(
       session,

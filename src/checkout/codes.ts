@@ -1,7 +1,7 @@
 import { codeForm } from '../model/code.ts'
 import { codeItemOf } from '../model/order.ts'
 import { hasManyCodes } from '../model/promotion.ts'
-import type { CodeFacts } from '../pricing/codes.ts'
+import { type CodeFacts, formsOf } from '../pricing/codes.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import { codeRows } from '../store/codes.ts'
 import type { Database } from '../store/database.ts'
@@ -22,13 +22,13 @@ export function createCodes(deps: {
   async function factsOf(codes: readonly string[]): Promise<CodeFacts> {
     const promotions = pricing.ruleSet().promotions.filter(hasManyCodes)
     const forms = [...new Set(codes.map(codeForm))]
-    const listed = new Set(promotions.flatMap(one => (one.codes ?? []).map(codeForm)))
+    const isListed = (form: string) => promotions.some(one => one.codes && formsOf(one.codes).has(form))
     const asksPools = promotions.some(one => one.codePool !== undefined)
     const pooled = asksPools ? await codeRows.find(global, forms) : new Map()
     const facts = await Promise.all(
       forms.map(async form => {
         const pool = pooled.get(form)?.pool
-        if (pool === undefined && !listed.has(form)) return []
+        if (pool === undefined && !isListed(form)) return []
         const levels = await stock.levels(codeItemOf(form))
         const uses = levels ? levels.held + levels.sold : 0
         return [[form, pool === undefined ? { uses } : { pool, uses }] as const]
@@ -44,8 +44,11 @@ export function createCodes(deps: {
     async asWritten(code: string): Promise<string> {
       const form = codeForm(code)
       const { promotions } = pricing.ruleSet()
-      const written = promotions.flatMap(one => [...(one.code === undefined ? [] : [one.code]), ...(one.codes ?? [])])
-      const known = written.find(one => codeForm(one) === form)
+      const known = promotions
+        .flatMap(one =>
+          one.code === undefined ? (one.codes && formsOf(one.codes).has(form) ? one.codes : []) : [one.code],
+        )
+        .find(one => codeForm(one) === form)
       if (known !== undefined || promotions.every(one => one.codePool === undefined)) return known ?? code
       return (await codeRows.find(global, [form])).get(form)?.written ?? code
     },

@@ -106,7 +106,10 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
 
   /** Names every line of which too little is left, and marks them in the cart. */
   async function shortOf({ userId, document }: Draft, basket: Basket, first: string): Promise<AppError> {
-    if (!first.startsWith('s:')) return allowances.exhausted(basket.seen, basket.request)
+    if (!first.startsWith('s:')) {
+      if (basket.cart) await showAnew(userId)
+      return allowances.exhausted(basket.seen, basket.request)
+    }
     const levels = await Promise.all(document.held.map(({ item }) => stock.levels(item)))
     const left = new Map(document.held.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
     const short = new Set(document.held.flatMap(({ item, units }) => ((left.get(item) ?? 0) < units ? [item] : [])))
@@ -123,7 +126,12 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
     return new AppError('out_of_stock', `There is not enough in stock. ${named}`, { extra: { lines } })
   }
 
-  return { holdAll, freeAll }
+  /** Prices the cart anew: as it is cached it may still show what has just been refused. */
+  async function showAnew(userId: string): Promise<void> {
+    await funnel.change({ userId }, ({ lines }) => ({ lines })).catch(() => undefined)
+  }
+
+  return { holdAll, freeAll, showAnew }
 }
 
 /** What an order has of an item without paying for it. */

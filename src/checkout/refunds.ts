@@ -108,6 +108,10 @@ const readRefund = ({ document }: RefundRow) =>
     readonly items: readonly Demand[]
   }
 
+function refundedUnits(before: readonly { readonly lines: Quantities }[]): ReadonlyMap<string, number> {
+  return new Map(summed(before.flatMap(refund => refund.lines)).map(({ sku, quantity }) => [sku, quantity]))
+}
+
 /** What a refund takes back. @throws AppError `refund_invalid` for more than was ordered and not refunded yet */
 function refundOf(
   document: OrderDocument,
@@ -115,7 +119,7 @@ function refundOf(
   wanted: Quantities | undefined,
 ) {
   const left = new Map(summed(document.lines).map(({ sku, quantity }) => [sku, quantity]))
-  for (const { sku, quantity } of before.flatMap(refund => refund.lines)) left.set(sku, (left.get(sku) ?? 0) - quantity)
+  for (const [sku, quantity] of refundedUnits(before)) left.set(sku, (left.get(sku) ?? 0) - quantity)
   const rest = [...left].flatMap(([sku, quantity]) => (quantity > 0 ? [{ sku, quantity }] : []))
   if (!wanted) {
     if (rest.length === 0) throw refundInvalid('Everything of this order has been refunded.')
@@ -134,8 +138,7 @@ function amountsOf(
   refunded: Quantities,
   before: readonly { readonly lines: Quantities }[],
 ): RefundedLine[] {
-  const done = new Map<string, number>()
-  for (const { sku, quantity } of before.flatMap(refund => refund.lines)) done.set(sku, (done.get(sku) ?? 0) + quantity)
+  const done = refundedUnits(before)
   return refunded.map(({ sku, quantity }) => {
     const line = lines.find(one => one.sku === sku)
     if (!line) return { sku, quantity }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
-import { createWriteStream, existsSync } from 'node:fs'
+import { closeSync, createWriteStream, existsSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { CODE_FORM, codeForm } from '../model/code.ts'
@@ -43,7 +44,7 @@ delete:   takes all codes of a pool away: they are unknown from then on. What or
         await withGlobal(projectDir, list)
         return
       }
-      const action = ACTIONS[what]
+      const action = Object.hasOwn(ACTIONS, what) ? ACTIONS[what] : undefined
       if (!action || pool === undefined)
         throw new UsageError('say: generate POOL, import POOL FILE, export POOL, list or delete POOL')
       const checked = codePoolName.safeParse(pool)
@@ -99,6 +100,7 @@ async function generate({ global, pool, args }: Job): Promise<void> {
     )
     return
   }
+  closeSync(openSync(output, 'wx', 0o600)) // before anything is made: it may be that nothing can be written there
   const shown = progress('codes', count)
   const now = sqlTime(Date.now())
   for (let made = 0; made < count; ) {
@@ -135,6 +137,7 @@ function refuseGuessable(alphabet: readonly string[], length: number, total: num
 function newFile(args: Args, pool: string): string {
   const output = args.text('output') ?? `codes-${pool}.csv`
   if (existsSync(output)) throw new CommandError(`${output} is there already: say another with --output`)
+  if (!existsSync(dirname(output))) throw new CommandError(`there is no folder ${dirname(output)}`)
   return output
 }
 
@@ -143,10 +146,10 @@ async function write(global: Database, pool: string, output: string): Promise<vo
     yield 'code\n'
     for await (const codes of codeRows.all(global, pool, FIXED.codeRows)) yield `${codes.map(csvCell).join('\n')}\n`
   }
-  await pipeline(Readable.from(text()), createWriteStream(output, { flags: 'wx', mode: 0o600 }))
+  await pipeline(Readable.from(text()), createWriteStream(output, { mode: 0o600 }))
 }
 
-const csvCell = (code: string) => (/[",]/.test(code) ? `"${code.replaceAll('"', '""')}"` : code)
+const csvCell = (code: string) => (/[",;]/.test(code) ? `"${code.replaceAll('"', '""')}"` : code)
 
 async function exportCodes({ global, pool, args }: Job): Promise<void> {
   const count = await requirePool(global, pool)
@@ -164,8 +167,11 @@ async function importCodes({ global, pool, file, args }: Job): Promise<void> {
   let [read, added, refused] = [0, 0, 0]
   let batch: string[] = []
   const flush = async () => {
-    if (known + read > FIXED.codesOfPoolMax) throw new CommandError(`a pool has at most ${FIXED.codesOfPoolMax} codes`)
-    if (!args.flag('dry-run')) added += await codeRows.add(global, pool, batch, now)
+    const there = await codeRows.find(global, batch.map(codeForm))
+    const fresh = batch.filter(code => !there.has(codeForm(code)))
+    if (known + added + fresh.length > FIXED.codesOfPoolMax)
+      throw new CommandError(`a pool has at most ${FIXED.codesOfPoolMax} codes; ${added} were added`)
+    added += args.flag('dry-run') ? fresh.length : await codeRows.add(global, pool, fresh, now)
     batch = []
   }
   for await (const { number, text, isTooLong } of linesOf(file, encoding)) {
@@ -181,7 +187,7 @@ async function importCodes({ global, pool, file, args }: Job): Promise<void> {
   }
   await flush()
   if (refused > REFUSED_SHOWN) console.error(`and ${refused - REFUSED_SHOWN} more`)
-  if (args.flag('dry-run')) console.log(`Would add up to ${read} codes to '${pool}'; ${refused} lines are refused.`)
+  if (args.flag('dry-run')) console.log(`Would add ${added} codes to '${pool}'; ${refused} lines are refused.`)
   else
     console.log(
       `${added} codes were added to '${pool}', ${read - added} were in a pool already, ${refused} lines were refused.`,

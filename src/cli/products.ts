@@ -18,7 +18,7 @@ export function productsCommand(projectDir: string): Command {
     options: { 'dry-run': { type: 'boolean', doc: 'show what would be changed' } },
     async run(args) {
       const [what = '', ...skus] = args.words
-      const known = STATES[what]
+      const known = Object.hasOwn(STATES, what) ? STATES[what] : undefined
       if (!known || skus.length === 0) throw new UsageError('say: withdraw SKU… or restore SKU…')
       const status: ProductState = known
       const isDry = args.flag('dry-run')

@@ -44,7 +44,7 @@ explain:  prices --lines and tells for each promotion whether it applied, was be
         console.log(`${word}: ${ruleSet.promotions.length} promotions, no mistakes.`)
         return
       }
-      const run = ACTIONS[what ?? '']
+      const run = Object.hasOwn(ACTIONS, what ?? '') ? ACTIONS[what ?? ''] : undefined
       if (!run) throw new UsageError('say: validate, put, list, show, activate or explain')
       await withApp(projectDir, (app, config) => run(app, word, args, config.currency))
     },
@@ -99,7 +99,7 @@ async function activate(app: App, word: string | undefined, args: Args): Promise
   if (text !== undefined && !at)
     throw new CommandError(`--at '${text}' is not a time with a zone such as ${INSTANT_EXAMPLE}`)
   if (args.flag('dry-run')) {
-    const { promotions } = await app.promotions.load(version)
+    const { promotions } = await app.promotions.require(await app.promotions.load(version), args.flag('confirm'))
     console.log(
       `Would put version ${version} (${promotions.length} promotions) in force ${at ? `at ${at.toISOString()}` : 'now'}.`,
     )

@@ -23,7 +23,8 @@ function explain(command: Command, error: unknown): number {
   }
   const expected = [CommandError, StackError, MissingPrograms, ConfigError].some(kind => error instanceof kind)
   if (expected || isAppError(error)) console.error(`${callOf(command)}: ${(error as Error).message}`)
-  else console.error(`${callOf(command)} failed:`, error)
+  if (isAppError(error)) for (const { pointer, detail } of error.errors) console.error(`  ${pointer}  ${detail}`)
+  if (!expected && !isAppError(error)) console.error(`${callOf(command)} failed:`, error)
   return 1
 }
 

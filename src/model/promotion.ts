@@ -216,6 +216,9 @@ export const ruleSetSchema = z.strictObject({
   promotions: z.array(promotionSchema).max(FIXED.promotionsMax),
 })
 
+/** How carts are delivered. */
+export const STANDARD_DELIVERY = 'standard'
+
 /** Groups that a buyer can be in. */
 export const BUYER_GROUPS: readonly string[] = ['guest', 'member']
 
@@ -255,8 +258,14 @@ export function worksByLine(one: Promotion): boolean {
 
 /** True for a promotion that only a code opens. */
 export const needsCode = (one: Promotion): boolean => one.code !== undefined || hasManyCodes(one)
-/** True where each of many codes can be used so many times. */
+/** True where any of many codes opens it, each of which can be used a number of times. */
 export const hasManyCodes = (one: Promotion): boolean => one.codes !== undefined || one.codePool !== undefined
+
+/** True for a promotion that may take some units of a line and not others, by what else is in the cart. */
+export function choosesUnits(one: Promotion): boolean {
+  const byCount = ['buy_get', 'multi_buy', 'bundle', 'set'].includes(one.kind)
+  return byCount || ('units' in one && typeof one.units === 'object')
+}
 
 /** Codes go into the last stage; what works line by line into the first; the rest into the second. */
 export function defaultStage(one: Promotion, stages: readonly string[]): string {

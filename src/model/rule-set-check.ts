@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { codeForm } from './code.ts'
 import { FIXED } from './limits.ts'
 import {
+  choosesUnits,
   defaultStage,
   type Policy,
   type Promotion,
@@ -118,8 +119,7 @@ function codeMistakes({ code, codes, codePool, usesPerCode }: Promotion): { part
 
 /** Each of these may cut every line of a cart in two. */
 function takesParts(one: Promotion): boolean {
-  const byCount = ['buy_get', 'multi_buy', 'bundle', 'set'].includes(one.kind)
-  return byCount || ('units' in one && typeof one.units === 'object') || ('first' in one && one.first !== undefined)
+  return choosesUnits(one) || ('first' in one && one.first !== undefined)
 }
 
 function rewardMistakes(one: Promotion): { part: string; detail: string }[] {

@@ -1,5 +1,6 @@
 import { type Minor, amountOf } from '../model/money.ts'
 import type { Policy } from '../model/promotion.ts'
+import { atMost } from './arithmetic.ts'
 import type { LineToPrice } from './cart.ts'
 import type { CompiledPromotion } from './rules.ts'
 import type { Take } from './units.ts'
@@ -93,7 +94,7 @@ export function cutIntoCells(lines: readonly LineToPrice[], open: readonly Open[
       cells.lineOf[cell] = at
       // Parts of a line add up to the line, which is rounded once.
       cells.list[cell] = amountOf(line.unitPrice, row[cut + 1]!) - amountOf(line.unitPrice, row[cut]!)
-      const floor = Math.ceil(units * Math.min(line.floorPrice ?? 0, line.unitPrice))
+      const floor = atMost(units * Math.min(line.floorPrice ?? 0, line.unitPrice))
       cells.floor[cell] = Math.min(cells.list[cell]!, floor)
       cells.hasWholePrice[cell] = Number.isInteger(line.unitPrice) ? 1 : 0
     }

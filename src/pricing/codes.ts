@@ -21,41 +21,63 @@ export interface Opening {
 
 /** The codes of one cart as promotions see them. */
 export interface EnteredCodes {
-  /** The code that opens it: of several the first that can still be used. Undefined where none does, and for a promotion without. */
+  /** Distinct codes. */
+  readonly count: number
+  /**
+   * The code that opens it. Of several the one that can still be used and opens the most promotions, since codes may be scarce.
+   * Undefined where none does, and for a promotion without codes.
+   */
   openingOf(promotion: Promotion): Opening | undefined
-  /** Every code that opens it, as entered. */
-  allOf(promotion: Promotion): readonly string[]
+  /** Every code that opens it. */
+  allOf(promotion: Promotion): readonly Opening[]
   /** True for a promotion whose code nobody has entered. */
   isClosed(promotion: Promotion): boolean
 }
 
-export function enteredCodes(codes: readonly string[], facts: CodeFacts): EnteredCodes {
+export function enteredCodes(
+  codes: readonly string[],
+  facts: CodeFacts,
+  promotions: readonly { readonly promotion: Promotion }[],
+): EnteredCodes {
   const entered = new Map(codes.map(code => [codeForm(code), code]))
   const found = new Map<Promotion, readonly Opening[]>()
-
-  function openingsOf(promotion: Promotion): readonly Opening[] {
-    if (entered.size === 0 || !needsCode(promotion)) return []
-    let openings = found.get(promotion)
-    if (!openings) {
+  const opened = new Map<string, number>()
+  if (entered.size > 0) {
+    for (const { promotion } of promotions) {
+      if (!needsCode(promotion)) continue
       const { usesPerCode = 1 } = promotion
-      openings = [...entered].flatMap(([form, code]) => {
+      const own = [...entered].flatMap(([form, code]) => {
         if (!opens(promotion, form, facts)) return []
         return [{ code, form, isUsedUp: hasManyCodes(promotion) && (facts[form]?.uses ?? 0) >= usesPerCode }]
       })
-      found.set(promotion, openings)
+      found.set(promotion, own)
+      for (const { form, isUsedUp } of own) opened.set(form, (opened.get(form) ?? 0) + (isUsedUp ? 0 : 1))
     }
-    return openings
   }
-
+  const allOf = (promotion: Promotion) => found.get(promotion) ?? []
+  const byUse = (a: Opening, b: Opening) =>
+    Number(a.isUsedUp) - Number(b.isUsedUp) ||
+    (opened.get(b.form) ?? 0) - (opened.get(a.form) ?? 0) ||
+    (a.form < b.form ? -1 : 1)
   return {
-    openingOf: promotion => openingsOf(promotion).find(({ isUsedUp }) => !isUsedUp) ?? openingsOf(promotion)[0],
-    allOf: promotion => openingsOf(promotion).map(({ code }) => code),
-    isClosed: promotion => needsCode(promotion) && openingsOf(promotion).length === 0,
+    count: entered.size,
+    openingOf: promotion => [...allOf(promotion)].sort(byUse)[0],
+    allOf,
+    isClosed: promotion => needsCode(promotion) && allOf(promotion).length === 0,
   }
 }
 
 function opens({ code, codes, codePool }: Promotion, form: string, facts: CodeFacts): boolean {
   if (code !== undefined) return codeForm(code) === form
   if (codePool !== undefined) return facts[form]?.pool === codePool
-  return codes?.some(one => codeForm(one) === form) === true
+  return codes !== undefined && formsOf(codes).has(form)
+}
+
+const remembered = new WeakMap<readonly string[], ReadonlySet<string>>()
+
+/** The forms of a promotion's list of codes, made once: a rule set may have many lists of a thousand. */
+export function formsOf(codes: readonly string[]): ReadonlySet<string> {
+  const forms = remembered.get(codes) ?? new Set(codes.map(codeForm))
+  remembered.set(codes, forms)
+  return forms
 }

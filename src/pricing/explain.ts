@@ -48,7 +48,7 @@ export type Reason =
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
-  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {})
+  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {}, rules.promotions)
   // Of several offers of a promotion the one that is taken.
   const steps = new Map<string, number>()
   for (const [at, { promotion }] of problem.steps.entries())
@@ -71,12 +71,9 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, r
   const known = new Set<string>()
   for (const { promotion } of rules.promotions) {
     const opening = entered.openingOf(promotion)
-    for (const code of entered.allOf(promotion)) {
-      known.add(codeForm(code))
-      if (code === opening?.code) continue
-      const detail = `'${opening?.code}' counts already: one code of this promotion does.`
-      const { id, name } = promotion
-      outcomes.push({ promotion: id, name, code, status: 'refused', amount: 0, reason: 'code_not_needed', detail })
+    for (const { code, form, isUsedUp } of entered.allOf(promotion)) {
+      known.add(form)
+      if (form !== opening?.form) outcomes.push(otherCode(promotion, { code, isUsedUp }, opening?.code, outcomes))
     }
   }
   for (const code of cart.codes) {
@@ -86,6 +83,23 @@ export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, r
     outcomes.push({ promotion: '', name: '', code, status: 'refused', amount: 0, reason: 'code_unknown', detail })
   }
   return outcomes
+}
+
+/** A code that opens a promotion which another code opens already. */
+function otherCode(
+  { id, name }: Promotion,
+  { code, isUsedUp }: { readonly code: string; readonly isUsedUp: boolean },
+  opening: string | undefined,
+  outcomes: readonly Outcome[],
+): Outcome {
+  const about = { promotion: id, name, code, status: 'refused' as const, amount: 0 }
+  if (isUsedUp) return { ...about, reason: 'code_used', detail: 'This code has been used.' }
+  const own = outcomes.find(one => one.promotion === id)
+  if (own && own.status !== 'applied') {
+    const { reason = 'no_effect', detail = '' } = own
+    return { ...about, reason, detail }
+  }
+  return { ...about, reason: 'code_not_needed', detail: `The promotion is open with '${opening}' already.` }
 }
 
 type Verdict = Omit<Outcome, 'promotion' | 'name' | 'code'>

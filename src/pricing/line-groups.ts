@@ -1,6 +1,6 @@
 import { FIXED } from '../model/limits.ts'
 import type { Minor } from '../model/money.ts'
-import type { Promotion } from '../model/promotion.ts'
+import { choosesUnits, type Promotion } from '../model/promotion.ts'
 import { atMost, WHOLE } from './arithmetic.ts'
 import type { Shelf } from './shelf.ts'
 import { choiceOf, type Take } from './units.ts'
@@ -27,12 +27,6 @@ export interface Offers {
   readonly unproved: Minor
   /** False where there are more ways to share lines out than were tried. */
   readonly isComplete: boolean
-}
-
-/** True for a promotion whose units on one line depend on the other lines that it is given. */
-export function spansLines(promotion: Promotion): boolean {
-  const byCount = ['buy_get', 'multi_buy', 'bundle', 'set'].includes(promotion.kind)
-  return byCount || ('units' in promotion && typeof promotion.units === 'object')
 }
 
 /** Lines that a promotion takes something off, or counts to do so. */
@@ -65,7 +59,7 @@ export function rivalryOf(members: readonly Promotion[], shelf: Shelf, isDealt: 
   const aloneRate = new Float64Array(shelf.lines.length)
   const mostRate = new Float64Array(shelf.lines.length)
   for (const member of members) {
-    if (spansLines(member)) {
+    if (choosesUnits(member)) {
       for (const line of wantedBy(member, shelf)) mostRate[line] = Math.max(mostRate[line]!, largestRate(member))
       continue
     }
@@ -86,7 +80,7 @@ export function rivalryOf(members: readonly Promotion[], shelf: Shelf, isDealt: 
     0,
   )
   const contested = new Set(wanted.filter(line => counts[line]! > 1))
-  const spanning = members.filter(spansLines).length
+  const spanning = members.filter(choosesUnits).length
   return { contested, spanning, aloneRate, most: atMost(most) + shelf.lines.length, isDealt }
 }
 
@@ -104,7 +98,7 @@ export function wholeOffer(promotion: Promotion, shelf: Shelf): Offers {
 
 /** What a member can be given, the most lines first. */
 export function offersOf(member: Promotion, shelf: Shelf, rivalry: Rivalry): Offers {
-  if (!spansLines(member)) return wholeOffer(member, shelf)
+  if (!choosesUnits(member)) return wholeOffer(member, shelf)
   const whole = choiceOf(member, shelf)
   const wanted = [...new Set(wantedBy(member, shelf))].filter(line => rivalry.contested.has(line)).sort((a, b) => a - b)
   if (rivalry.isDealt)

@@ -1,9 +1,9 @@
-import type { Minor } from '../model/money.ts'
-import type { Policy, Promotion, Remainder, RoundingMode } from '../model/promotion.ts'
+import { amountOf, type Minor } from '../model/money.ts'
+import { choosesUnits, type Policy, type Promotion, type Remainder, type RoundingMode } from '../model/promotion.ts'
 import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { type Cells, createDealer, cutIntoCells, type Open } from './cells.ts'
-import { offersOf, type Rivalry, rivalryOf, spansLines, wholeOffer } from './line-groups.ts'
+import { offersOf, type Rivalry, rivalryOf, wholeOffer } from './line-groups.ts'
 import { enteredCodes, type Opening } from './codes.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
 import { createShelf, type Shelf } from './shelf.ts'
@@ -120,7 +120,7 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const shelf = createShelf(lines, rules.scopes)
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
-  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {})
+  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {}, rules.promotions)
   const possible = rules.promotions.filter(compiled => {
     const { promotion } = compiled
     // A code that nobody entered is nobody's business.
@@ -131,6 +131,11 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     return refusal === undefined
   })
   const { open, unproved } = chooseUnits(rules, possible, shelf)
+  // Which of several codes opens a promotion is chosen, not searched: with all of them at once it does not matter.
+  const value = lines.reduce((sum, line) => sum + amountOf(line.unitPrice, line.quantity), 0)
+  if (entered.count > policy.codesMax)
+    for (const { promotion } of possible)
+      if (entered.allOf(promotion).length > 1) unproved.push({ promotions: [promotion.id], most: value })
   const cells = cutIntoCells(lines, open, cart.shippingFee)
   const builder = createStepBuilder(rules, cart, { shelf, cells, entered })
   const lineSteps: LineStep[] = []
@@ -206,7 +211,7 @@ function chooseUnits(rules: CompiledRules, possible: readonly CompiledPromotion[
       const members = possible.filter(one => rules.lineGroupOf(one.promotion) === group)
       const promotions = members.map(({ promotion }) => promotion)
       const rivalry = rivalryOf(promotions, whole, policy.units !== 'shared')
-      const inTurn = [true, false].flatMap(spans => members.filter(one => spansLines(one.promotion) === spans))
+      const inTurn = [true, false].flatMap(spans => members.filter(one => choosesUnits(one.promotion) === spans))
       const isComplete = inTurn.map(member => add(member, rivalry).isComplete).every(Boolean)
       if (!isComplete) unproved.push({ promotions: promotions.map(({ id }) => id), most: rivalry.most })
     }

@@ -1,5 +1,12 @@
 import { amountOf } from '../model/money.ts'
-import { defaultStage, hasManyCodes, type Promotion, type RuleSet, worksByLine } from '../model/promotion.ts'
+import {
+  defaultStage,
+  hasManyCodes,
+  type Promotion,
+  type RuleSet,
+  STANDARD_DELIVERY,
+  worksByLine,
+} from '../model/promotion.ts'
 
 import type { CartToPrice } from './cart.ts'
 import { compileScopes, isOnSale, type Scopes, type Shelf } from './shelf.ts'
@@ -101,7 +108,7 @@ function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal
 
 function refusedByBuyer(
   promotion: Promotion,
-  { buyer, usage, shippingMethod = 'standard' }: CartToPrice,
+  { buyer, usage, shippingMethod = STANDARD_DELIVERY }: CartToPrice,
 ): Refusal | undefined {
   const { when, usesMax, usesPerUserMax, budget } = promotion
   if (when?.orderNumber !== undefined && buyer.ordersPlaced + 1 !== when.orderNumber)

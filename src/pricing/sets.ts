@@ -120,33 +120,42 @@ function searched(pool: readonly Piece[], percentFor: readonly number[]): Layer[
   const worth = new Float64Array(states)
   /** Members of the set that is taken out of each state, as bits; 0 where its first unit is in no set. */
   const taken = new Int32Array(states)
-  const left = (state: number, at: number) => Math.floor(state / radix[at]!) % (pool[at]!.units + 1)
+  // Without a list for each state, of which there are many: `left` counts up with it, in the same mixed radix.
+  const left = new Int32Array(pool.length)
+  const there = new Int32Array(pool.length)
   for (let state = 1; state < states; state++) {
-    const there = pool.flatMap((_, at) => (left(state, at) > 0 ? [at] : []))
-    const [first = 0, ...others] = there
-    worth[state] = worth[state - radix[first]!]!
-    for (let mask = 0; mask < 1 << others.length; mask++) {
+    for (let at = 0; at < left.length; at++) {
+      left[at] = left[at]! < pool[at]!.units ? left[at]! + 1 : 0
+      if (left[at]! > 0) break
+    }
+    let count = 0
+    for (let at = 0; at < left.length; at++) if (left[at]! > 0) there[count++] = at
+    const first = there[0]!
+    let best = worth[state - radix[first]!]!
+    for (let mask = 0; mask < 1 << (count - 1); mask++) {
       let [rest, value, members, size] = [state - radix[first]!, pool[first]!.price, 1 << first, 1]
-      for (let bit = 0; bit < others.length; bit++) {
-        if (((mask >> bit) & 1) === 0) continue
-        const at = others[bit]!
+      for (let bit = 1; bit < count; bit++) {
+        if (((mask >> (bit - 1)) & 1) === 0) continue
+        const at = there[bit]!
         rest -= radix[at]!
         value += pool[at]!.price
         members |= 1 << at
         size++
       }
       const sum = percentFor[size]! * value + worth[rest]!
-      if (sum <= worth[state]!) continue
-      worth[state] = sum
+      if (sum <= best) continue
+      best = sum
       taken[state] = members
     }
+    worth[state] = best
   }
+  const leftIn = (state: number, at: number) => Math.floor(state / radix[at]!) % (pool[at]!.units + 1)
   const layers: Layer[] = []
   for (let state = states - 1; state > 0; ) {
-    const there = pool.flatMap((_, at) => (left(state, at) > 0 ? [at] : []))
+    const open = pool.flatMap((_, at) => (leftIn(state, at) > 0 ? [at] : []))
     const members = pool.flatMap((_, at) => ((taken[state]! >> at) & 1 ? [at] : []))
     if (members.length > 0) layers.push(layerOf(members, 1, pool))
-    for (const at of members.length > 0 ? members : there.slice(0, 1)) state -= radix[at]!
+    for (const at of members.length > 0 ? members : open.slice(0, 1)) state -= radix[at]!
   }
   return layers
 }

@@ -1,6 +1,6 @@
 import { type Minor, amountOf } from '../model/money.ts'
 import type { Promotion, PromotionOf, UnitChoice } from '../model/promotion.ts'
-import { hundredths, largest, share, split, WHOLE } from './arithmetic.ts'
+import { hundredths, isSomething, largest, share, split, WHOLE } from './arithmetic.ts'
 import { createBundles } from './bundles.ts'
 import { bestGrouping, type Grouping } from './sets.ts'
 import { paidFor, type Piece, type Shelf } from './shelf.ts'
@@ -184,9 +184,12 @@ function rewarded(reward: Reward, most: number, piecesOf: (times: number) => rea
   if (reward.percent !== undefined) return percentTogether(piecesOf(most), reward.percent)
   const { price } = reward
   const worth = (times: number) => valueOf(piecesOf(times))
-  const times = price === undefined ? most : largest(most, count => worth(count) - worth(count - 1) > price)
+  // Not rounded: of prices below a minor unit, rounded groups are worth now more and now less than the one before.
+  const exact = (times: number) => piecesOf(times).reduce((sum, piece) => sum + piece.units * piece.price, 0)
+  const saves = (count: number) => isSomething(exact(count) - exact(count - 1) - (price ?? 0))
+  const times = price === undefined ? most : largest(most, saves)
   const off = price === undefined ? (reward.amount ?? 0) * times : worth(times) - price * times
-  return constants(piecesOf(times), Math.min(off, worth(times)))
+  return constants(piecesOf(times), Math.max(0, Math.min(off, worth(times))))
 }
 
 /** A percentage of units that are sold as one thing is rounded once. */

@@ -1,4 +1,4 @@
-import { partsOf, PRICE_PARTS, type UnitPrice } from '../model/money.ts'
+import { partsOf, type UnitPrice } from '../model/money.ts'
 import { type Product, type ProductState, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
@@ -28,7 +28,7 @@ export function orderOf(filter: ProductFilter): ProductOrder {
 }
 
 export const PRODUCT_COLUMNS =
-  'sku, name, price, price_parts, category, tags, list_price, list_price_parts, floor_price, floor_price_parts, tax_rate, tax_milli, stock_mode, stock_item'
+  'sku, name, price, category, tags, list_price, floor_price, fine_prices, tax_rate, tax_milli, stock_mode, stock_item'
 /** What is off sale is in the table, and nowhere else. */
 const ON_SALE = "status = 'active'"
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
@@ -68,12 +68,11 @@ const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
 const UPSERT_PRODUCTS = statement(`
   INSERT INTO products (sku, name, search_name, price, category, version, tags, list_price, floor_price, tax_rate,
-    tax_milli, stock_mode, stock_item, status, price_parts, list_price_parts, floor_price_parts) VALUES ?
+    tax_milli, stock_mode, stock_item, status, fine_prices) VALUES ?
   ON DUPLICATE KEY UPDATE name = VALUES(name), search_name = VALUES(search_name), price = VALUES(price),
     category = VALUES(category), version = VALUES(version), tags = VALUES(tags), list_price = VALUES(list_price),
     floor_price = VALUES(floor_price), tax_rate = VALUES(tax_rate), tax_milli = VALUES(tax_milli), status = VALUES(status),
-    price_parts = VALUES(price_parts), list_price_parts = VALUES(list_price_parts),
-    floor_price_parts = VALUES(floor_price_parts)`)
+    fine_prices = VALUES(fine_prices)`)
 
 // How stock is counted is set by itself: an import of prices must not undo it.
 const SET_STOCK = statement('UPDATE products SET stock_mode = ?, stock_item = ?, version = ? WHERE sku = ?')
@@ -82,14 +81,12 @@ export interface ProductRow {
   sku: string
   name: string
   price: string | number
-  /** Millionths of a minor unit, here and below. */
-  price_parts: number
   category: string
   tags: string
   list_price: string | number | null
-  list_price_parts: number
   floor_price: string | number | null
-  floor_price_parts: number
+  /** Of prices with parts of a minor unit (0007-price-parts.sql); null where all are whole. */
+  fine_prices: string | null
   /** Hundredths of a percent: what releases before 0.2.0 read. */
   tax_rate: number
   /** Thousandths of a percent; null in rows that only such a release has written. */
@@ -224,9 +221,7 @@ export function rowOf({ product: p, status }: Stored, version: number): (string 
     p.stock ?? 'none',
     p.stockItem ?? null,
     status,
-    partsOf(p.price).parts,
-    partsOf(p.listPrice ?? 0).parts,
-    partsOf(p.floorPrice ?? 0).parts,
+    finePrices(p),
   ]
 }
 
@@ -239,21 +234,32 @@ export async function lockVersion(tx: Transaction): Promise<number> {
 }
 
 export function productOf(row: ProductRow): Product {
+  const fine = (row.fine_prices ?? '').split(',')
   return {
     sku: row.sku,
     name: row.name,
-    price: priceOf(row.price, row.price_parts),
+    price: priceOf(row.price, fine[0]),
     category: row.category,
     ...(row.tags === '' ? {} : { tags: row.tags.split(',') }),
-    ...(row.list_price === null ? {} : { listPrice: priceOf(row.list_price, row.list_price_parts) }),
-    ...(row.floor_price === null ? {} : { floorPrice: priceOf(row.floor_price, row.floor_price_parts) }),
+    ...(row.list_price === null ? {} : { listPrice: priceOf(row.list_price, fine[1]) }),
+    ...(row.floor_price === null ? {} : { floorPrice: priceOf(row.floor_price, fine[2]) }),
     ...taxOf(row),
     ...(row.stock_mode === 'none' ? {} : { stock: row.stock_mode }),
     ...(row.stock_item === null ? {} : { stockItem: row.stock_item }),
   }
 }
 
-const priceOf = (whole: string | number, parts: number): UnitPrice => Number(whole) + parts / PRICE_PARTS
+/** The finer one, unless a release that does not know it has changed the price since. */
+function priceOf(whole: string | number, fine: string | undefined): UnitPrice {
+  const price = Number(fine)
+  return fine && partsOf(price).whole === Number(whole) ? price : Number(whole)
+}
+
+/** Six decimals at most, as `readPrice` takes them. */
+function finePrices({ price, listPrice, floorPrice }: Product): string | null {
+  const texts = [price, listPrice, floorPrice].map(one => (one === undefined || Number.isInteger(one) ? '' : `${one}`))
+  return texts.every(text => text === '') ? null : texts.join(',')
+}
 
 /** The finer one, unless a release that does not know it has changed the rate since. */
 function taxOf({ tax_rate: rate, tax_milli: milli }: ProductRow): { taxPercent?: number } {

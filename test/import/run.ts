@@ -34,7 +34,7 @@ function* rowsOf(count: number): Generator<string> {
   for (let row = 1; row <= count; row++) {
     const price = 100 + ((row * 7919) % 9_900)
     const name = `Product number ${row}${row % 10 === 0 ? ', ""the large one""' : ''}`
-    text += `BULK-${String(row).padStart(8, '0')},"${name}",${(price / 100).toFixed(2)},Category ${row % 500},${((price * 1.2) / 100).toFixed(2)},"new,tag${row % 20}",${row % 3 === 0 ? 7 : 20}\n`
+    text += `BULK-${String(row).padStart(8, '0')},"${name}",${(price / 100).toFixed(2)}${row % 7 === 0 ? '25' : ''},Category ${row % 500},${((price * 1.2) / 100).toFixed(2)},"new,tag${row % 20}",${row % 3 === 0 ? 7 : 20}\n`
     if (row % 1_000 === 0 || row === count) {
       yield text
       text = ''
@@ -79,7 +79,7 @@ async function importFile(environment: NodeJS.ProcessEnv, file: string, killAfte
 
 async function checksumOf(global: Connection): Promise<string> {
   const [[row]] = await global.query<RowDataPacket[]>(
-    `SELECT COUNT(*) AS count, SUM(CRC32(CONCAT_WS('|', sku, name, price, category, list_price, tags, tax_milli, status))) AS sum FROM products`,
+    `SELECT COUNT(*) AS count, SUM(CRC32(CONCAT_WS('|', sku, name, price, category, IFNULL(list_price, ''), IFNULL(floor_price, ''), IFNULL(fine_prices, ''), tags, tax_milli, status))) AS sum FROM products`,
   )
   return `${row?.['count']} products, checksum ${row?.['sum']}`
 }

@@ -97,7 +97,8 @@ export async function checkAnswer(url: string, { method, path, status, headers, 
   const operation = paths
     .filter(one => one.method === method)
     .sort((a, b) => a.path.split('{').length - b.path.split('{').length)[0]
-  if (!described || !operation) return
+  // An instance that is about to stop says 502 to nginx alone.
+  if (!described || !operation || status === 502) return
   const what = `${method} ${operation.path} ${status}`
   const response = operation.responses[status]
   if (!response) expect.fail(`the document has no ${what}: ${JSON.stringify(body)?.slice(0, 300)}`)

@@ -483,8 +483,9 @@ describe('a set', () => {
     const lines = Array.from({ length: 12 }, (_, at): Line => [`P${at}`, 100 + at, 1 + at * 7])
     const one = { ...set, tiers: [{ distinct: 3, percent: 30 }] }
     const { totals, gap } = priceOf({ promotions: [one] }, lines)
-    // 169 sets of three at most: 9 products have all their units in one, three have 169 at most and fewer.
-    expect({ gap, isMost: totals.discount > 0 }).to.deep.equal({ gap: 0, isMost: true })
+    // 474 units make 158 sets of three, and no product has more than that: all units have 30 % off, rounded by line.
+    const right = lines.map(([, price, units]) => Math.round(price * units * 0.3))
+    expect({ gap, off: totals.discount }).to.deep.equal({ gap: 0, off: right.reduce((sum, off) => sum + off, 0) })
   })
 
   it('and says otherwise by how much another grouping could be cheaper', () => {
@@ -543,6 +544,18 @@ describe('prices below a cent', () => {
     ],
     ['from an amount on', { promotions: [{ ...tenth, when: { minAmount: 171 } }] }, [['G', 0.5678, 300]], 170],
     [
+      'one for 1.00 of 10,000 at 1.004',
+      { promotions: [{ ...trio, units: 1, price: 100 }] },
+      [['G', 100.4, 10_000]],
+      1_000_000,
+    ],
+    [
+      'four for 1.33 of 999 at 0.3345',
+      { promotions: [{ ...trio, units: 4, price: 133 }] },
+      [['G', 33.45, 999]],
+      33_218,
+    ],
+    [
       '0.10 off the order',
       { promotions: [{ id: 'o', name: 'o', kind: 'amount_off', amount: 10 }] },
       [['G', 0.5678, 300]],
@@ -582,6 +595,27 @@ describe('many codes of a promotion', () => {
   for (const [what, promotion, codes, codeFacts, total] of CASES)
     it(`${what}: ${total}`, () =>
       expect(priceOf({ promotions: [promotion] }, [['A', 1000, 1]], { codes, codeFacts }).totals.total).to.equal(total))
+
+  it('say of a second code what is so', () => {
+    const lines: Line[] = [['A', 1000, 1]]
+    const reasons = (promotion: object, codeFacts: Record<string, { uses: number }>) =>
+      priceOf({ promotions: [promotion] }, lines, { codes: ['alpha', 'beta'], codeFacts }).outcomes.map(
+        one => one.reason,
+      )
+    expect(reasons(listed, {})).to.deep.equal([undefined, 'code_not_needed'])
+    expect(reasons(listed, { alpha: { uses: 1 }, beta: { uses: 1 } })).to.deep.equal(['code_used', 'code_used'])
+    expect(reasons({ ...listed, when: { minAmount: 5000 } }, {})).to.deep.equal(['min_amount', 'min_amount'])
+  })
+
+  it('cost the same in whatever order they are entered, and are not called proved where codes are scarce', () => {
+    const other = { id: 'n', name: 'n', kind: 'percent_off', percent: 10, codes: ['beta', 'gamma'] }
+    const priced = [
+      ['alpha', 'beta'],
+      ['beta', 'alpha'],
+    ].map(codes => priceOf({ policy: { codesMax: 1 }, promotions: [listed, other] }, [['A', 1000, 1]], { codes }))
+    expect(priced.map(({ totals }) => totals.total)).to.deep.equal([810, 810])
+    for (const { gap } of priced) expect(gap).to.be.above(0)
+  })
 
   it('are named where they are wrong', () => {
     const wrong = (fields: object) => {

@@ -1,5 +1,3 @@
--- Prices finer than a minor unit: the whole minor units stay in their columns, these are millionths of one.
-ALTER TABLE products
-  ADD COLUMN price_parts MEDIUMINT UNSIGNED NOT NULL DEFAULT 0,
-  ADD COLUMN list_price_parts MEDIUMINT UNSIGNED NOT NULL DEFAULT 0,
-  ADD COLUMN floor_price_parts MEDIUMINT UNSIGNED NOT NULL DEFAULT 0;
+-- Prices finer than a minor unit, as text: price, list price and floor price, such as "0.5678,,". The columns of numbers keep the whole minor
+-- units, which is what a release that does not know this column reads and writes: a text that does not fit them is old.
+ALTER TABLE products ADD COLUMN fine_prices VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NULL;
