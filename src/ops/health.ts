@@ -62,6 +62,9 @@ export function createHealth(deps: HealthDeps): Health {
     ])
     const degraded = [
       ...dependencies.flatMap(({ name, error }) => (error === undefined ? [] : [{ name, error }])),
+      ...[global, ...shards].flatMap(({ name, isFull }) =>
+        isFull() ? [{ name, error: 'its disk is full: it refuses writes until there is room' }] : [],
+      ),
       ...settings.map(({ subject, text }) => ({ name: subject, error: text })),
       ...(router.isComplete() ? [] : [{ name: 'slot map', error: 'some slots have no owner' }]),
     ]

@@ -16,6 +16,8 @@ import { createMysqlPool } from './mysql-pool.ts'
  */
 export interface Database {
   readonly name: string
+  /** True from a write that found the disk full until one that did not. */
+  isFull(): boolean
   /** One statement outside a transaction. @throws AppError `unavailable`, `overloaded` */
   rows<Row>(sql: string, values?: readonly unknown[]): Promise<Row[]>
   run(sql: string, values?: readonly unknown[]): Promise<number>
@@ -74,6 +76,14 @@ const RUN_AGAIN: ReadonlyMap<number, { waitMsMax: number }> = new Map([
   [ERRNO.changedSinceRead, { waitMsMax: 5 }],
 ])
 
+/** The disk is full, or a table cannot grow: reads go on, so this is no reason to leave the server alone. 1030 says which error it had: 28. */
+const FULL = new Set([1021, 1026, 1114])
+const isFullError = (error: unknown): boolean => {
+  const errno = errnoOf(error)
+  if (errno === 1030) return /\berror (28|122|27)\b/.test((error as Error).message)
+  return errno !== undefined && FULL.has(errno)
+}
+
 /** Answers that mean the server is going away or full, rather than that the statement was wrong. */
 const ILL = new Set([1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836, 1927, 3169, 4031])
 
@@ -108,6 +118,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   const timer = metrics.statements.labels({ shard: name })
 
   const deadlines = createDeadlines(limits.statementMsMax)
+  let isFull = false
 
   /**
    * Every statement has the same limit, whatever it waits for (preparing, a lock, a server that has stopped answering): a
@@ -156,6 +167,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
 
   function guarded<T>(work: () => Promise<T>): Promise<T> {
     return breaker.run(work).catch(error => {
+      if (isFullError(error)) isFull = true
       throw translate(name, error)
     })
   }
@@ -163,7 +175,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   /** Work inside a transaction may want to know what was refused; lost connections stay what they are for the breaker. */
   function named<T>(result: Promise<T>): Promise<T> {
     return result.catch(error => {
-      throw isIll(error) ? error : translate(name, error)
+      throw isIll(error) || isFullError(error) ? error : translate(name, error)
     })
   }
 
@@ -171,10 +183,15 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     const connection = await connectionOf(transactions)
     let usable = true
     let committing = false
+    let hasWritten = false
     const tx: Transaction = {
       rows: async <Row>(sql: string, values: readonly unknown[] = []) =>
         (await named(send<RowDataPacket[]>(connection, sql, values))) as Row[],
-      run: async (sql, values = []) => (await named(send<ResultSetHeader>(connection, sql, values))).affectedRows,
+      async run(sql, values = []) {
+        const { affectedRows } = await named(send<ResultSetHeader>(connection, sql, values))
+        hasWritten = true
+        return affectedRows
+      },
       async batch(statements) {
         const sql = statements.map(statement => statement.sql).join(';')
         const values = statements.flatMap(statement => statement.values)
@@ -189,6 +206,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
       const result = await work(tx)
       committing = true
       await send(connection, 'COMMIT', [])
+      if (hasWritten) isFull = false
       return result
     } catch (error) {
       usable = !isIll(error)
@@ -233,6 +251,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         }
       }
     },
+    isFull: () => isFull,
     ping: async () => void (await guarded(() => single('SELECT 1 FROM DUAL', []))),
     close: async () => void (await Promise.all([pool, transactions].map(each => promisify(each.end.bind(each))()))),
   }
@@ -285,7 +304,7 @@ function translate(database: string, error: unknown): unknown {
   if (errno === ERRNO.duplicate) return new DuplicateKeyError('duplicate key', { cause: error })
   if (errno === ERRNO.lockWait) return new LockWaitError('lock wait', { cause: error })
   if (errno !== undefined && RUN_AGAIN.has(errno)) return new RunAgain(errno, error)
-  if (isIll(error)) return unavailable(database, error)
+  if (isIll(error) || isFullError(error)) return unavailable(database, error)
   if (error instanceof Error && error.message === 'Queue limit reached.') return unavailable(database, error)
   return error
 }

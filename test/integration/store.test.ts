@@ -53,6 +53,43 @@ describe('the store', () => {
     uses: {},
   })
 
+  it('refuses writes for which there is no room, says so, reads on, and knows when there is room again', async () => {
+    const { addresses, adminUrls } = testServers()
+    const admin = await createConnection(adminUrls.shards[0]!)
+    try {
+      // A table that cannot grow gives the very error of a full disk: 1114.
+      await admin.query('SET SESSION max_heap_table_size = 16384')
+      await admin.query('CREATE TABLE no_room (n INT NOT NULL PRIMARY KEY, text CHAR(250) NOT NULL) ENGINE = MEMORY')
+      const database = open('shard-0', addresses.shards[0]!)
+      const other = open('shard-1', addresses.shards[1]!)
+      const insert = (n: number) =>
+        database.transaction(tx => tx.run('INSERT INTO no_room (n, text) VALUES (?, ?)', [n, 'x'.repeat(250)]))
+      let error: unknown
+      let written = 0
+      for (; error === undefined && written < 10_000; written++)
+        error = await insert(written).then(
+          () => undefined,
+          (found: unknown) => found,
+        )
+      expect(isAppError(error, 'unavailable') && [error.extra, error.retryAfterS]).to.deep.equal([
+        { dependency: 'shard-0' },
+        1,
+      ])
+      expect([database.isFull(), other.isFull()]).to.deep.equal([true, false])
+      // More refusals than a breaker waits for: the shard is read all the same.
+      for (let again = 0; again < 20; again++)
+        expect(isAppError(await insert(written).catch((found: unknown) => found), 'unavailable')).to.equal(true)
+      expect((await database.rows('SELECT n FROM no_room WHERE n = 0', [])).length).to.equal(1)
+      expect(database.isFull()).to.equal(true)
+      await admin.query('DELETE FROM no_room')
+      await insert(1)
+      expect(database.isFull()).to.equal(false)
+    } finally {
+      await admin.query('DROP TABLE IF EXISTS no_room')
+      await admin.end()
+    }
+  })
+
   it('writes where the slot says and nowhere else', async () => {
     const id = await newCart()
     const owner = slotOf(id) < 512 ? 0 : 1
