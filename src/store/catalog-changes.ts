@@ -11,7 +11,7 @@ import {
   upsert,
 } from './catalog.ts'
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 
 /**
  * Changes of products that name only what is to be different. What is there is read in the same transaction, which holds the catalogue's version
@@ -44,7 +44,7 @@ export async function* onSaleExcept(
 ): AsyncGenerator<string[]> {
   let after = ''
   for (;;) {
-    const page = (await global.rows<{ sku: string }>(SELECT_ON_SALE, [after, PAGE_SKUS])).map(({ sku }) => sku)
+    const page = (await global.rows<{ sku: string }>(SELECT_ON_SALE, [after, limitTo(PAGE_SKUS)])).map(({ sku }) => sku)
     const last = page.at(-1)
     if (last === undefined) return
     const others = page.filter(sku => !kept.has(sku))

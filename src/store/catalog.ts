@@ -1,7 +1,7 @@
 import { partsOf, type UnitPrice } from '../model/money.ts'
 import { type Product, type ProductState, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 
 /**
  * Products, in the global database. Every change raises the catalogue's version, in the same transaction; caches of
@@ -124,14 +124,14 @@ export const catalogRows = {
     if (order === 'name') values.push(`${(filter.prefix ?? '').replace(/[|%_]/g, '|$&')}%`)
     if (order !== 'sku') values.push(filter.priceMin ?? 0, filter.priceMax ?? PRICE_MAX)
     if (after) values.push(...(order === 'sku' ? after : [after[0], ...after]))
-    return (await global.rows<ProductRow>(sql, [...values, String(limit)])).map(productOf)
+    return (await global.rows<ProductRow>(sql, [...values, limitTo(limit)])).map(productOf)
   },
 
   /** All products in the order of their sku, `rows` at a time, so that loading never holds the event loop for long. */
   async *all(global: Database, rows: number): AsyncGenerator<Product[]> {
     let last = ''
     for (;;) {
-      const page = (await global.background<ProductRow>(SELECT_ALL, [last, String(rows)])).map(productOf)
+      const page = (await global.background<ProductRow>(SELECT_ALL, [last, limitTo(rows)])).map(productOf)
       if (page.length > 0) yield page
       const end = page.at(-1)
       if (!end || page.length < rows) return

@@ -1,6 +1,6 @@
 import { codeForm } from '../model/code.ts'
 import type { Database } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import { isoTime } from './time.ts'
 
 /** Codes of promotions that have many, in the global database: each is in one pool. */
@@ -46,7 +46,7 @@ export const codeRows = {
   async *all(global: Database, pool: string, rows: number): AsyncGenerator<string[]> {
     let last = ''
     for (;;) {
-      const page = await global.rows<{ code: string; written: string }>(LIST_CODES, [pool, last, String(rows)])
+      const page = await global.rows<{ code: string; written: string }>(LIST_CODES, [pool, last, limitTo(rows)])
       if (page.length > 0) yield page.map(({ written }) => written)
       const end = page.at(-1)
       if (!end || page.length < rows) return
@@ -61,7 +61,7 @@ export const codeRows = {
 
   async pools(global: Database, limit: number): Promise<PoolRow[]> {
     const rows = await global.rows<{ pool: string; codes: string | number; created_at: string }>(LIST_POOLS, [
-      String(limit),
+      limitTo(limit),
     ])
     return rows.map(({ pool, codes, created_at }) => ({
       pool,
@@ -72,6 +72,6 @@ export const codeRows = {
 
   /** Deletes up to `rows` codes of a pool; how many there were. */
   async remove(global: Database, pool: string, rows: number): Promise<number> {
-    return global.transaction(tx => tx.run(DELETE_CODES, [pool, String(rows)]))
+    return global.transaction(tx => tx.run(DELETE_CODES, [pool, limitTo(rows)]))
   },
 }

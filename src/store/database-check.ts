@@ -136,14 +136,14 @@ async function aboutServer(connection: Connection): Promise<Pick<Check, 'version
   const since = Date.now()
   const [row] = await rowsOf(
     connection,
-    'SELECT VERSION() AS version, UNIX_TIMESTAMP(NOW(3)) AS now, @@read_only AS read_only',
+    'SELECT VERSION() AS version, UNIX_TIMESTAMP(NOW(3)) AS seconds, @@read_only AS read_only',
   )
   const middle = (since + Date.now()) / 2
   const isReadOnly = Number(row?.['read_only']) !== 0
   return {
     version: nameOf(String(row?.['version'])),
     role: isReadOnly ? READ_ONLY : 'primary',
-    clockMs: Number(row?.['now']) * 1000 - middle,
+    clockMs: Number(row?.['seconds']) * 1000 - middle,
   }
 }
 

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util'
-import { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
+import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
 import { createBreaker } from '../lib/breaker.ts'
 import { createDeadlines } from '../lib/deadlines.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
@@ -9,6 +9,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { watchOutages } from '../telemetry/outages.ts'
 import { createMysqlPool } from './mysql-pool.ts'
+import { isLimited, RowLimit } from './statement.ts'
 
 /**
  * One MySQL or MariaDB database behind a bounded pool, a breaker and time limits. A transaction that the server ended for
@@ -142,9 +143,10 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         if (error) reject(error)
         else resolve(result)
       }
+      if (isLimited(sql) && !(values.at(-1) instanceof RowLimit)) throw new Error(`the LIMIT is no RowLimit: ${sql}`)
       // A list among the values is spread into the text by the driver, which prepared statements cannot do.
-      if (CONTROL.has(sql) || isBatch || values.some(Array.isArray)) connection.query<R>(sql, values as unknown[], done)
-      else connection.execute<R>(sql, values as string[], done)
+      if (CONTROL.has(sql) || isBatch || values.some(Array.isArray)) connection.query<R>(sql, values.map(inText), done)
+      else connection.execute<R>(sql, values.map(prepared) as string[], done)
     })
   }
 
@@ -268,6 +270,11 @@ function connectionOf(pool: Pool): Promise<PoolConnection> {
 
 /** Results of a batch. */
 type Many = RowDataPacket[][] | ResultSetHeader[]
+
+const inText = (value: unknown): unknown => (value instanceof RowLimit ? value.rows : value)
+/** As a number it would go as DOUBLE. */
+const prepared = (value: unknown): unknown =>
+  value instanceof RowLimit ? mysql.TypedParameter.LONGLONG(value.rows) : value
 
 /** Not to be prepared. */
 const CONTROL = new Set(['COMMIT', 'ROLLBACK'])

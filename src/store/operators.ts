@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import type { Database } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import { isoTime } from './time.ts'
 
 /** Operators: who may change rules. In the global database, by the hash of their token. And the keys that instances share. */
@@ -33,7 +33,7 @@ export const operatorRows = {
   },
 
   async list(global: Database, limit: number): Promise<{ name: string; createdAt: string }[]> {
-    const rows = await global.rows<{ name: string; created_at: string }>(LIST_OPERATORS, [String(limit)])
+    const rows = await global.rows<{ name: string; created_at: string }>(LIST_OPERATORS, [limitTo(limit)])
     return rows.map(({ name, created_at }) => ({ name, createdAt: isoTime(created_at) }))
   },
 }

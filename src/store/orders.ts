@@ -1,5 +1,5 @@
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import { isoTime, sqlTime } from './time.ts'
 
 /**
@@ -83,8 +83,8 @@ const SELECT_OPEN_REFUNDS = statement(`
   /* per shard */ SELECT user_id, order_id, refund_id, state, document FROM refunds
   WHERE state = 'pending' AND created_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND LIMIT ?`)
 const SELECT_OLDEST_OVER = statement(`
-  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, MIN(expires_at), UTC_TIMESTAMP(3)) AS age_us
-  FROM orders WHERE state = 'pending'`)
+  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, expires_at, UTC_TIMESTAMP(3)) AS age_us
+  FROM orders WHERE state = 'pending' ORDER BY expires_at LIMIT 1`)
 const TAKE_LEASE = statement(`
   INSERT INTO leases (name, holder, held_until) VALUES (?, ?, UTC_TIMESTAMP(3) + INTERVAL ? SECOND)
   ON DUPLICATE KEY UPDATE
@@ -141,7 +141,7 @@ export const orderRows = {
 
   /** Orders that wait for their payment, the oldest first. */
   async pending(database: Database, userId: string, limit: number): Promise<OrderRow[]> {
-    return (await database.rows<OrderColumns>(SELECT_PENDING, [userId, String(limit)])).map(rowOf)
+    return (await database.rows<OrderColumns>(SELECT_PENDING, [userId, limitTo(limit)])).map(rowOf)
   },
 
   /** Compare-and-set on the state. */
@@ -169,8 +169,8 @@ export const orderRows = {
   ): Promise<OrderRow[]> {
     const time = after && sqlTime(after.createdAt)
     const rows = after
-      ? await database.rows<OrderColumns>(LIST_AFTER, [userId, time, time, after.orderId, String(limit)])
-      : await database.rows<OrderColumns>(LIST, [userId, String(limit)])
+      ? await database.rows<OrderColumns>(LIST_AFTER, [userId, time, time, after.orderId, limitTo(limit)])
+      : await database.rows<OrderColumns>(LIST, [userId, limitTo(limit)])
     return rows.map(rowOf)
   },
 
@@ -188,12 +188,12 @@ export const orderRows = {
   },
 
   async over(shard: Database, limit: number): Promise<OrderRow[]> {
-    return (await shard.background<OrderColumns>(SELECT_OVER, [String(limit)])).map(rowOf)
+    return (await shard.background<OrderColumns>(SELECT_OVER, [limitTo(limit)])).map(rowOf)
   },
 
   /** Decided some time ago, and stock has not followed as far as is known. */
   async unsettled(shard: Database, limit: number): Promise<OrderRow[]> {
-    return (await shard.background<OrderColumns>(SELECT_UNSETTLED, [String(limit)])).map(rowOf)
+    return (await shard.background<OrderColumns>(SELECT_UNSETTLED, [limitTo(limit)])).map(rowOf)
   },
 
   /** To be looked at again, but not before others. */
@@ -210,7 +210,7 @@ export const orderRows = {
   async *confirmed(shard: Database, rows: number): AsyncGenerator<OrderRow[]> {
     let last = { userId: '0', orderId: '' }
     for (;;) {
-      const values = [last.userId, last.userId, last.orderId, String(rows)]
+      const values = [last.userId, last.userId, last.orderId, limitTo(rows)]
       const page = (await shard.background<OrderColumns>(SELECT_CONFIRMED, values)).map(rowOf)
       if (page.length > 0) yield page
       const end = page.at(-1)
@@ -220,7 +220,7 @@ export const orderRows = {
   },
 
   async openRefunds(shard: Database, limit: number): Promise<RefundRow[]> {
-    return (await shard.background<RefundColumns>(SELECT_OPEN_REFUNDS, [String(limit)])).map(refundOf)
+    return (await shard.background<RefundColumns>(SELECT_OPEN_REFUNDS, [limitTo(limit)])).map(refundOf)
   },
 
   /** By how much the oldest pending order of a shard is past its time, in ms. */

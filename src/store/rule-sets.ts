@@ -2,7 +2,7 @@ import { type RuleSet } from '../model/promotion.ts'
 import { checkRuleSet } from '../model/rule-set-check.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import { isoTime, sqlTime } from './time.ts'
 
 /**
@@ -77,9 +77,9 @@ export const ruleSetRows = {
   },
 
   async list(global: Database, limit: number): Promise<StoredRuleSet[]> {
-    const sets = await global.rows<{ version: string; note: string; created_at: string }>(LIST_RULES, [String(limit)])
+    const sets = await global.rows<{ version: string; note: string; created_at: string }>(LIST_RULES, [limitTo(limit)])
     const activations = await global.rows<{ version: string; active_from: string }>(LIST_ACTIVATIONS, [
-      String(limit * 4),
+      limitTo(limit * 4),
     ])
     return sets.map(({ version, note, created_at }) => ({
       version: Number(version),

@@ -1,5 +1,5 @@
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import { isoTime, sqlTime } from './time.ts'
 
 /** Sales, in the global database. When one starts is told by that server's clock. */
@@ -60,7 +60,7 @@ export const saleRows = {
 
   /** Those that have not ended, the next first. */
   async open(rowsOf: Transaction['rows'], limit: number): Promise<OpenSale[]> {
-    const rows = await rowsOf<SaleColumns & { starts_in_us: string }>(SELECT_OPEN, [String(limit)])
+    const rows = await rowsOf<SaleColumns & { starts_in_us: string }>(SELECT_OPEN, [limitTo(limit)])
     return rows.map(row => ({ ...saleOf(row), startsInMs: Number(row.starts_in_us) / 1000 }))
   },
 
@@ -70,7 +70,7 @@ export const saleRows = {
   },
 
   async list(global: Database, limit: number): Promise<SaleRow[]> {
-    return (await global.rows<SaleColumns>(LIST, [String(limit)])).map(saleOf)
+    return (await global.rows<SaleColumns>(LIST, [limitTo(limit)])).map(saleOf)
   },
 }
 

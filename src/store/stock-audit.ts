@@ -1,6 +1,6 @@
 /** Looking after stock: claims that are overdue, and whether counters, claims and ledger agree. */
 import type { Database, Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 import {
   type ClaimColumns,
   claimOf,
@@ -29,8 +29,8 @@ const MOVE_CLAIMS = statement('UPDATE stock_claims SET bucket = ? WHERE item = ?
 const SELECT_OVERDUE = statement(`
   /* per shard */ SELECT item, order_id FROM stock_claims WHERE state = 'held' AND look_at <= UTC_TIMESTAMP(3) ORDER BY look_at LIMIT ?`)
 const SELECT_OLDEST = statement(`
-  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, MIN(look_at), UTC_TIMESTAMP(3)) AS age_us
-  FROM stock_claims WHERE state = 'held'`)
+  /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, look_at, UTC_TIMESTAMP(3)) AS age_us
+  FROM stock_claims WHERE state = 'held' ORDER BY look_at LIMIT 1`)
 const SELECT_ITEMS = statement('/* per shard */ SELECT item FROM stock WHERE item > ? ORDER BY item LIMIT ?')
 const SELECT_BROKEN = statement(`
   /* per shard */ SELECT s.item, s.units, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
@@ -78,7 +78,7 @@ export const stockAudit = {
   moveClaims: (tx: Transaction, item: string, bucket: number) => tx.run(MOVE_CLAIMS, [bucket, item]),
 
   async overdue(shard: Database, limit: number): Promise<OverdueClaim[]> {
-    const rows = await shard.background<{ item: string; order_id: string }>(SELECT_OVERDUE, [String(limit)])
+    const rows = await shard.background<{ item: string; order_id: string }>(SELECT_OVERDUE, [limitTo(limit)])
     return rows.map(row => ({ item: row.item, orderId: row.order_id }))
   },
 
@@ -90,7 +90,7 @@ export const stockAudit = {
 
   async *items(shard: Database, rows: number): AsyncGenerator<string> {
     for (let last = ''; ; ) {
-      const page = await shard.background<{ item: string }>(SELECT_ITEMS, [last, String(rows)])
+      const page = await shard.background<{ item: string }>(SELECT_ITEMS, [last, limitTo(rows)])
       for (const { item } of page) yield item
       const end = page.at(-1)
       if (!end || page.length < rows) return
@@ -104,7 +104,7 @@ export const stockAudit = {
     limit: number,
   ): Promise<{ items: number; broken: ({ item: string } & StockLevels)[] } & Counters> {
     const [sums] = await shard.background<Numbers>(SELECT_SUMS)
-    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [String(limit)])
+    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [limitTo(limit)])
     return {
       items: Number(sums?.['items'] ?? 0),
       ...countersOf(sums ?? {}),
@@ -113,6 +113,6 @@ export const stockAudit = {
   },
 
   async claimsOfItem(shard: Database, item: string, after: string, limit: number): Promise<ClaimRow[]> {
-    return (await shard.background<ClaimColumns>(SELECT_CLAIMS_OF_ITEM, [item, after, String(limit)])).map(claimOf)
+    return (await shard.background<ClaimColumns>(SELECT_CLAIMS_OF_ITEM, [item, after, limitTo(limit)])).map(claimOf)
   },
 }

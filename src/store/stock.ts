@@ -60,10 +60,10 @@ export interface BucketChange {
 export type LedgerKind = 'set' | 'refund'
 
 const SELECT_HEAD = statement(
-  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? LOCK IN SHARE MODE',
+  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS read_at FROM stock WHERE item = ? LOCK IN SHARE MODE',
 )
 const SELECT_HEAD_LOCKED = statement(
-  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ? FOR UPDATE',
+  'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS read_at FROM stock WHERE item = ? FOR UPDATE',
 )
 const SELECT_CLAIMS = statement(
   'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id IN (?) FOR UPDATE',
@@ -113,13 +113,13 @@ export type Numbers = Record<string, string | number | null>
 export const stockRows = {
   /** The item's terms, locked against change; undefined when there is no such item. */
   async head(tx: Transaction, item: string, exclusive = false): Promise<StockHead | undefined> {
-    const [row] = await tx.rows<Numbers & { now: string }>(exclusive ? SELECT_HEAD_LOCKED : SELECT_HEAD, [item])
+    const [row] = await tx.rows<Numbers & { read_at: string }>(exclusive ? SELECT_HEAD_LOCKED : SELECT_HEAD, [item])
     return (
       row && {
         ...termsOf(row),
         buckets: Number(row['buckets']),
         termsVersion: Number(row['terms_version']),
-        nowMs: Date.parse(isoTime(row.now)),
+        nowMs: Date.parse(isoTime(row.read_at)),
       }
     )
   },

@@ -16,6 +16,15 @@ const FORBIDDEN: [RegExp, string][] = [
   [/\bREPLACE (INTO )?\w+ *\(/i, 'REPLACE'],
   [/\bRETURNING\b/i, 'RETURNING: MariaDB only'],
   [/\bAS new\b/i, 'AS new: MySQL only'],
+  [
+    /\bAS (now|date|time|order|group|key|rows?|index|limit|values|left|right)\b(?! *\()/i,
+    'an alias that is a keyword: Vitess does not read it',
+  ],
+  [
+    /^\/\* per shard \*\/.*\b\w+\([^()]*\b(MIN|MAX|SUM|COUNT|AVG)\(/i,
+    'a function around an aggregate: Vitess cannot put it together from shards',
+  ],
+  [/\bLIMIT \?.*\S/i, 'LIMIT that is not the last value: it is to be bound as an integer'],
   [/\bFOR SHARE\b/i, 'FOR SHARE: a syntax error on MariaDB'],
   [/\bSKIP LOCKED\b|\bNOWAIT\b/i, 'SKIP LOCKED'],
   [/\bGET_LOCK\b/i, 'GET_LOCK'],
@@ -116,6 +125,12 @@ describe('the SQL', () => {
       ['SELECT x FROM invoices WHERE user_id = ?', "'invoices' is not known"],
       ['INSERT INTO carts (user_id, slot) VALUES (?, ?) AS new ON DUPLICATE KEY UPDATE slot = new.slot', 'AS new'],
       ['DELETE FROM idempotency WHERE created_at < ?', 'WHERE does not name user_id'],
+      ['SELECT UTC_TIMESTAMP(3) AS now FROM stock WHERE item = ?', 'an alias that is a keyword'],
+      [
+        '/* per shard */ SELECT TIMESTAMPDIFF(SECOND, MIN(look_at), UTC_TIMESTAMP(3)) AS age FROM stock_claims',
+        'a function around an aggregate',
+      ],
+      ['SELECT item FROM stock WHERE item = ? LIMIT ? OFFSET ?', 'LIMIT that is not the last value'],
     ]
     for (const [sql, problem] of planted) it(problem, () => expect(problemsOf(sql).join('; ')).to.include(problem))
   })
