@@ -2,8 +2,9 @@ import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import { type MergeRule, mergeCodes, mergeLines, undoMerge } from '../model/merge.ts'
 import type { CartCache } from '../cache/cart-cache.ts'
-import { cartRows } from '../store/carts.ts'
+import { cartRows, type StoredCart } from '../store/carts.ts'
 import { DuplicateKeyError } from '../store/database.ts'
+import { orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import type { FencedWrite } from './fenced-write.ts'
 import type { Changed, ChangeRequest, Funnel } from './funnel.ts'
@@ -60,8 +61,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
   async function finish(guestId: string, userId: string): Promise<Merged | undefined> {
     if (await cartRows.isMerged(router.of(userId), userId, guestId)) return undefined
     const guest = await cartRows.load(router.of(guestId), guestId)
-    // Codes alone are something to bring along.
-    if (!guest || (guest.lines.length === 0 && guest.codes.length === 0)) return undefined
+    if (!guest || !(await bringsSomething(guestId, guest))) return undefined
     let merged: Merged | undefined
     try {
       await funnel.change({ userId }, ({ lines, codes }) => {
@@ -79,6 +79,12 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
       throw error
     }
     return merged
+  }
+
+  /** Codes alone are something to bring along, and so are orders, which are the account's from here on. */
+  async function bringsSomething(guestId: string, { lines, codes }: StoredCart): Promise<boolean> {
+    if (lines.length > 0 || codes.length > 0) return true
+    return (await orderRows.list(router.of(guestId), guestId, undefined, 1)).length > 0
   }
 
   /** Takes the newest merge back. @throws AppError `merge_not_found` when there is none within the time for it */

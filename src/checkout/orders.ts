@@ -6,6 +6,7 @@ import { takeOrdered } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, ORDER_ID, type OrderDocument, userOfOrder } from '../model/order.ts'
+import { cartRows } from '../store/carts.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { documentOf, orderView, wrongState } from './order-view.ts'
@@ -23,16 +24,24 @@ export interface OrdersDeps {
   readonly onStep: OnStep
 }
 
+const newestFirst = (a: OrderRow, b: OrderRow): number =>
+  a.createdAt === b.createdAt ? (a.orderId < b.orderId ? 1 : -1) : a.createdAt < b.createdAt ? 1 : -1
+
 export type Orders = ReturnType<typeof createOrders>
 
 export function createOrders({ router, stock, settlement, funnel, onStep }: OrdersDeps) {
   /** @throws AppError `order_not_found`, also for an order of somebody else */
   async function find(orderId: string, owner: string | undefined): Promise<OrderRow> {
     const userId = ORDER_ID.test(orderId) ? userOfOrder(orderId) : undefined
-    const isTheirs = userId !== undefined && (owner === undefined || owner === userId)
+    const isTheirs = userId !== undefined && (owner === undefined || (await isOf(userId, owner)))
     const order = isTheirs ? await orderRows.find(router.of(userId), userId, orderId) : undefined
     if (!order || order.state === 'void') throw new AppError('order_not_found', 'There is no such order.')
     return order
+  }
+
+  /** What a guest has ordered is the account's from the login on, as the cart is, and until the merge is taken back. */
+  async function isOf(buyer: string, owner: string): Promise<boolean> {
+    return buyer === owner || cartRows.isGuestOf(router.of(owner), owner, buyer)
   }
 
   /** Stock that is taken only now. @throws AppError `out_of_stock`; then the order has failed */
@@ -83,14 +92,19 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
   return {
     find,
 
-    /** Newest first. @throws AppError `invalid_request` for a cursor that is not one of orders */
+    /** Newest first, also those that a guest had made who is this account now. @throws AppError `invalid_request` for a cursor that is not one of orders */
     async list(
       session: Session,
       limit: number,
       cursor: string | undefined,
     ): Promise<{ orders: OrderRow[]; next: string | null }> {
       const after = cursor === undefined ? undefined : readOrderCursor(cursor)
-      const rows = await orderRows.list(router.of(session.userId), session.userId, after, limit + 1)
+      const { userId } = session
+      const guests = await cartRows.mergedGuests(router.of(userId), userId, FIXED.mergedGuestsMax)
+      const lists = await Promise.all(
+        [userId, ...guests].map(buyer => orderRows.list(router.of(buyer), buyer, after, limit + 1)),
+      )
+      const rows = lists.flat().sort(newestFirst)
       const orders = rows.slice(0, limit)
       const last = orders.at(-1)
       const next = rows.length > limit && last ? encodeCursor(['orders', last.createdAt, last.orderId]) : null

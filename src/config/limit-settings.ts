@@ -44,7 +44,7 @@ export const LIMIT_SETTINGS = {
   ),
   passwordChecksMax: limit(
     'CARTLOAD_PASSWORD_CHECKS_MAX',
-    'Password checks that one instance makes at once: each keeps a core busy for some 20 ms and takes 12 MB.',
+    'Password checks that one instance makes at once: each keeps a core busy for some 20 ms and takes 7 MB.',
     'passwordChecksMax',
     [1, 64],
   ),

@@ -51,6 +51,8 @@ export const FIXED = {
   idempotencyKeyCharsMax: 255,
   idempotencyKeepHours: 48,
   mergeUndoHours: 24,
+  /** An account shows the orders of so many guests that it has been, the latest ones. */
+  mergedGuestsMax: 20,
   sessionsPerUserMax: 100,
   priceMinorMax: 100_000_000,
 

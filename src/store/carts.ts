@@ -1,7 +1,7 @@
 import type { CartLine, LineDifference, Lines } from '../model/cart.ts'
 import type { MergedLine } from '../model/merge.ts'
 import { type Database, NOW, type Outcome, type Statement, type Transaction } from './database.ts'
-import { statement } from './statement.ts'
+import { limitTo, statement } from './statement.ts'
 
 /** The rows of carts. A cart's row exists from the moment its owner does, so there is always something to lock. */
 
@@ -102,6 +102,12 @@ const INSERT_MERGE = statement(`
 
 const SELECT_MERGE = statement('SELECT guest_id FROM cart_merges WHERE user_id = ? AND guest_id = ?')
 
+const SELECT_MERGED_GUEST = statement(
+  'SELECT guest_id FROM cart_merges WHERE user_id = ? AND guest_id = ? AND undone_at IS NULL',
+)
+const LIST_MERGED_GUESTS = statement(
+  'SELECT guest_id FROM cart_merges WHERE user_id = ? AND undone_at IS NULL ORDER BY merged_at DESC LIMIT ?',
+)
 const SELECT_LATEST_MERGE = statement(`
   SELECT guest_id, changes FROM cart_merges
   WHERE user_id = ? AND undone_at IS NULL AND merged_at > UTC_TIMESTAMP(3) - INTERVAL ? HOUR
@@ -115,6 +121,17 @@ const MARK_MERGE_UNDONE = statement(
 export type CartState = Omit<StoredCart, 'mergedInto' | 'lines' | 'buyerGroup'>
 
 export const cartRows = {
+  /** Whether a guest's cart went to this user, and was not taken back. */
+  async isGuestOf(database: Database, userId: string, guestId: string): Promise<boolean> {
+    return (await database.rows(SELECT_MERGED_GUEST, [userId, guestId])).length > 0
+  },
+
+  /** The guests whose carts went to this user, the newest first. */
+  async mergedGuests(database: Database, userId: string, limit: number): Promise<string[]> {
+    const rows = await database.rows<{ guest_id: string | number }>(LIST_MERGED_GUESTS, [userId, limitTo(limit)])
+    return rows.map(row => String(row.guest_id))
+  },
+
   /** The cart as last committed, or undefined when there is no such owner. One statement, so never half a change. */
   async load(database: Database, userId: string): Promise<StoredCart | undefined> {
     return cartOf(await database.rows<CartRow>(SELECT_CART, [userId]))

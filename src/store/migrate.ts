@@ -42,7 +42,7 @@ export async function migrateShards(urls: readonly string[]): Promise<MigrationR
     const names = empty.map(report => report.database).join(', ')
     throw new AppError(
       'unavailable',
-      `${names}: a database without slots beside others that own them all. Split a shard instead of adding one.`,
+      `${names}: a database without slots beside others that own them all. Slots cannot be moved to it yet: take it out of CARTLOAD_SHARDS.`,
     )
   }
   if (empty.length > 0) {

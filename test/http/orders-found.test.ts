@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
-import { type Client, clientOf, contentsOf, eventually, newMember } from '../support/client.ts'
+import { type Client, clientOf, contentsOf, eventually, type Json, newMember, PASSWORD } from '../support/client.ts'
 import { createFakePaymentProvider, type FakePaymentProvider } from '../support/fake-payment-provider.ts'
 import { newProduct } from '../support/stock.ts'
 
@@ -37,6 +37,39 @@ describe('orders, as they were attacked', () => {
   const free = async (item: string) => (await app().stock.levels(item))?.free
   const sold = (item: string, units: number) =>
     eventually(`${units} are sold`, async () => (await app().stock.levels(item))?.sold === units)
+
+  it('of a guest are the account’s after the login, page by page, and nobody else’s; and go back with the undo', async () => {
+    const account = await newMember(app().url)
+    const [{ sku }] = [await newProduct(app(), { free: 50 })]
+    const order = async (client: Client) => {
+      const cartVersion = await fill(client, { [sku]: 1 })
+      return (await client.post('/v1/orders', { cartVersion }, key())).body.id as string
+    }
+    const own = [await order(account)]
+    const guest = clientOf(app().url)
+    guest.token = (await guest.post('/v1/cart/lines', { sku, quantity: 1 })).headers.get('x-session-token') ?? ''
+    const asGuest = [await order(guest), await order(guest)]
+    const login = await guest.post('/v1/sessions', { email: account.email, password: PASSWORD })
+    expect(login.status).to.equal(201)
+    const me = clientOf(app().url, login.body.token as string)
+    own.push(await order(me))
+    const listed: string[] = []
+    for (let next: string | null = ''; next !== null; ) {
+      const page = await me.get(`/v1/orders?limit=1${next ? `&cursor=${next}` : ''}`)
+      expect(page.status).to.equal(200)
+      listed.push(...page.body.data.map((one: Json) => one.id))
+      next = page.body.page.next as string | null
+    }
+    expect(listed).to.deep.equal([own[1], asGuest[1], asGuest[0], own[0]])
+    const [first = ''] = asGuest
+    expect((await me.get(`/v1/orders/${first}`)).status).to.equal(200)
+    const other = await newMember(app().url)
+    expect((await other.get(`/v1/orders/${first}`)).status).to.equal(404)
+    expect((await other.get('/v1/orders')).body.data).to.deep.equal([])
+    expect((await me.post('/v1/cart/merge/undo')).status).to.equal(200)
+    expect((await me.get(`/v1/orders/${first}`)).status).to.equal(404)
+    expect((await me.get('/v1/orders')).body.data.length).to.equal(2)
+  })
 
   it('count a stock that is shared by a product that is held and one that is tracked, all of it', async () => {
     const stockItem = `shared-${randomUUID().slice(0, 8)}`
