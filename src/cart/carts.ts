@@ -11,6 +11,7 @@ import {
   removeCode,
   removeLine,
   setLine,
+  setLines,
   type Wanted,
 } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -261,6 +262,12 @@ export function createCarts(deps: CartsDeps) {
       ),
     setLine: (request: ChangeRequest, sku: string, line: LineChange) =>
       changeLines(request, setLine(sku, line, limits), line.quantity ? [{ sku, pointer: '#/sku' }] : undefined),
+    setLines: (request: ChangeRequest, changes: readonly (LineChange & { readonly sku: string })[]) =>
+      changeLines(
+        request,
+        setLines(changes, limits),
+        changes.flatMap(({ sku, quantity }, at) => (quantity ? [{ sku, pointer: `#/lines/${at}/sku` }] : [])),
+      ),
     removeLine: (request: ChangeRequest, sku: string) => changeLines(request, removeLine(sku)),
     clear: (request: ChangeRequest) => changeLines(request, clearLines),
     async addCode(request: ChangeRequest, code: string): Promise<Changed> {

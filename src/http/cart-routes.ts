@@ -93,6 +93,19 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
     }),
     route({
       ...common,
+      method: 'put',
+      path: '/v1/cart/lines',
+      name: 'setLines',
+      summary:
+        'Sets, selects or removes several lines, all or none; a line is made where it is missing and has a quantity',
+      body: schemas.setLines,
+      query: schemas.noQuery,
+      problems: [...PROBLEMS, 404],
+      handle: ({ body }, call) =>
+        change(call, body, request => carts.setLines(request, body.lines as (LineChange & { sku: string })[])),
+    }),
+    route({
+      ...common,
       method: 'delete',
       path: '/v1/cart/lines/:sku',
       name: 'removeLine',

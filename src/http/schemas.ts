@@ -3,11 +3,20 @@ import { FIXED, type Limits } from '../model/limits.ts'
 import { orderSchemas } from './order-schemas.ts'
 import { createParts } from './schema-parts.ts'
 
+const CHANGE_WANTED = 'must have quantity, selected or note'
+const hasChange = ({ quantity, selected, note }: { quantity?: unknown; selected?: unknown; note?: unknown }) =>
+  quantity !== undefined || selected !== undefined || note !== undefined
+
 /** The shapes of the API: what requests are read with and what the OpenAPI document shows. Unknown fields are refused. */
 export type Schemas = ReturnType<typeof createSchemas>
 
 export function createSchemas(limits: Limits) {
   const parts = createParts(limits)
+  const lineChange = {
+    quantity: z.int().min(0).optional().meta({ description: '0 removes the line' }),
+    selected: z.boolean().optional(),
+    note: parts.plain(FIXED.noteCharsMax).optional(),
+  }
   const finding = z.strictObject({ path: z.string(), detail: z.string() })
   const confirmed = z
     .boolean()
@@ -94,13 +103,14 @@ export function createSchemas(limits: Limits) {
       })
       .meta({ id: 'Cart' }),
     addLines: z.union([wanted, z.strictObject({ lines: z.array(wanted).min(1).max(limits.cartLinesMax) })]),
-    setLine: z
-      .strictObject({
-        quantity: z.int().min(0).optional().meta({ description: '0 removes the line' }),
-        selected: z.boolean().optional(),
-        note: plain(FIXED.noteCharsMax).optional(),
-      })
-      .refine(change => Object.keys(change).length > 0, 'must have quantity, selected or note'),
+    setLine: z.strictObject(lineChange).refine(hasChange, CHANGE_WANTED),
+    setLines: z.strictObject({
+      lines: z
+        .array(z.strictObject({ sku, ...lineChange }).refine(hasChange, CHANGE_WANTED))
+        .min(1)
+        .max(limits.cartLinesMax)
+        .refine(lines => new Set(lines.map(one => one.sku)).size === lines.length, 'must name each product once'),
+    }),
     addCode: z.strictObject({ code }),
     codeParams: z.strictObject({ code }),
     explanation: z

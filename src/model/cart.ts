@@ -86,6 +86,11 @@ export function setLine(sku: string, change: LineChange, limits: Limits): Edit {
   }
 }
 
+/** The same for several lines, all or none. */
+export function setLines(changes: readonly (LineChange & { readonly sku: string })[], limits: Limits): Edit {
+  return lines => changes.reduce((edited, { sku, ...change }) => setLine(sku, change, limits)(edited), lines)
+}
+
 /** Takes a line away; nothing happens where there is none. */
 export function removeLine(sku: string): Edit {
   return lines => (lines.some(line => line.sku === sku) ? lines.filter(line => line.sku !== sku) : lines)

@@ -14,6 +14,42 @@ describe('the cart over HTTP', () => {
     me = await newMember(app().url)
   })
 
+  describe('several lines at once', () => {
+    it('are set, selected, noted and removed, all in one version', async () => {
+      await me.post('/v1/cart/lines', { lines: ['T-001', 'T-002', 'T-003'].map(sku => ({ sku, quantity: 2 })) })
+      const { version } = await contentsOf(me)
+      const lines = [
+        { sku: 'T-001', quantity: 5 },
+        { sku: 'T-002', quantity: 0 },
+        { sku: 'T-003', selected: false, note: 'later' },
+        { sku: 'T-004', quantity: 1 },
+      ]
+      const set = await me.put('/v1/cart/lines', { lines })
+      expect([set.status, set.body.version]).to.deep.equal([200, version + 1])
+      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 5, 'T-003': 2, 'T-004': 1 })
+      const third = set.body.lines.find((line: { sku: string }) => line.sku === 'T-003')
+      expect(third).to.include({ selected: false, note: 'later' })
+      expect((await me.put('/v1/cart/lines', { lines })).body.version, 'the same again').to.equal(version + 1)
+    })
+
+    it('are not changed at all where one of them cannot be', async () => {
+      await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 2 })
+      const before = await contentsOf(me)
+      const first = { sku: 'T-001', quantity: 9 }
+      for (const [line, status, code] of [
+        [{ sku: 'NOT-SOLD', quantity: 1 }, 422, 'product_unknown'],
+        [{ sku: 'T-002', selected: false }, 404, 'line_not_found'],
+        [{ sku: 'T-002', quantity: 1_000_000 }, 422, 'line_quantity_max'],
+        [{ sku: 'T-002' }, 400, 'invalid_request'],
+        [first, 400, 'invalid_request'],
+      ] as const) {
+        const { status: got, body } = await me.put('/v1/cart/lines', { lines: [first, line] })
+        expect([got, body.code], JSON.stringify(line)).to.deep.equal([status, code])
+      }
+      expect(await contentsOf(me)).to.deep.equal(before)
+    })
+  })
+
   it('is empty at version 0 for a new user', async () => {
     const { status, body, headers } = await me.get('/v1/cart')
     expect(status).to.equal(200)

@@ -215,6 +215,7 @@ describe('the HTTP side', () => {
         'GET /v1/products/{sku}',
         'GET /v1/cart',
         'POST /v1/cart/lines',
+        'PUT /v1/cart/lines',
         'PUT /v1/cart/lines/{sku}',
         'DELETE /v1/cart/lines/{sku}',
         'DELETE /v1/cart',
