@@ -2,12 +2,12 @@ import { hash } from 'node:crypto'
 import type { CachedCart, CartHit } from '../cache/cart-cache.ts'
 import { Bytes } from '../lib/bytes.ts'
 import { AppError } from '../lib/errors.ts'
-import type { Lines } from '../model/cart.ts'
+import type { CartLine, Lines } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Purchases } from '../model/order.ts'
-import type { PricedCart } from '../pricing/price.ts'
-import { renderChunks, type RenderedChunks, SEPARATOR, type Shown } from './chunks.ts'
+import type { PricedCart, PricedLine } from '../pricing/price.ts'
+import { lineText, renderChunks, type RenderedChunks, SEPARATOR, type Shown } from './chunks.ts'
 
 /**
  * A cart as clients see it. It is rendered once, when it changes, into a head and chunks of lines; any page of it is then
@@ -109,6 +109,18 @@ function render(
     chunks,
     digest: hash('sha1', [shown, ...chunks.shown.digests].join(SEPARATOR)),
   }
+}
+
+/** So many changed lines are shown at most. */
+const CHANGED_MAX = 100
+
+/** What a change answers: the lines that it has changed or made, wherever in the cart they stand, then the first page of the cart. */
+export function withChanged(page: string, changed: readonly CartLine[], lines: Lines, priced: PricedCart): string {
+  const texts = changed.slice(0, CHANGED_MAX).map(line => {
+    const at = lines.indexOf(line)
+    return lineText(line, priced.lines[at] as PricedLine)
+  })
+  return `{"changed":[${texts.join(',')}],${page.slice(1)}`
 }
 
 /** Which chunks a page needs, first and last. */

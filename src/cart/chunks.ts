@@ -64,7 +64,8 @@ export function renderChunks(
   return { count, text, isSame: chunk => same[chunk] === true, shown }
 }
 
-function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
+/** A line as carts show it, as JSON. */
+export function lineText({ sku, quantity, selected, note, left }: CartLine, price: PricedLine): string {
   const { name, unitPrice, subtotal, discount, total, tax, taxPercent, available } = price
   return JSON.stringify({
     sku,

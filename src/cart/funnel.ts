@@ -11,7 +11,7 @@ import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Fence, Router } from '../store/router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
-import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced } from './cart-view.ts'
+import { type CartContents, pageOf, type RenderedCart, renderCart, renderUnpriced, withChanged } from './cart-view.ts'
 import { type CartWrite, type Committed, LostRace, writeCart } from './commit.ts'
 import { contentsOf, type KnownCart, readContents } from './contents.ts'
 import type { FencedWrite } from './fenced-write.ts'
@@ -216,14 +216,16 @@ export function createFunnel(deps: FunnelDeps) {
     const { lines, codes } = contents
     const to = { version, catalogVersion, digest, rulesStamp, totals, pricedAtMs, codes, ordersPlaced, uses }
     const staleAtMs = priced.isPriced ? undefined : Date.now()
-    const answer = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
+    const difference = differenceOf(current.lines, lines)
+    const page = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
+    const answer = withChanged(page, difference.upserts, lines, priced.cart)
     return {
       write: {
         userId: request.userId,
         buyerGroup: current.buyerGroup,
         from: current.version,
         to: changed ? to : undefined,
-        difference: differenceOf(current.lines, lines),
+        difference,
         claim: claimOf(request, version, answer),
       },
       version,

@@ -20,7 +20,7 @@ export interface CartRoutesDeps {
 
 export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
   const seen = { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] } as const
-  const answer = { ...seen, headers: ['ETag', 'X-Session-Token'] } as const
+  const answer = { ...seen, schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] } as const
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
 
   /** A change by whoever calls: a first write without a session makes a guest. */

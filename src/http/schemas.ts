@@ -44,6 +44,19 @@ export function createSchemas(limits: Limits) {
     wanted,
     money,
   } = parts
+  const cart = z
+    .strictObject({
+      version: z.int(),
+      ...priced,
+      counts: z.strictObject({ lines: z.int(), units: z.int() }),
+      lines: z.array(line),
+      page,
+      stale: z
+        .strictObject({ ageSeconds: z.int().nullable() })
+        .nullable()
+        .meta({ description: 'Not null when totals are the last that could be calculated: how old they are' }),
+    })
+    .meta({ id: 'Cart' })
   return {
     ...orderSchemas(parts, limits),
     register: z.strictObject({ email, password: newPassword, name: plain(FIXED.personNameCharsMax).default('') }),
@@ -89,19 +102,14 @@ export function createSchemas(limits: Limits) {
     productPage: z.strictObject({ data: z.array(product), currency: z.string(), page }).meta({ id: 'ProductPage' }),
     cartQuery: z.strictObject({ limit, cursor }),
     noQuery: z.strictObject({}),
-    cart: z
-      .strictObject({
-        version: z.int(),
-        ...priced,
-        counts: z.strictObject({ lines: z.int(), units: z.int() }),
-        lines: z.array(line),
-        page,
-        stale: z
-          .strictObject({ ageSeconds: z.int().nullable() })
-          .nullable()
-          .meta({ description: 'Not null when totals are the last that could be calculated: how old they are' }),
+    cart,
+    cartChange: cart
+      .extend({
+        changed: z.array(line).meta({
+          description: 'The lines that were changed or made, wherever in the cart they stand; at most 100',
+        }),
       })
-      .meta({ id: 'Cart' }),
+      .meta({ id: 'CartChange' }),
     addLines: z.union([wanted, z.strictObject({ lines: z.array(wanted).min(1).max(limits.cartLinesMax) })]),
     setLine: z.strictObject(lineChange).refine(hasChange, CHANGE_WANTED),
     setLines: z.strictObject({

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { withApp } from '../support/app.ts'
-import { type Client, clientOf, contentsOf, newMember, PASSWORD } from '../support/client.ts'
+import { type Client, clientOf, contentsOf, type Json, newMember, PASSWORD } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
 
 /** Products of more than two pages. */
@@ -12,6 +12,15 @@ describe('the cart over HTTP', () => {
   let me: Client
   beforeEach(async () => {
     me = await newMember(app().url)
+  })
+
+  it('answers a change with the line that changed, on whatever page it is', async () => {
+    await me.post('/v1/cart/lines', { lines: MANY.map(sku => ({ sku, quantity: 1 })) })
+    const last = MANY.at(-1)
+    const { body } = await me.put(`/v1/cart/lines/${last}`, { quantity: 7 })
+    expect(body.changed.map((line: Json) => [line.sku, line.quantity])).to.deep.equal([[last, 7]])
+    expect(body.lines.some((line: Json) => line.sku === last)).to.equal(false)
+    expect((await me.delete(`/v1/cart/lines/${last}`)).body.changed).to.deep.equal([])
   })
 
   describe('several lines at once', () => {
@@ -98,7 +107,9 @@ describe('the cart over HTTP', () => {
       taxes: [],
       total: 303,
     })
-    expect((await me.get('/v1/cart')).body).to.deep.equal(added.body)
+    const { changed, ...cart } = added.body
+    expect(changed).to.deep.equal(cart.lines)
+    expect((await me.get('/v1/cart')).body).to.deep.equal(cart)
   })
 
   it('adds several lines in one call, all or none', async () => {
@@ -146,7 +157,9 @@ describe('the cart over HTTP', () => {
     expect(body.counts).to.deep.equal({ lines: 2, units: 7 })
     expect(body.lines[0].note).to.equal('gift, please 🎁')
     expect(body.lines[1]).to.include({ selected: false, total: 204 })
-    expect((await me.get('/v1/cart')).body).to.deep.equal(body)
+    const { changed, ...cart } = body
+    expect((await me.get('/v1/cart')).body).to.deep.equal(cart)
+    expect(changed).to.deep.equal([cart.lines[1]])
   })
 
   it('removes a line, removes it again without a change, and clears', async () => {
