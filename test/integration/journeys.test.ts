@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { isStarved } from '../support/stopwatch.ts'
 import { type CellResult, type JourneyLab, JOURNEYS, MISSING, modesOf, startJourneyLab } from '../faults/journeys.ts'
 
 /** The table journey × missing dependency of docs/reliability.md, cell by cell. */
@@ -17,6 +18,9 @@ describe('a shopper', function () {
         let results: CellResult[]
         before(async () => {
           results = await lab.measure(missing, mode)
+          // What takes its time because others have the machine says nothing: it is measured again.
+          for (let again = 0; again < 2 && isStarved() && results.some(one => one.problem !== undefined); again++)
+            results = await lab.measure(missing, mode)
         })
         for (const journey of JOURNEYS) {
           it(`${journey}: ${missing.cells[journey].how}`, () => {

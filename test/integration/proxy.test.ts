@@ -68,8 +68,9 @@ describe('the proxy', () => {
   })
 
   it('cuts into slices, in order', async () => {
-    const sent = Array.from({ length: 40 }, (_, n) => String(n % 10)).join('')
-    const { text, pieces, socket } = await exchange(sent, { sliceBytes: 7 })
+    // So many slices that a reader who comes late does not find all of them at once.
+    const sent = Array.from({ length: 200 }, (_, n) => String(n % 10)).join('')
+    const { text, pieces, socket } = await exchange(sent, { sliceBytes: 1 }, 10_000)
     expect(text).to.equal(sent)
     expect(pieces).to.be.above(3)
     socket.destroy()

@@ -44,7 +44,7 @@ export const checkedAnswers: ReadonlyMap<string, number> = counted
 async function describedBy(url: string): Promise<Described | undefined> {
   const known = byUrl.get(url)
   if (known) return known
-  const answer = await fetch(`${url}/openapi.json`).catch(() => undefined)
+  const answer = await fetch(`${url}/openapi.json`, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined)
   if (answer?.status !== 200) return undefined
   const text = await answer.text()
   const described = byText.get(text) ?? read(JSON.parse(text) as Document)
