@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { leaveUnchecked } from '../support/answers.ts'
 import { clientOf } from '../support/client.ts'
 import { freeRange } from '../support/cluster.ts'
 import { PROJECT } from '../support/servers.ts'
@@ -114,6 +115,7 @@ export async function makeOldData(): Promise<OldData> {
 type Cli = (...args: string[]) => Promise<{ stdout: string }>
 
 async function fill(cli: Cli, url: string, dataDir: string): Promise<Omit<OldData, 'dataDir' | 'port'>> {
+  leaveUnchecked(url)
   const files = join(dataDir, 'files')
   mkdirSync(files)
   const rules = join(files, 'rules.json')
