@@ -91,7 +91,7 @@ async function main(): Promise<number> {
   }
   const dir = mkdtempSync(join(tmpdir(), 'cartload-million-'))
   const servers = await startServers()
-  const global = await createConnection(servers.addresses.global)
+  const global = await createConnection(servers.adminUrls.global)
   const faults: string[] = []
   const judge = (what: string, holds: boolean) => {
     console.log(`${holds ? 'held  ' : 'FAILED'}  ${what}`)
@@ -106,7 +106,7 @@ async function main(): Promise<number> {
       cliEnvironment(join(dir, name), servers.addresses),
     )
 
-    await global.query('DELETE FROM products')
+    await global.query('TRUNCATE TABLE products')
     const first = await importFile(whole!, file)
     judge(`${ROWS.toLocaleString('en')} rows are imported: exit status ${first.code}`, first.code === 0)
     console.log(
@@ -116,7 +116,7 @@ async function main(): Promise<number> {
     const right = await checksumOf(global)
     console.log(`        ${right}`)
 
-    await global.query('DELETE FROM products')
+    await global.query('TRUNCATE TABLE products')
     let kills = 0
     for (let at = 0; at < Number(values.kills); at++) {
       const { code } = await importFile(killed!, file, (0.1 + Math.random() * 0.5) * first.seconds * 1000)
