@@ -218,7 +218,7 @@ export function createCarts(deps: CartsDeps) {
 
   /** Prices moved under the cart: what it shows changes, so its version does, through the funnel as every change. */
   async function reprice(userId: string): Promise<ReadCart> {
-    await funnel.change({ userId }, ({ lines }) => ({ lines }))
+    await funnel.reprice(userId)
     const stored = await cartRows.load(router.of(userId), userId)
     return (await render(stored)).cart
   }
@@ -242,7 +242,7 @@ export function createCarts(deps: CartsDeps) {
     return change(request, ({ lines }) => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
   }
 
-  prices.onLater(userId => funnel.change({ userId }, ({ lines }) => ({ lines })))
+  prices.onLater(funnel.reprice)
 
   return {
     peek,

@@ -251,7 +251,11 @@ export function createFunnel(deps: FunnelDeps) {
     return { version: prepared.version, body: prepared.answer, replayed: false }
   }
 
-  return { change }
+  return {
+    change,
+    /** Prices the cart again; it changes only where what it shows does. @throws as `change` */
+    reprice: (userId: string): Promise<Changed> => change({ userId }, ({ lines }) => ({ lines })),
+  }
 }
 
 function claimOf({ idempotency }: ChangeRequest, version: number, body: string): CartWrite['claim'] {

@@ -4,7 +4,7 @@ import { AppError, unlessUnavailable } from '../lib/errors.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
-import { partsOf } from '../model/money.ts'
+import { splitPrice } from '../model/money.ts'
 import { type Product, searchForm } from '../model/product.ts'
 import { catalogRows, orderOf, type ProductCursor, type ProductFilter, type ProductOrder } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
@@ -125,7 +125,7 @@ function writeCursor(last: Product, order: ProductOrder): string {
     case 'name':
       return encodeCursor(['name', searchForm(last.name), last.sku])
     case 'price':
-      return encodeCursor(['price', partsOf(last.price).whole, last.sku])
+      return encodeCursor(['price', splitPrice(last.price).whole, last.sku])
     case 'sku':
       return encodeCursor(['sku', last.sku])
   }

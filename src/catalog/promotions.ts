@@ -14,7 +14,7 @@ export interface Checked {
   /** Undefined where there are mistakes. */
   readonly ruleSet?: RuleSet
   readonly mistakes: readonly Mistake[]
-  /** What it names and nobody knows: perhaps a slip, perhaps something that will be there in time. */
+  /** Names that do not exist in the shop: a typing mistake, or something added later. */
   readonly warnings: readonly Mistake[]
 }
 
@@ -44,7 +44,7 @@ export function createPromotions(global: Database, currency: string) {
     return found.flat()
   }
 
-  /** Categories, buyer groups and pools of codes that do not exist: such a promotion would apply to nothing or nobody. */
+  /** Categories, buyer groups, code pools and delivery methods that the rule set names and that do not exist. */
   async function unknownNames(ruleSet: RuleSet): Promise<Mistake[]> {
     const named = ruleSet.promotions.flatMap((promotion, at) => namesOf(promotion, `/promotions/${at}`))
     const categories = [...new Set(named.flatMap(({ what, name }) => (what === 'category' ? [name] : [])))]

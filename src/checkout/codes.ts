@@ -40,15 +40,12 @@ export function createCodes(deps: {
   return {
     factsOf,
 
-    /** A code as the shop wrote it, however it was typed; one that nobody knows as it was typed. */
+    /** The code as the shop wrote it; as it was typed where no promotion or pool has it. */
     async asWritten(code: string): Promise<string> {
       const form = codeForm(code)
       const { promotions } = pricing.ruleSet()
-      const known = promotions
-        .flatMap(one =>
-          one.code === undefined ? (one.codes && formsOf(one.codes).has(form) ? one.codes : []) : [one.code],
-        )
-        .find(one => codeForm(one) === form)
+      const lists = promotions.flatMap(({ code: own, codes = [] }) => (own === undefined ? [codes] : [[own]]))
+      const known = lists.find(list => formsOf(list).has(form))?.find(one => codeForm(one) === form)
       if (known !== undefined || promotions.every(one => one.codePool === undefined)) return known ?? code
       return (await codeRows.find(global, [form])).get(form)?.written ?? code
     },

@@ -128,7 +128,7 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
 
   /** Prices the cart anew: as it is cached it may still show what has just been refused. */
   async function showAnew(userId: string): Promise<void> {
-    await funnel.change({ userId }, ({ lines }) => ({ lines })).catch(() => undefined)
+    await funnel.reprice(userId).catch(() => undefined)
   }
 
   return { holdAll, freeAll, showAnew }

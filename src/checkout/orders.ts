@@ -24,9 +24,6 @@ export interface OrdersDeps {
   readonly onStep: OnStep
 }
 
-const newestFirst = (a: OrderRow, b: OrderRow): number =>
-  a.createdAt === b.createdAt ? (a.orderId < b.orderId ? 1 : -1) : a.createdAt < b.createdAt ? 1 : -1
-
 export type Orders = ReturnType<typeof createOrders>
 
 export function createOrders({ router, stock, settlement, funnel, onStep }: OrdersDeps) {
@@ -174,3 +171,6 @@ function readOrderCursor(text: string): { createdAt: string; orderId: string } {
   const detail = 'This is not a cursor of orders.'
   throw new AppError('invalid_request', detail, { errors: [{ in: 'query', pointer: '#/cursor', detail }] })
 }
+
+const newestFirst = (a: OrderRow, b: OrderRow): number =>
+  a.createdAt === b.createdAt ? (a.orderId < b.orderId ? 1 : -1) : a.createdAt < b.createdAt ? 1 : -1

@@ -32,11 +32,7 @@ export interface RefundedLine extends Wanted {
 /** A refund as the order it belongs to shows it. */
 export function refundView(row: RefundRow): RefundView {
   const { lines } = readRefund(row)
-  const taxed = lines.map(({ quantity, amount = 0, taxPercent = 0 }) => ({
-    amount,
-    percent: taxPercent,
-    units: quantity,
-  }))
+  const taxed = lines.map(({ quantity: units, amount = 0, taxPercent: percent = 0 }) => ({ amount, percent, units }))
   const taxes = byRate(
     taxed,
     lines.map(({ tax = 0 }) => tax),

@@ -39,24 +39,30 @@ export function testCommand(projectDir: string): Command {
 /** From fast to slow: a mistake shows early. */
 const SUITES = ['unit', 'model', 'integration', 'http', 'system'].map(suite => `test/${suite}/**/*.test.ts`)
 
+interface LongProof {
+  readonly what: string
+  readonly file: string
+  readonly words: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
 /** Proofs that take longer than the suite may: each is a command of its own. */
-const LONG = [
-  { what: 'the protocols as models, every interleaving', file: 'test/model/deep.ts', words: [], environment: {} },
+const LONG: readonly LongProof[] = [
+  { what: 'the protocols as models, every interleaving', file: 'test/model/deep.ts', words: [] },
   {
     what: 'orders whose process dies at every step',
     file: 'test/sale/failpoints.ts',
     words: ['--times', '5'],
-    environment: {},
   },
-  { what: 'faults under load', file: 'test/faults/run.ts', words: ['--seed', '1', '--rounds', '3'], environment: {} },
+  { what: 'faults under load', file: 'test/faults/run.ts', words: ['--seed', '1', '--rounds', '3'] },
   {
     what: 'prices against exhaustive search',
     file: 'node_modules/mocha/bin/mocha.js',
     words: ['test/unit/price-exhaustive.test.ts'],
     environment: { PRICING_EXHAUSTIVE: '20000' },
   },
-  { what: 'a file of a million products', file: 'test/import/run.ts', words: [], environment: {} },
-] as const
+  { what: 'a file of a million products', file: 'test/import/run.ts', words: [] },
+]
 
 export function longTestCommand(projectDir: string): Command {
   return {

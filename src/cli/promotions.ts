@@ -57,13 +57,9 @@ const ACTIONS: Readonly<Record<string, Action>> = { put, list, show, activate, e
 
 async function put(app: App, file: string | undefined, args: Args, currency: string): Promise<void> {
   const ruleSet = readRuleSet(required(file, 'FILE'), currency)
-  const { mistakes, warnings } = await app.promotions.check(ruleSet)
-  if (mistakes.length > 0) throw mistaken(file ?? '', mistakes)
-  for (const { path, detail } of warnings) console.error(`${path}  ${detail}`)
-  if (warnings.length > 0 && !args.flag('confirm'))
-    throw new CommandError(`${file} names what does not exist; if that is meant, add --confirm`)
   if (args.flag('dry-run')) {
-    console.log(`Would store ${ruleSet.promotions.length} promotions as a new version.`)
+    const { promotions } = await app.promotions.require(ruleSet, args.flag('confirm'))
+    console.log(`Would store ${promotions.length} promotions as a new version.`)
     return
   }
   const version = await app.promotions.put(ruleSet, args.text('note') ?? '', args.flag('confirm'))

@@ -21,10 +21,14 @@ function explain(command: Command, error: unknown): number {
     console.error(`${callOf(command)}: ${error.message}\nSee: ${callOf(command)} --help`)
     return 2
   }
-  const expected = [CommandError, StackError, MissingPrograms, ConfigError].some(kind => error instanceof kind)
-  if (expected || isAppError(error)) console.error(`${callOf(command)}: ${(error as Error).message}`)
+  const isExpected =
+    isAppError(error) || [CommandError, StackError, MissingPrograms, ConfigError].some(kind => error instanceof kind)
+  if (!isExpected) {
+    console.error(`${callOf(command)} failed:`, error)
+    return 1
+  }
+  console.error(`${callOf(command)}: ${(error as Error).message}`)
   if (isAppError(error)) for (const { pointer, detail } of error.errors) console.error(`  ${pointer}  ${detail}`)
-  if (!expected && !isAppError(error)) console.error(`${callOf(command)} failed:`, error)
   return 1
 }
 

@@ -20,7 +20,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.register,
       query: schemas.noQuery,
       answer: { status: 201, description: 'The account', schema: schemas.registered },
-      problems: [400, 409, 415, 422, 503],
+      problems: [400, 409, 422, 503],
       async handle({ body }, call) {
         await logins.countAccount(call.address)
         // Without the password: see accounts/registration.ts.
@@ -39,7 +39,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.logIn,
       query: schemas.noQuery,
       answer: { status: 201, description: 'The session; the token is also set as a cookie', schema: schemas.loggedIn },
-      problems: [400, 401, 415, 429, 503],
+      problems: [400, 401, 429, 503],
       async handle({ body }, call) {
         // A session that is over must not keep anybody from logging in.
         const current = await call.session().catch((error: unknown) => {
@@ -112,7 +112,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.changePassword,
       query: schemas.noQuery,
       answer: { status: 204, description: 'Changed' },
-      problems: [400, 401, 415, 422, 429, 503],
+      problems: [400, 401, 422, 429, 503],
       async handle({ body }, call) {
         const session = await call.requireSession()
         const change = { ...body, address: call.address }

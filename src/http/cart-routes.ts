@@ -10,7 +10,7 @@ import { type Answer, type Call, idempotencyOf, json, type Route, route } from '
 import type { Schemas } from './schemas.ts'
 
 /** The cart. Each write answers with the cart as GET gives it. */
-const PROBLEMS = [400, 401, 412, 415, 422, 503]
+const PROBLEMS = [400, 401, 412, 422, 503]
 
 export interface CartRoutesDeps {
   readonly carts: Carts

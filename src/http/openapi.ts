@@ -6,7 +6,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi'
 import { STATUS } from './errors.ts'
-import type { Route } from './route.ts'
+import type { AnswerHeader, Route } from './route.ts'
 
 /** The OpenAPI 3.1 document, made from the very schemas that read the requests. */
 export function openApiDocument(routes: readonly Route[], options: { publicUrl: string; version: string }): object {
@@ -41,7 +41,7 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   Accounts: 'People who have registered',
   Sessions: 'Logging in and out',
   Catalogue: 'What is sold',
-  Cart: 'The cart of whoever asks; a first write without a session makes a guest',
+  Cart: 'The cart of the session; the first write without a session creates a guest',
   Quotes: 'Prices of carts that are not stored, signed',
   Orders: 'From cart to order, its payment and its refunds',
   Promotions: 'Rule sets, for operators',
@@ -98,7 +98,7 @@ function responsesOf({ answer, body, method, problems }: Route): ZodOpenApiRespo
   return responses
 }
 
-/** What is empty asks for nothing: a shopper may be without a session. */
+/** The empty requirement `{}` makes a session optional. */
 function securityOf({ session }: Route): Record<string, string[]>[] {
   const shopper = [{ bearer: [] }, { cookie: [] }]
   switch (session) {
@@ -130,8 +130,7 @@ const HEADERS = {
   'X-Session-Token': header('The token of the guest that was made for this request'),
   'Idempotency-Replayed': header('true where the answer is one that was given before'),
   'Retry-After': header('After how many seconds it is worth trying again'),
-}
-export type HeaderName = keyof typeof HEADERS
+} satisfies Record<AnswerHeader | 'Idempotency-Replayed' | 'Retry-After', unknown>
 
 const PROBLEM = z
   .looseObject({

@@ -27,7 +27,7 @@ export function orderRoutes(
       body: schemas.placeOrder,
       needsKey: true,
       answer: { ...answer, status: 201, replayStatus: 200, headers: ['Location'] },
-      problems: [400, 401, 403, 409, 415, 422, 503],
+      problems: [400, 401, 403, 409, 422, 503],
       async handle({ body }, call) {
         const session = await call.requireSession()
         const idempotency = requireKey(call, body)
@@ -97,7 +97,7 @@ export function orderRoutes(
       params: schemas.orderParams,
       body: schemas.payment,
       answer,
-      problems: [400, 403, 404, 409, 415, 503],
+      problems: [400, 403, 404, 409, 503],
       async handle({ params, body }, call) {
         await operator(call)
         return json(200, orders.view(await orders.pay(params.id, body.result)))
@@ -114,7 +114,7 @@ export function orderRoutes(
       body: schemas.askRefund,
       needsKey: true,
       answer: { status: 201, replayStatus: 200, description: 'The refund', schema: schemas.refund },
-      problems: [400, 403, 404, 409, 415, 422, 503],
+      problems: [400, 403, 404, 409, 422, 503],
       async handle({ params, body }, call) {
         await operator(call)
         // Keys may be longer than ids are kept.

@@ -34,7 +34,7 @@ export function promotionRoutes(
       body: schemas.ruleSet,
       bodyBytesMax: FIXED.ruleSetBytesMax,
       answer: { status: 200, description: 'The mistakes', schema: schemas.ruleSetCheck },
-      problems: [400, 403, 413, 415, 503],
+      problems: [400, 403, 503],
       async handle({ body }, call) {
         await operator(call)
         const { mistakes, warnings } = await promotions.check(body.ruleSet)
@@ -50,7 +50,7 @@ export function promotionRoutes(
       body: schemas.ruleSet,
       bodyBytesMax: FIXED.ruleSetBytesMax,
       answer: { status: 201, description: 'The version', schema: schemas.ruleSetPut },
-      problems: [400, 403, 413, 415, 422, 503],
+      problems: [400, 403, 422, 503],
       async handle({ body }, call) {
         const name = await operator(call)
         return json(201, { version: await promotions.put(body.ruleSet, body.note || `by ${name}`, body.confirm) })
@@ -64,7 +64,7 @@ export function promotionRoutes(
       summary: 'Puts a version in force, now or at a time to come',
       body: schemas.activate,
       answer: { status: 201, description: 'From when on', schema: schemas.activation },
-      problems: [400, 403, 404, 415, 422, 503],
+      problems: [400, 403, 404, 422, 503],
       async handle({ body }, call) {
         await operator(call)
         const at = body.at === undefined ? undefined : new Date(body.at)

@@ -10,6 +10,9 @@ import { AppError, type FieldError } from '../lib/errors.ts'
  */
 export type Method = 'get' | 'post' | 'put' | 'delete'
 
+/** Response headers that a route states; `Retry-After` and `Idempotency-Replayed` follow from its method and errors. */
+export type AnswerHeader = 'ETag' | 'Location' | 'X-Session-Token'
+
 export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   readonly method: Method
   /** Express path below the server root, such as `/v1/cart/lines/:sku`. */
@@ -34,7 +37,7 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
     readonly schema?: z.ZodType
     /** Of an answer that was given before, where it differs. */
     readonly replayStatus?: number
-    readonly headers?: readonly ('ETag' | 'Location' | 'X-Session-Token')[]
+    readonly headers?: readonly AnswerHeader[]
   }
   /** Further statuses that a client should expect, for the document. */
   readonly problems: readonly number[]

@@ -56,7 +56,7 @@ export function stockRoutes(
       query: schemas.noQuery,
       body: schemas.enterQueue,
       answer,
-      problems: [400, 401, 403, 404, 415, 503],
+      problems: [400, 401, 403, 404, 503],
       async handle({ params, body }, call) {
         return json(200, await sales.enter(params.id, await call.requireSession(), body.proof))
       },

@@ -79,7 +79,7 @@ export const FIXED = {
   codesOfPromotionMax: 1_000,
   codesOfPoolMax: 1_000_000,
   codeRows: 2_000,
-  /** How many codes must be possible for each one that is made: nobody finds one by trying. */
+  /** Possible codes per generated code; this many make guessing hopeless. */
   codesPossiblePerCode: 1e9,
   /** Codes that one cart holds. */
   codesMax: 10,

@@ -13,7 +13,7 @@ export type UnitPrice = number
 export const PRICE_PARTS = 1_000_000
 
 /** The whole minor units of a unit price, and the parts of one beyond them. */
-export function partsOf(price: UnitPrice): { whole: Minor; parts: number } {
+export function splitPrice(price: UnitPrice): { whole: Minor; parts: number } {
   const whole = Math.floor(price)
   const parts = Math.round((price - whole) * PRICE_PARTS)
   return parts === PRICE_PARTS ? { whole: whole + 1, parts: 0 } : { whole, parts }
@@ -24,7 +24,7 @@ export function partsOf(price: UnitPrice): { whole: Minor; parts: number } {
  * @throws AssertionError when the product leaves the range of exact integers
  */
 export function amountOf(unitPrice: UnitPrice, quantity: number): Minor {
-  const { whole, parts } = Number.isInteger(unitPrice) ? { whole: unitPrice, parts: 0 } : partsOf(unitPrice)
+  const { whole, parts } = Number.isInteger(unitPrice) ? { whole: unitPrice, parts: 0 } : splitPrice(unitPrice)
   const total = whole * quantity + Math.floor((parts * quantity) / PRICE_PARTS + 0.5)
   assert(Number.isSafeInteger(total), 'money left the range of exact integers')
   return total

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { codeForm } from './code.ts'
 import { FIXED } from './limits.ts'
 import {
+  hasManyCodes,
   choosesUnits,
   defaultStage,
   type Policy,
@@ -104,14 +105,15 @@ function contradictionsOf({ groups, policy: { stages }, promotions }: Readable):
   return mistakes
 }
 
-function codeMistakes({ code, codes, codePool, usesPerCode }: Promotion): { part: string; detail: string }[] {
+function codeMistakes(one: Promotion): { part: string; detail: string }[] {
+  const { code, codes, codePool, usesPerCode } = one
   const ways = [code, codes, codePool].filter(way => way !== undefined).length
   const forms = (codes ?? []).map(codeForm)
   const again = forms.findIndex((form, at) => forms.indexOf(form) < at)
   return [
     ...(ways > 1 ? [{ part: '', detail: 'must have at most one of code, codes, codePool' }] : []),
     ...(again < 0 ? [] : [{ part: `/codes/${again}`, detail: 'is the same code as one before' }]),
-    ...(usesPerCode !== undefined && codes === undefined && codePool === undefined
+    ...(usesPerCode !== undefined && !hasManyCodes(one)
       ? [{ part: '/usesPerCode', detail: 'needs codes or codePool; for one code say usesMax' }]
       : []),
   ]

@@ -102,12 +102,12 @@ export function opposite(mode: RoundingMode): RoundingMode {
 export interface SplitOptions {
   /** No part is above its cap. */
   readonly caps?: readonly number[]
-  /** Who gets the minor units that are over when every part is rounded down; the largest fractions unless it is said. */
+  /** Who gets the minor units that are over when every part is rounded down; by default the largest fractions. */
   readonly remainder?: Remainder
 }
 
 /**
- * Splits an amount by weights into whole parts that add up to it: largest remainder, ties to the first, unless it is said. No part is above its
+ * Splits an amount by weights into whole parts that add up to it: by default the largest remainder, ties to the first. No part is above its
  * cap; what does not fit goes to the others by their weights. Returns as much as the caps let in, in the order of the weights.
  * Source: the published splits of `allocations.json` (52 of 58 follow largest remainder with ties to the first).
  */

@@ -1,9 +1,9 @@
 import type { Piece } from './shelf.ts'
 
 /**
- * Which units make up a bundle whose items may want the same products. Units are taken dearest first, each if the items still
- * have a place for it when those already taken may stand for another item: the sets of units that fit together are a matroid
- * (transversal), in which that finds the units that are worth the most. Lines are counted, not units.
+ * Which units make up a bundle whose items may want the same products. Greedy, dearest unit first; a unit
+ * is taken if the items still have a place for it, where units taken before may move to another item. The sets of units that fit
+ * form a transversal matroid, so the greedy choice is worth the most. Lines are counted, not units.
  * Source: Edmonds and Fulkerson, "Transversals and matroid partition" (1965).
  */
 export interface Bundles {

@@ -1,7 +1,7 @@
 import { codeForm } from '../model/code.ts'
 import { hasManyCodes, needsCode, type Promotion } from '../model/promotion.ts'
 
-/** What is known of a code that somebody has entered. */
+/** State of an entered code. */
 export interface CodeFact {
   /** The pool that it is of. */
   readonly pool?: string
@@ -30,7 +30,7 @@ export interface EnteredCodes {
   openingOf(promotion: Promotion): Opening | undefined
   /** Every code that opens it. */
   allOf(promotion: Promotion): readonly Opening[]
-  /** True for a promotion whose code nobody has entered. */
+  /** True where the promotion needs a code and none of its codes was entered. */
   isClosed(promotion: Promotion): boolean
 }
 

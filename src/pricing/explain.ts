@@ -2,7 +2,6 @@ import { type Minor, amountOf } from '../model/money.ts'
 import type { Promotion } from '../model/promotion.ts'
 import { type Arena, orderDiscount, sumScopes, takeOff } from './arena.ts'
 import type { CartToPrice } from './cart.ts'
-import { enteredCodes } from './codes.ts'
 import { amountsAfterLines, lineDiscount } from './line-steps.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
 import type { Solution } from './search.ts'
@@ -48,7 +47,7 @@ export type Reason =
 
 export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
   const { problem } = arena
-  const entered = enteredCodes(cart.codes, cart.codeFacts ?? {}, rules.promotions)
+  const { entered } = problem
   // Of several offers of a promotion the one that is taken.
   const steps = new Map<string, number>()
   for (const [at, { promotion }] of problem.steps.entries())

@@ -4,7 +4,7 @@ import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './cart.ts'
 import { type Cells, createDealer, cutIntoCells, type Open } from './cells.ts'
 import { offersOf, type Rivalry, rivalryOf, wholeOffer } from './line-groups.ts'
-import { enteredCodes, type Opening } from './codes.ts'
+import { type EnteredCodes, enteredCodes, type Opening } from './codes.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
 import { createShelf, type Shelf } from './shelf.ts'
 import { createStepBuilder } from './steps.ts'
@@ -38,6 +38,8 @@ export interface Problem {
   /** Line steps, then order steps, each in the order of application. */
   readonly steps: readonly Step[]
   readonly lineSteps: number
+  /** The codes of the cart, as promotions see them. */
+  readonly entered: EnteredCodes
   readonly refusals: ReadonlyMap<string, Refusal>
   /** Of what is taken off a line. */
   readonly rounding: RoundingMode
@@ -123,7 +125,7 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const entered = enteredCodes(cart.codes, cart.codeFacts ?? {}, rules.promotions)
   const possible = rules.promotions.filter(compiled => {
     const { promotion } = compiled
-    // A code that nobody entered is nobody's business.
+    // A promotion whose code was not entered is not mentioned.
     if (entered.isClosed(promotion)) return false
     const opening = entered.openingOf(promotion)
     const refusal = refusalOf(compiled, cart, shelf) ?? (opening && refusedCode(opening, policy))
@@ -160,6 +162,7 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     lines,
     steps,
     lineSteps: lineSteps.length,
+    entered,
     refusals,
     rounding: builder.rounding,
     codesMax: policy.codesMax,

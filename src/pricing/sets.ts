@@ -17,7 +17,7 @@ export interface Grouping {
   readonly most: number
 }
 
-/** So many numbers of even sets are tried. */
+/** Numbers of even sets that are tried. */
 const EVEN_MAX = 2
 
 /** `percentFor[n]`: hundredths of a percent for sets of n products; as long as the pool, and one more. */
@@ -52,7 +52,7 @@ function groupingOf(layers: readonly Layer[], pool: readonly Piece[], percentFor
 
 /**
  * An upper bound of what any grouping takes off. A percentage is only for sets of some size, of which there are so many at most; each
- * has one unit of a product at most. `counts`: the first few of these numbers of sets. One percentage alone is reached by so many even sets.
+ * has one unit of a product at most. `counts`: the first few of these numbers of sets. One percentage alone is reached by that many even sets.
  */
 function mostOf(pool: readonly Piece[], percentFor: readonly number[]): { most: number; counts: readonly number[] } {
   const sizes = percentFor.slice(0, pool.length + 1)

@@ -183,13 +183,14 @@ function bundle(promotion: PromotionOf<'bundle'>, shelf: Shelf): Take[] {
 function rewarded(reward: Reward, most: number, piecesOf: (times: number) => readonly Piece[]): Take[] {
   if (reward.percent !== undefined) return percentTogether(piecesOf(most), reward.percent)
   const { price } = reward
-  const worth = (times: number) => valueOf(piecesOf(times))
   // Not rounded: of prices below a minor unit, rounded groups are worth now more and now less than the one before.
   const exact = (times: number) => piecesOf(times).reduce((sum, piece) => sum + piece.units * piece.price, 0)
   const saves = (count: number) => isSomething(exact(count) - exact(count - 1) - (price ?? 0))
   const times = price === undefined ? most : largest(most, saves)
-  const off = price === undefined ? (reward.amount ?? 0) * times : worth(times) - price * times
-  return constants(piecesOf(times), Math.max(0, Math.min(off, worth(times))))
+  const pieces = piecesOf(times)
+  const worth = valueOf(pieces)
+  const off = price === undefined ? (reward.amount ?? 0) * times : worth - price * times
+  return constants(pieces, Math.max(0, Math.min(off, worth)))
 }
 
 /** A percentage of units that are sold as one thing is rounded once. */

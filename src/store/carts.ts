@@ -201,6 +201,7 @@ export const cartRows = {
     await tx.run(INSERT_MERGE, [userId, guestId, slot, JSON.stringify(changes), JSON.stringify(leftOut)])
   },
 
+  /** True after a merge of this guest into this user, also one that was undone; `isGuestOf` leaves those out. */
   async isMerged(database: Database, userId: string, guestId: string): Promise<boolean> {
     return (await database.rows(SELECT_MERGE, [userId, guestId])).length > 0
   },

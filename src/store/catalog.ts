@@ -1,4 +1,4 @@
-import { partsOf, type UnitPrice } from '../model/money.ts'
+import { splitPrice, type UnitPrice } from '../model/money.ts'
 import { type Product, type ProductState, searchForm, type StockMode } from '../model/product.ts'
 import type { Database, Transaction } from './database.ts'
 import { limitTo, statement } from './statement.ts'
@@ -210,12 +210,12 @@ export function rowOf({ product: p, status }: Stored, version: number): (string 
     p.sku,
     p.name,
     searchForm(p.name),
-    partsOf(p.price).whole,
+    splitPrice(p.price).whole,
     p.category,
     version,
     (p.tags ?? []).join(','),
-    p.listPrice === undefined ? null : partsOf(p.listPrice).whole,
-    p.floorPrice === undefined ? null : partsOf(p.floorPrice).whole,
+    p.listPrice === undefined ? null : splitPrice(p.listPrice).whole,
+    p.floorPrice === undefined ? null : splitPrice(p.floorPrice).whole,
     Math.round(percent * 100),
     Math.round(percent * 1_000),
     p.stock ?? 'none',
@@ -252,7 +252,7 @@ export function productOf(row: ProductRow): Product {
 /** The finer one, unless a release that does not know it has changed the price since. */
 function priceOf(whole: string | number, fine: string | undefined): UnitPrice {
   const price = Number(fine)
-  return fine && partsOf(price).whole === Number(whole) ? price : Number(whole)
+  return fine && splitPrice(price).whole === Number(whole) ? price : Number(whole)
 }
 
 /** Six decimals at most, as `readPrice` takes them. */

@@ -51,7 +51,7 @@ const STYLE =
   '<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}pre{overflow:auto;background:#f4f4f4;padding:.5rem}small{color:#555}</style>'
 
 /** Text in which words between backquotes are code. */
-const withCode = (text: string) => escapeHtml(text).replace(/`([^`]+)`|&#96;(.+?)&#96;/g, '<code>$1$2</code>')
+const withCode = (text: string) => escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
 function page(title: string, head: string, body: string): string {
   return `<!doctype html>

@@ -4,7 +4,7 @@ import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/car
 import { renderChunks } from '../../src/cart/chunks.ts'
 import { contentsOf, readContents } from '../../src/cart/contents.ts'
 import { type CartLine, type Lines, newLine } from '../../src/model/cart.ts'
-import { partsOf, plus, PRICE_PARTS, amountOf } from '../../src/model/money.ts'
+import { splitPrice, plus, PRICE_PARTS, amountOf } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
 import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
 import { compileRules } from '../../src/pricing/rules.ts'
@@ -80,7 +80,7 @@ describe('prices', () => {
   for (const [price, quantity, amount] of AMOUNTS)
     it(`of ${quantity} at ${price} minor units is ${amount}, rounded once`, () => {
       expect(amountOf(price, quantity)).to.equal(amount)
-      const { whole, parts } = partsOf(price)
+      const { whole, parts } = splitPrice(price)
       expect(whole + parts / PRICE_PARTS).to.equal(price)
     })
 

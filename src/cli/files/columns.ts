@@ -100,7 +100,7 @@ export interface Columns {
  */
 export function columnsOf(header: readonly string[], mapping: string | undefined, currency: string): Columns {
   const head = header.map(name => name.trim().toLowerCase())
-  const told = readMapping(mapping ?? '', head, header)
+  const given = readMapping(mapping ?? '', head, header)
   const format = FORMATS.find(
     ({ marks, oneOf }) =>
       marks.every(mark => head.includes(mark)) && (oneOf?.some(mark => head.includes(mark)) ?? true),
@@ -109,10 +109,10 @@ export function columnsOf(header: readonly string[], mapping: string | undefined
   for (const field of FIELDS) {
     const known = format?.columns[field]
     const names = format ? (known === undefined ? [] : [known]) : [...STRONG[field], ...ownCurrency(field, currency)]
-    const at = told.get(field) ?? names.map(name => head.indexOf(name)).find(place => place >= 0)
+    const at = given.get(field) ?? names.map(name => head.indexOf(name)).find(place => place >= 0)
     if (at !== undefined && at >= 0) places.set(field, at)
   }
-  const notHere = [...told].flatMap(([field, at]) => (at === NOT_HERE ? [field] : []))
+  const notHere = [...given].flatMap(([field, at]) => (at === NOT_HERE ? [field] : []))
   refuseGuesses(places, notHere, head, header, currency)
   const used = new Set(places.values())
   return { format, places, head, unused: header.filter((_, at) => !used.has(at)) }
@@ -127,7 +127,7 @@ const NOT_HERE = -1
 
 /** `field=column` pairs with commas; a column with a comma in its name stands in quotes; `-` for a field that is not in the file. */
 function readMapping(text: string, head: readonly string[], header: readonly string[]): Map<Field, number> {
-  const told = new Map<Field, number>()
+  const given = new Map<Field, number>()
   for (const [, left = '', quoted, bare = ''] of text.matchAll(/\s*([^=,]+)=(?:"([^"]*)"|([^,]*))(?:,|$)/g)) {
     const name = left.trim()
     const field = FIELDS.find(one => one.toLowerCase() === name.toLowerCase())
@@ -138,11 +138,11 @@ function readMapping(text: string, head: readonly string[], header: readonly str
       throw new CommandError(
         `--columns: the file has no column '${column}'; it has ${header.map(one => one.trim()).join(', ')}`,
       )
-    told.set(field, at)
+    given.set(field, at)
   }
-  if (text.trim() !== '' && told.size === 0)
+  if (text.trim() !== '' && given.size === 0)
     throw new CommandError(`--columns takes pairs such as price=list_price,sku=id, not '${text}'`)
-  return told
+  return given
 }
 
 function refuseGuesses(

@@ -2,7 +2,7 @@ import type { Line } from './lines.ts'
 
 /**
  * Records of a CSV file, as strict as it must be so that nothing is swallowed: a quote that is not closed, or text after a closing quote, makes
- * one record that is told, and reading goes on with the next line of the file. A library either gives up there or takes the rest of the
+ * one record that is reported, and reading goes on with the next line of the file. A library either gives up there or takes the rest of the
  * file for one cell. A quote within an unquoted cell stands for itself (15" Monitor); `\"` within a quoted one is a quote, as MySQL and PHP write it.
  */
 export type CsvRecord =
@@ -16,8 +16,8 @@ export type Delimiter = (typeof DELIMITERS)[keyof typeof DELIMITERS]
 const RECORD_LINES_MAX = 1_000
 const RECORD_CHARS_MAX = 1_048_576
 
-/** Empty lines are passed over. The delimiter of the first record is found out unless it is told. */
-export async function* recordsOf(lines: AsyncIterable<Line>, told?: Delimiter): AsyncGenerator<CsvRecord> {
+/** Empty lines are passed over. The delimiter of the first record is detected unless it is given. */
+export async function* recordsOf(lines: AsyncIterable<Line>, given?: Delimiter): AsyncGenerator<CsvRecord> {
   const source = lines[Symbol.asyncIterator]()
   let waiting: Line[] = []
   const next = async (): Promise<Line | undefined> => {
@@ -26,7 +26,7 @@ export async function* recordsOf(lines: AsyncIterable<Line>, told?: Delimiter): 
     const { done, value } = await source.next()
     return done ? undefined : value
   }
-  let delimiter = told
+  let delimiter = given
   for (let first = await next(); first; first = await next()) {
     if (first.isTooLong) {
       yield { line: first.number, problem: 'the line is too long' }

@@ -7,7 +7,7 @@ import { messageOf } from '../../lib/errors.ts'
 import { CommandError } from '../command.ts'
 
 /**
- * The lines of a file that somebody else's program wrote: plain or gzipped (told by its first bytes, not its name), in UTF-8, UTF-16 or
+ * The lines of a file that somebody else's program wrote: plain or gzipped (by its first bytes, not its name), in UTF-8, UTF-16 or
  * Windows-1252, with any end of line. Memory is bounded whatever the file holds: it is read in pieces, and a line has a most.
  */
 export interface Line {
@@ -23,7 +23,7 @@ export type Encoding = (typeof ENCODINGS)[number]
 
 export interface FileFacts {
   readonly encoding: Encoding
-  /** Whether it was found out rather than told, by a byte-order mark or not at all. */
+  /** Whether it was guessed, not given: by a byte-order mark or not at all. */
   readonly isGuessed: boolean
   /** How many line ends it has, about. */
   readonly lines: number
@@ -34,8 +34,8 @@ export interface FileFacts {
 const LINE_CHARS_MAX = 1_048_576
 const NEWLINE = 0x0a
 
-/** Reads the file once: its hash, and its encoding unless that is told. @throws CommandError that names the line after which it cannot be read */
-export async function factsOf(file: string, told?: Encoding): Promise<FileFacts> {
+/** Reads the file once: its hash, and its encoding unless that is given. @throws CommandError that names the line after which it cannot be read */
+export async function factsOf(file: string, given?: Encoding): Promise<FileFacts> {
   const sha = createHash('sha256')
   const probe = createUtf8Probe()
   const stream = await bytesOf(file, chunk => sha.update(chunk))
@@ -54,7 +54,7 @@ export async function factsOf(file: string, told?: Encoding): Promise<FileFacts>
   )
   const contentHash = sha.digest('hex')
   const marked = markOf(head)
-  if (told !== undefined) return { encoding: told, isGuessed: false, lines, contentHash }
+  if (given !== undefined) return { encoding: given, isGuessed: false, lines, contentHash }
   if (marked !== undefined) return { encoding: marked, isGuessed: false, lines, contentHash }
   return { encoding: probe.isUtf8() ? 'utf-8' : 'windows-1252', isGuessed: !probe.isUtf8(), lines, contentHash }
 }
