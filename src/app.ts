@@ -6,6 +6,7 @@ import { createCartCache } from './cache/cart-cache.ts'
 import { createPageCache } from './cache/page-cache.ts'
 import { watchCacheModes } from './cart/cache-mode.ts'
 import { startAuditor } from './cart/auditor.ts'
+import { createCartReader } from './cart/cart-reader.ts'
 import { createCarts } from './cart/carts.ts'
 import { createGlances } from './cart/glances.ts'
 import { createFencedWrite } from './cart/fenced-write.ts'
@@ -49,6 +50,7 @@ import { createSessions } from './sessions/sessions.ts'
 import { shardName } from './sharding/slots.ts'
 import { createThrottle } from './sessions/throttle.ts'
 import { createWaitingRoom } from './sessions/waiting-room.ts'
+import { createRestoreWatch } from './store/restore-watch.ts'
 import { openDatabase } from './store/database.ts'
 import { createIds } from './store/ids.ts'
 import { createSingleRouter, createSlotRouter, type Router, watchSlotMap } from './store/router.ts'
@@ -78,7 +80,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const { onStep = () => undefined, wrap = {} } = options
     const metrics = createMetrics()
     const version = releaseOf(config.projectDir)
-    const drain = createDrain()
+    let isBetterElsewhere = () => false
+    const drain = createDrain(() => isBetterElsewhere())
 
     const redisTo = (name: string, url: string, commandMsMax: number): RedisConnection => {
       const redis = connectRedis(
@@ -125,13 +128,14 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       metrics,
     )
     closers.push(pricing.close)
-    const watch = await watchCatalog(global, pricing, log)
+    const restores = createRestoreWatch(cacheRedis)
+    const watch = await watchCatalog({ global, pricing, restores, log })
     closers.push(watch.stop)
     const rules = await watchRules(global, pricing, log)
     closers.push(rules.stop)
     const prices = createPrices({ pricing, catalog: watch, rules, metrics })
     closers.push(prices.stop)
-    const modes = await watchCacheModes({ router, redis: cacheRedis, metrics, log })
+    const modes = await watchCacheModes({ router, redis: cacheRedis, restores, metrics, log })
     closers.push(modes.stop)
     closers.push(startHousekeeping(shards, log).stop)
 
@@ -155,21 +159,21 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const stock = wrap.stock?.(ownStock, router) ?? ownStock
     const codes = createCodes({ global, stock, pricing })
     pricing.useCodes(codes.factsOf)
-    const carts = createCarts({
+    const reader = createCartReader({
       router,
       cache,
       modes,
       pricing,
       prices,
       repriceSpreadMs: config.repriceSpreadMs,
-      codeAsWritten: codes.asWritten,
       funnel,
-      handover,
       limits,
       currency,
       metrics,
       onStep,
     })
+    prices.onLater(funnel.reprice)
+    const carts = createCarts({ funnel, handover, limits, codeAsWritten: codes.asWritten })
     const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
     closers.push(auditor.stop)
     const products = createProducts({ global, pages: createPageCache(cacheRedis), watch, currency, metrics })
@@ -181,7 +185,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
         'sessions are behind Sentinel without CARTLOAD_SESSIONS_REPLICAS: a fail-over may bring back what was ended',
       )
     const replicasOf = async (count: number) => {
-      const lease = await holdMasterLease(sessionsRedis)
+      const lease = await holdMasterLease(sessionsRedis, cacheRedis)
+      isBetterElsewhere = lease.isOnlyHere
       closers.push(lease.stop)
       return { count, lease, redis: redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax) }
     }
@@ -191,7 +196,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       guestIdleMs: config.guestIdleMs,
       maxMs: config.sessionMaxMs,
     })
-    const glances = createGlances({ sessions, cache, carts })
+    const glances = createGlances({ sessions, cache, reader })
     const throttle = createThrottle(sessionsRedis)
     const logins = createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics })
     const quotes = createQuotes({ global, router, pricing, currency })
@@ -240,6 +245,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
 
     const routed = {
       carts,
+      reader,
       glances,
       products,
       logins,
@@ -270,10 +276,12 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       opsServer,
       drain,
       carts,
+      reader,
       registrations,
       promotions,
       operators,
       catalog: watch,
+      modes,
       stock,
       inventory,
       /** What the routes call, for whoever mounts them elsewhere (load-tests/compare). */

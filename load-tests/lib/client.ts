@@ -220,7 +220,7 @@ export async function setLine(token: string, sku: string, quantity: number): Pro
   const answer = await send({
     method: 'PUT',
     path,
-    name: '/v1/cart/lines/:sku',
+    name: '/v1/cart/lines/:line',
     token,
     key: newKey(),
     body: { quantity },
@@ -230,7 +230,7 @@ export async function setLine(token: string, sku: string, quantity: number): Pro
 
 export async function removeLine(token: string, sku: string): Promise<Cart | undefined> {
   const path = `/v1/cart/lines/${encodeURIComponent(sku)}`
-  const answer = await send({ method: 'DELETE', path, name: '/v1/cart/lines/:sku', token, key: newKey() })
+  const answer = await send({ method: 'DELETE', path, name: '/v1/cart/lines/:line', token, key: newKey() })
   return told<Cart>(answer, 'remove', 200, CART_CHECKS)
 }
 

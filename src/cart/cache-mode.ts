@@ -6,6 +6,7 @@ import { type Database, LockWaitError } from '../store/database.ts'
 import type { CacheModeRow, Router } from '../store/router.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { RestoreWatch } from '../store/restore-watch.ts'
 
 /**
  * Whether carts of a shard may be read from the cache: the way on when the cache cannot be reached.
@@ -20,7 +21,10 @@ import type { Metrics } from '../telemetry/metrics.ts'
  *
  *   on → draining   a writer that could not fence twice
  *   draining → off  anybody who has watched it for a whole lease: by then every lease has run out
- *   off → on        anybody who can reach the cache again, after a pause, with epoch + 1: all keys are new then
+ *   off → on        anybody who can reach the cache again, after a pause, with a new epoch: all keys are new then
+ *
+ * A new epoch is not below the seconds since 1970: after a restore (store/restore-watch.ts) the row's own epoch says nothing about which were
+ * used since. A shard that was restored is drained before anybody gets a lease on it.
  *
  * The row's share lock is held until the writer's commit, so a change of mode waits for the writers before it, and no
  * writer can commit under a mode that is over.
@@ -30,6 +34,8 @@ export interface CacheModes {
   lease(shard: Database): number | undefined
   /** Turns the cache off after a writer could not fence; returns when writes may go on. */
   suspend(shard: Database, epoch: number): Promise<void>
+  /** Gives a shard a new epoch, so that nothing is read that was cached before; returns when no instance can read the old one. */
+  renew(shard: Database): Promise<void>
   /** Waits until a draining shard is off; returns when writes may go on. */
   settle(shard: Database, epoch: number): Promise<void>
   stop(): void
@@ -38,11 +44,12 @@ export interface CacheModes {
 export interface CacheModeDeps {
   readonly router: Router
   readonly redis: RedisConnection
+  readonly restores: RestoreWatch
   readonly metrics: Metrics
   readonly log: Log
 }
 
-export async function watchCacheModes({ router, redis, metrics, log }: CacheModeDeps): Promise<CacheModes> {
+export async function watchCacheModes({ router, redis, restores, metrics, log }: CacheModeDeps): Promise<CacheModes> {
   const leases = new Map<string, { epoch: number; until: number }>()
   const settling = new Map<string, Promise<void>>()
   const offSince = new Map<string, number>()
@@ -51,11 +58,26 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
     const asked = performance.now()
     const mode = await cacheModes.read(shard)
     metrics.cacheMode.set({ shard: shard.name }, mode.state === 'on' ? 1 : 0)
-    if (mode.state === 'on') leases.set(shard.name, { epoch: mode.epoch, until: asked + FIXED.cacheModeLeaseMs })
-    else leases.delete(shard.name)
+    if (mode.state !== 'on' || (await wasRestored(shard, mode))) leases.delete(shard.name)
+    else leases.set(shard.name, { epoch: mode.epoch, until: asked + FIXED.cacheModeLeaseMs })
     if (mode.state === 'draining') settle(shard, mode.epoch).catch(() => undefined)
     if (mode.state === 'off') await considerSwitchingOn(shard, mode)
     else offSince.delete(shard.name)
+  }
+
+  /** A shard that was restored is drained here, and gets its new epoch as after an outage. */
+  async function wasRestored(shard: Database, { epoch }: CacheModeRow): Promise<boolean> {
+    const known = await restores.look(shard, epoch)
+    if (!known) return false
+    leases.delete(shard.name)
+    log.warn(
+      { shard: shard.name, ticks: known.ticks },
+      'the shard was restored to an earlier state: its cached carts are dropped',
+    )
+    await patiently(() => cacheModes.drain(shard, epoch))
+    await restores.settle(shard, known)
+    await settle(shard, epoch)
+    return true
   }
 
   async function considerSwitchingOn(shard: Database, mode: CacheModeRow): Promise<void> {
@@ -63,8 +85,8 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
     offSince.set(shard.name, since)
     if (performance.now() - since < FIXED.cacheModeOffMsMin) return
     await redis.ping() // throws while it is away: the next poll tries again
-    if ((await cacheModes.switchOn(shard, mode.epoch)) === 1) {
-      log.info({ shard: shard.name, epoch: mode.epoch + 1 }, 'the cart cache is on again')
+    if ((await cacheModes.switchOn(shard, mode.epoch, Math.floor(Date.now() / 1000))) === 1) {
+      log.info({ shard: shard.name, epochBefore: mode.epoch }, 'the cart cache is on again')
     }
   }
 
@@ -101,6 +123,11 @@ export async function watchCacheModes({ router, redis, metrics, log }: CacheMode
       if ((await patiently(() => cacheModes.drain(shard, epoch))) === 1) {
         log.warn({ shard: shard.name, epoch }, 'the cart cache cannot be reached: turning it off')
       }
+      await settle(shard, epoch)
+    },
+    async renew(shard) {
+      const { epoch } = await cacheModes.read(shard)
+      await patiently(() => cacheModes.drain(shard, epoch))
       await settle(shard, epoch)
     },
     settle,

@@ -25,8 +25,10 @@ export interface RenderedCart extends CachedCart {
 export interface PageOfCart {
   readonly offset: number
   readonly limit: number
-  /** The version that a cursor was made for. */
+  /** The version that a cursor was made for; `offset` is a place in that version. */
   readonly version?: number | undefined
+  /** The products of the lines before `offset` in that version, the nearest first. */
+  readonly after?: readonly string[]
 }
 
 export interface CartView {
@@ -111,12 +113,9 @@ function render(
   }
 }
 
-/** So many changed lines are shown at most. */
-const CHANGED_MAX = 100
-
 /** What a change answers: the lines that it has changed or made, wherever in the cart they stand, then the first page of the cart. */
 export function withChanged(page: string, changed: readonly CartLine[], lines: Lines, priced: PricedCart): string {
-  const texts = changed.slice(0, CHANGED_MAX).map(line => {
+  const texts = changed.map(line => {
     const at = lines.indexOf(line)
     return lineText(line, priced.lines[at] as PricedLine)
   })
@@ -134,20 +133,8 @@ export function chunksOf(page: PageOfCart): { first: number; last: number } {
 /** Whether the first chunk is all that a page needs. */
 export const isFirstPage = (page: PageOfCart): boolean => chunksOf(page).last === 0
 
-/**
- * With `staleAtMs`, the time of reading, the totals are said to be old, and how old.
- * @throws AppError `cursor_stale` when the page was asked for another version of the cart
- */
+/** With `staleAtMs`, the time of reading, the totals are said to be old, and how old. */
 export function pageOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs?: number): CartView {
-  if (page.version !== undefined && page.version !== cart.version) {
-    throw new AppError(
-      'cursor_stale',
-      'The cart has changed since this page was linked; start again without a cursor.',
-      {
-        extra: { version: cart.version },
-      },
-    )
-  }
   return new PageView(cart, page, staleAtMs)
 }
 
@@ -170,29 +157,63 @@ class PageView implements CartView {
 }
 
 function bodyOf(cart: RenderedCart | CartHit, page: PageOfCart, staleAtMs: number | undefined): Bytes | string {
-  const end = page.offset + page.limit
-  const next = end < cart.lines ? encodeCursor(['cart', cart.version, end]) : null
   const ageSeconds = staleAtMs === undefined ? 0 : Math.max(0, Math.round((staleAtMs - cart.pricedAtMs) / 1000))
   const stale = staleAtMs === undefined ? 'null' : `{"ageSeconds":${cart.pricedAtMs === 0 ? 'null' : ageSeconds}}`
-  const tail = `],"page":{"limit":${page.limit},"next":${JSON.stringify(next)}},"stale":${stale}}`
+  const whole = (lines: string) =>
+    `${lines}],"page":{"limit":${page.limit},"next":${JSON.stringify(nextOf(cart, page, lines))}},"stale":${stale}}`
   const isWhole = page.offset === 0 && page.limit >= FIXED.chunkLines
-  if ('page' in cart && isWhole) return new Bytes(cart.page.toString('latin1') + tail)
+  if ('page' in cart && isWhole) return new Bytes(whole(cart.page.toString('latin1')))
   if ('firstChunk' in cart) {
     const { chunks, firstChunk, head } = cart
     const lines = cutLines(page, cart.lines, chunk => chunks[chunk - firstChunk]?.toString('latin1') ?? '')
-    return new Bytes(head.toString('latin1') + lines + tail)
+    return new Bytes(head.toString('latin1') + whole(lines))
   }
-  return cart.head.toString() + cutLines(page, cart.lines, cart.chunks.text) + tail
+  return cart.head.toString() + whole(cutLines(page, cart.lines, cart.chunks.text))
+}
+
+/** The cursor of the page that follows `lines`. */
+function nextOf({ version, lines: count }: RenderedCart | CartHit, page: PageOfCart, lines: string): string | null {
+  const end = page.offset + page.limit
+  return end < count ? encodeCursor(['cart', version, end, lastSkus(lines).join('\n')]) : null
+}
+
+/** With this many lines before it, a page is found again unless all of them are removed. */
+const CURSOR_LINES = 3
+const LINE_START = '{"sku":'
+
+/** The products of the last lines of a text, the last first. Product codes are ASCII, so that bytes read as Latin-1 do. */
+function lastSkus(lines: string): string[] {
+  const skus: string[] = []
+  for (let end = lines.length; skus.length < CURSOR_LINES; ) {
+    const start = end <= 0 ? -1 : lines.lastIndexOf(LINE_START, end - 1)
+    if (start < 0) break
+    skus.push(JSON.parse(lines.slice(start + LINE_START.length, lines.indexOf(',"name":', start))) as string)
+    end = start
+  }
+  return skus
 }
 
 /** @throws AppError `invalid_request` for a cursor that is not one of a cart */
-export function readCartCursor(text: string): { version: number; offset: number } {
-  const [kind, version, offset] = decodeCursor(text, ['string', 'number', 'number']) ?? []
+export function readCartCursor(text: string): { version: number; offset: number; after: readonly string[] } {
+  const [kind, version, offset, skus] = decodeCursor(text, ['string', 'number', 'number', 'string']) ?? []
   if (kind !== 'cart' || !Number.isSafeInteger(version) || !Number.isSafeInteger(offset) || Number(offset) < 0) {
     const detail = 'This is not a cursor of a cart.'
     throw new AppError('invalid_request', detail, { errors: [{ in: 'query', pointer: '#/cursor', detail }] })
   }
-  return { version: Number(version), offset: Number(offset) }
+  return { version: Number(version), offset: Number(offset), after: String(skus).split('\n') }
+}
+
+/**
+ * Where a page begins in a version of the cart that its cursor was not made for: after the nearest line before it that is still there.
+ * Lines keep their order and new ones come last, so no line that stays is shown twice or left out; where all of the cursor's lines are
+ * gone, the place is that of the cursor.
+ */
+export function offsetIn(lines: Lines, { offset, after = [] }: PageOfCart): number {
+  for (const sku of after) {
+    const at = lines.findIndex(line => line.sku === sku)
+    if (at >= 0) return at + 1
+  }
+  return Math.min(offset, lines.length)
 }
 
 function cutLines({ offset, limit }: PageOfCart, lines: number, textOf: (chunk: number) => string): string {

@@ -33,6 +33,8 @@ export interface ChangeRequest {
   /** The version that the client has seen, when it insists on it. */
   readonly ifMatch?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
+  /** Lines of the page that the answer shows after those that have changed. */
+  readonly linesMax?: number
 }
 
 export interface Plan {
@@ -217,7 +219,11 @@ export function createFunnel(deps: FunnelDeps) {
     const to = { version, catalogVersion, digest, rulesStamp, totals, pricedAtMs, codes, ordersPlaced, uses }
     const staleAtMs = priced.isPriced ? undefined : Date.now()
     const difference = differenceOf(current.lines, lines)
-    const page = pageOf(rendered, { offset: 0, limit: limits.pageLinesDefault }, staleAtMs).body.toString()
+    const page = pageOf(
+      rendered,
+      { offset: 0, limit: request.linesMax ?? limits.pageLinesDefault },
+      staleAtMs,
+    ).body.toString()
     const answer = withChanged(page, difference.upserts, lines, priced.cart)
     return {
       write: {

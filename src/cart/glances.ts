@@ -4,7 +4,7 @@ import { gatherTurns } from '../lib/turns.ts'
 import type { Session, Sessions } from '../sessions/sessions.ts'
 import type { SessionToken } from '../sessions/token.ts'
 import { isFirstPage, type PageOfCart } from './cart-view.ts'
-import type { Carts, Peeked } from './carts.ts'
+import type { CartReader, Peeked } from './cart-reader.ts'
 
 /**
  * Looking at the cart, which is what most requests are: whether a token is good, and what the cache has of its user's cart. The token says whose
@@ -28,12 +28,12 @@ interface Wanted {
 export interface GlancesDeps {
   readonly sessions: Pick<Sessions, 'find' | 'findAll'>
   readonly cache: Pick<CartCache, 'firstPages'>
-  readonly carts: Pick<Carts, 'peek' | 'readableKey' | 'showable' | 'isUnchanged'>
+  readonly reader: Pick<CartReader, 'peek' | 'readableKey' | 'showable' | 'isUnchanged'>
 }
 
 export type Glances = ReturnType<typeof createGlances>
 
-export function createGlances({ sessions, cache, carts }: GlancesDeps) {
+export function createGlances({ sessions, cache, reader }: GlancesDeps) {
   const atFirstPage = gatherTurns(async (wanted: Wanted[]): Promise<Glance[]> => {
     const [found, hits] = await Promise.all([
       sessions.findAll(wanted.map(({ token }) => token)),
@@ -41,7 +41,7 @@ export function createGlances({ sessions, cache, carts }: GlancesDeps) {
     ])
     return wanted.map(({ token }, index) => {
       const hit = hits?.[index]
-      return { session: found[index], peeked: hit && carts.showable(token.userId, hit) }
+      return { session: found[index], peeked: hit && reader.showable(token.userId, hit) }
     })
   })
 
@@ -49,10 +49,10 @@ export function createGlances({ sessions, cache, carts }: GlancesDeps) {
   async function atOtherPage(token: SessionToken, page: PageOfCart, known: number | undefined): Promise<Glance> {
     const finding = sessions.find(token)
     if (known !== undefined && (page.version ?? known) === known) {
-      const [session, isUnchanged] = await Promise.all([finding, carts.isUnchanged(token.userId, known)])
+      const [session, isUnchanged] = await Promise.all([finding, reader.isUnchanged(token.userId, known)])
       if (isUnchanged) return { session, peeked: undefined, unchanged: known }
     }
-    const [session, peeked] = await Promise.all([finding, carts.peek(token.userId, page)])
+    const [session, peeked] = await Promise.all([finding, reader.peek(token.userId, page)])
     return { session, peeked }
   }
 
@@ -62,7 +62,7 @@ export function createGlances({ sessions, cache, carts }: GlancesDeps) {
      * @throws AppError `unavailable` when the sessions cannot be asked; without the cache nothing was peeked
      */
     of(token: SessionToken, page: PageOfCart, known?: number): Promise<Glance> {
-      const key = isFirstPage(page) ? carts.readableKey(token.userId) : undefined
+      const key = isFirstPage(page) ? reader.readableKey(token.userId) : undefined
       return key ? atFirstPage({ token, key }) : atOtherPage(token, page, known)
     },
   }

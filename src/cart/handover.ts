@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
+import { addPurchases } from '../model/order.ts'
 import { type MergeRule, mergeCodes, mergeLines, undoMerge } from '../model/merge.ts'
 import type { CartCache } from '../cache/cart-cache.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
@@ -64,12 +65,13 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
     if (!guest || !(await bringsSomething(guestId, guest))) return undefined
     let merged: Merged | undefined
     try {
-      await funnel.change({ userId }, ({ lines, codes }) => {
+      await funnel.change({ userId }, ({ lines, codes, ...purchases }) => {
         const merge = mergeLines(lines, guest.lines, rule, limits)
         merged = { guestId, lines: merge.changes.length, leftOut: merge.leftOut.length }
         return {
           lines: merge.lines,
           codes: mergeCodes(codes, guest.codes),
+          ...(guest.ordersPlaced > 0 ? { purchases: addPurchases(purchases, guest) } : {}),
           record: (tx, { slot }) =>
             cartRows.insertMerge(tx, { userId, guestId, slot, changes: merge.changes, leftOut: merge.leftOut }),
         }
@@ -90,11 +92,13 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
   /** Takes the newest merge back. @throws AppError `merge_not_found` when there is none within the time for it */
   async function undo(request: ChangeRequest): Promise<Changed> {
     const { userId } = request
-    return funnel.change(request, async ({ lines }) => {
+    return funnel.change(request, async ({ lines, ...purchases }) => {
       const merge = await cartRows.latestMerge(router.of(userId), userId, FIXED.mergeUndoHours)
       if (!merge) throw nothingToUndo()
+      const guest = await cartRows.load(router.of(merge.guestId), merge.guestId)
       return {
         lines: undoMerge(lines, merge.changes),
+        ...(guest && guest.ordersPlaced > 0 ? { purchases: addPurchases(purchases, guest, -1) } : {}),
         async record(tx) {
           if (!(await cartRows.markMergeUndone(tx, userId, merge.guestId))) throw nothingToUndo()
         },

@@ -1,4 +1,4 @@
-import { unavailable } from '../lib/errors.ts'
+import { unavailable, unlessUnavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
@@ -6,6 +6,7 @@ import type { Product } from '../model/product.ts'
 import type { Pricing } from '../pricing/pool.ts'
 import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
+import type { Known, RestoreWatch } from '../store/restore-watch.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createFailureLog } from '../telemetry/outages.ts'
 
@@ -20,21 +21,44 @@ export interface CatalogWatch {
    * (store/catalog-floor.ts). @throws AppError `unavailable` when that cannot be found out now
    */
   atLeast(version: number): Promise<void>
+  /** Makes a version that was never used before: no cached page or total is of it. */
+  renew(): Promise<void>
   stop(): void
 }
 
-export async function watchCatalog(global: Database, pricing: Pricing, log: Log): Promise<CatalogWatch> {
+export interface CatalogWatchDeps {
+  readonly global: Database
+  readonly pricing: Pricing
+  readonly restores: RestoreWatch
+  readonly log: Log
+}
+
+export async function watchCatalog({ global, pricing, restores, log }: CatalogWatchDeps): Promise<CatalogWatch> {
   const flight = createSingleFlight<void>()
   let loaded = false
 
   async function load(): Promise<void> {
-    const version = await catalogRows.version(global)
+    const found = await catalogRows.version(global)
+    // Without the cache there is nothing from another time either.
+    const known = await unlessUnavailable(restores.look(global, found))
+    const version = known ? await goBeyond(known) : found
     if (loaded && version === pricing.catalogVersion()) return
     const products: Product[] = []
     for await (const page of catalogRows.all(global, FIXED.catalogLoadRows)) products.push(...page)
     pricing.useCatalog(version, products)
     loaded = true
     log.info({ version, products: products.length }, 'catalogue loaded')
+  }
+
+  /** After a restore: pages and totals carry versions that will be made again, with other products. */
+  async function goBeyond(known: Known): Promise<number> {
+    log.warn(
+      { ticks: known.ticks },
+      'the global database was restored to an earlier state: its cached pages and totals are dropped',
+    )
+    const version = await catalogRows.goBeyond(global, Math.max(known.mark, pricing.catalogVersion()))
+    await restores.settle(global, known)
+    return version
   }
 
   const look = () => flight.run('load', load)
@@ -50,6 +74,9 @@ export async function watchCatalog(global: Database, pricing: Pricing, log: Log)
       await flight.run(`settle:${version}`, () => catalogRows.settle(global, version))
       await lookFor(isKnown, look)
       if (!isKnown()) throw unavailable('global', new Error(`it does not show version ${version} of the catalogue`))
+    },
+    async renew() {
+      await catalogRows.goBeyond(global, pricing.catalogVersion())
     },
     stop: watch.stop,
   }

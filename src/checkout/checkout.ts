@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Session } from '../sessions/sessions.ts'
 import { type Funnel, HandedOver } from '../cart/funnel.ts'
 import type { Prices } from '../cart/prices.ts'
@@ -93,11 +94,21 @@ export function createPlacing(deps: CheckoutDeps) {
       return placed
     } catch (error) {
       // Another request of this key may have been first, and be the reason for the refusal.
-      const first = isRefusal(error) ? await replayOf(request).catch(() => undefined) : undefined
+      const first = isRefusal(error) ? await answerOfFirst(request, error) : undefined
       if (first) return first
       const result = isAppError(error, 'out_of_stock') ? 'out_of_stock' : isRefusal(error) ? 'refused' : 'failed'
       metrics.orders.inc({ result })
       throw error
+    }
+  }
+
+  /** The order that another request of this key has made; one that is still at work, perhaps on another instance, is waited for. */
+  async function answerOfFirst(request: PlaceRequest, error: unknown): Promise<Placed | undefined> {
+    const until = performance.now() + (isAppError(error, 'idempotency_in_flight') ? FIXED.orderInFlightWaitMs : 0)
+    for (;;) {
+      const first = await replayOf(request).catch(() => undefined)
+      if (first || performance.now() >= until) return first
+      await sleep(FIXED.orderInFlightPollMs)
     }
   }
 

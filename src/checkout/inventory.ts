@@ -106,22 +106,30 @@ export function createInventory({ router }: { router: Router }) {
   return {
     set,
     check,
-    /** Items whose counters do not add up, of all shards; a shard that is away is named. */
-    async invariants() {
-      const shards = await Promise.all(router.shards.map(shardReport))
+    countItems: async (): Promise<number> =>
+      (await Promise.all(router.shards.map(stockAudit.countItems))).reduce((sum, items) => sum + items, 0),
+
+    /**
+     * Items whose counters do not add up, of all shards; a shard that is away is named. A page of them, by their names: `next` is the
+     * last item of the page, or null at the end.
+     */
+    async invariants(after = '', rows: number = FIXED.invariantItemsMax) {
+      const ends = await Promise.allSettled(router.shards.map(shard => stockAudit.endOfPage(shard, after, rows)))
+      const [until] = ends.flatMap(end => (end.status === 'fulfilled' ? (end.value ?? []) : [])).sort()
+      const shards = await Promise.all(router.shards.map(shard => shardReport(shard, { after, until })))
       const sum = (counter: 'items' | 'free' | 'held' | 'sold') =>
         shards.reduce((all, shard) => all + ('items' in shard ? shard[counter] : 0), 0)
       const broken = shards.flatMap(shard => ('items' in shard ? shard.broken : []))
       const away = shards.flatMap(shard => ('items' in shard ? [] : [shard.away]))
       const totals = { items: sum('items'), free: sum('free'), held: sum('held'), sold: sum('sold') }
-      return { holds: broken.length === 0 && away.length === 0, ...totals, broken, away }
+      return { holds: broken.length === 0 && away.length === 0, ...totals, broken, away, next: until ?? null }
     },
   }
 }
 
-async function shardReport(shard: Database) {
+async function shardReport(shard: Database, range: { after: string; until: string | undefined }) {
   try {
-    return await stockAudit.invariants(shard, FIXED.invariantsListedMax)
+    return await stockAudit.invariants(shard, range, FIXED.invariantsListedMax)
   } catch {
     return { away: shard.name }
   }

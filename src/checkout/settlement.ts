@@ -3,7 +3,7 @@ import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
 import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
 import { type Database, DuplicateKeyError } from '../store/database.ts'
-import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
+import { type OrderRow, orderRows, type Place, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/router.ts'
 import { stockRows } from '../store/stock.ts'
 import type { OverdueClaim } from '../store/stock-audit.ts'
@@ -33,6 +33,8 @@ export interface SettlementDeps {
 export function startSettlement({ router, stock, metrics, log }: SettlementDeps) {
   const holder = randomUUID()
   const looks = new Map<string, number>()
+  /** By shard: where the next page of open refunds begins. */
+  const refundPlaces = new Map<string, Place>()
   const ages = new Map<string, { claims: number; orders: number }>()
   const oldest = (of: 'claims' | 'orders') => Math.max(0, ...[...ages.values()].map(age => age[of])) / 1000
   metrics.watch(
@@ -156,7 +158,11 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
         throw error
       })
     await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, logOrderFailure)
-    await all(await orderRows.openRefunds(shard, FIXED.settleBatchMax), settleRefund, logRefundFailure)
+    // Page after page, from look to look: refunds whose other shard is away must not hold up those behind them.
+    const { refunds, next } = await orderRows.openRefunds(shard, FIXED.settleBatchMax, refundPlaces.get(shard.name))
+    if (next) refundPlaces.set(shard.name, next)
+    else refundPlaces.delete(shard.name)
+    await all(refunds, settleRefund, logRefundFailure)
     ages.set(shard.name, {
       claims: await stockAudit.oldestOverdueMs(shard),
       orders: await orderRows.oldestOverMs(shard),

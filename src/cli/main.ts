@@ -9,6 +9,7 @@ import { runCommand } from './run-command.ts'
 import { productsCommand } from './products.ts'
 import { seedCommand } from './seed.ts'
 import { saleCommand, stockCommand } from './stock.ts'
+import { cacheCommand } from './cache.ts'
 import { checkCommand, longTestCommand, testCommand } from './checks.ts'
 import { codesCommand } from './codes.ts'
 import { tryCommand } from './try.ts'
@@ -30,6 +31,7 @@ const COMMANDS: readonly Command[] = [
   promotionsCommand(PROJECT),
   codesCommand(PROJECT),
   operatorCommand(PROJECT),
+  cacheCommand(PROJECT),
   stockCommand(PROJECT),
   saleCommand(PROJECT),
   doctorCommand(PROJECT),

@@ -78,7 +78,7 @@ async function show(app: App, args: Args, sku: string | undefined): Promise<void
 }
 
 async function check(app: App, args: Args): Promise<void> {
-  const bar = progress('items', (await app.inventory.invariants()).items)
+  const bar = progress('items', await app.inventory.countItems())
   let looked = { items: 0, orders: 0 }
   const findings = await app.reconciler.run(args.flag('repair'), done => {
     looked = done

@@ -20,7 +20,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.register,
       query: schemas.noQuery,
       answer: { status: 201, description: 'The account', schema: schemas.registered },
-      problems: [400, 409, 422, 503],
+      problems: ['email_taken', 'too_many_attempts', 'idempotency_mismatch', 'idempotency_in_flight'],
       async handle({ body }, call) {
         await logins.countAccount(call.address)
         // Without the password: see accounts/registration.ts.
@@ -39,7 +39,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.logIn,
       query: schemas.noQuery,
       answer: { status: 201, description: 'The session; the token is also set as a cookie', schema: schemas.loggedIn },
-      problems: [400, 401, 429, 503],
+      problems: ['credentials_invalid', 'too_many_attempts'],
       async handle({ body }, call) {
         // A session that is over must not keep anybody from logging in.
         const current = await call.session().catch((error: unknown) => {
@@ -69,7 +69,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 204, description: 'Logged out' },
-      problems: [401, 503],
+      problems: [],
       async handle(_, call) {
         await logins.logOut((await sessionToEnd(call, logins)).token)
         return ended
@@ -84,7 +84,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 204, description: 'Logged out everywhere' },
-      problems: [401, 503],
+      problems: [],
       async handle(_, call) {
         await logins.logOutEverywhere(await sessionToEnd(call, logins))
         return ended
@@ -99,7 +99,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 200, description: 'The user or guest', schema: schemas.me },
-      problems: [401, 503],
+      problems: [],
       handle: async (_, call) => json(200, await logins.whoAmI(await call.requireSession())),
     }),
     route({
@@ -112,7 +112,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       body: schemas.changePassword,
       query: schemas.noQuery,
       answer: { status: 204, description: 'Changed' },
-      problems: [400, 401, 422, 429, 503],
+      problems: ['credentials_invalid', 'too_many_attempts', 'idempotency_mismatch'],
       async handle({ body }, call) {
         const session = await call.requireSession()
         const change = { ...body, address: call.address }

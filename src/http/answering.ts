@@ -28,12 +28,10 @@ export function createArrivals(drain: Drain, metrics: Metrics, limits: Limits): 
   return {
     begin(request, response) {
       beginContext(request, response)
-      if (drain.isDraining()) {
-        response.setHeader('Connection', 'close')
-        // nginx passes a request that was not begun on to the next instance, and stops asking this one.
-        if (drain.refuses(request.method ?? '', request.headers['idempotency-key'] !== undefined))
-          throw new AppError('draining', 'This instance is going away.')
-      }
+      if (drain.isDraining()) response.setHeader('Connection', 'close')
+      // nginx passes a request that was not begun on to the next instance, and stops asking this one.
+      if (drain.refuses(request.method ?? '', request.headers['idempotency-key'] !== undefined))
+        throw new AppError('draining', 'This instance cannot answer now; another one can.')
       if (inFlight >= limits.inFlightMax) {
         metrics.shed.inc()
         throw new AppError('overloaded', 'Too many requests at once.', { retryAfterS: 1 })

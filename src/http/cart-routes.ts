@@ -1,5 +1,6 @@
 import type { Logins } from '../accounts/logins.ts'
 import { type CartView, readCartCursor } from '../cart/cart-view.ts'
+import type { CartReader } from '../cart/cart-reader.ts'
 import type { Carts } from '../cart/carts.ts'
 import type { Changed, ChangeRequest } from '../cart/funnel.ts'
 import type { Glance, Glances } from '../cart/glances.ts'
@@ -9,29 +10,36 @@ import { shownPrices } from './quote-routes.ts'
 import { type Answer, type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
-/** The cart. Each write answers with the cart as GET gives it. */
-const PROBLEMS = [400, 401, 412, 422, 503]
+/** Of every change: a first one without a session creates a guest, and those are limited by address. */
+const CHANGE = ['idempotency_mismatch', 'idempotency_in_flight', 'too_many_attempts'] as const
 
 export interface CartRoutesDeps {
   readonly carts: Carts
+  readonly reader: CartReader
   readonly glances: Glances
   readonly logins: Logins
 }
 
-export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
+export function cartRoutes(
+  { carts, reader, glances, logins }: CartRoutesDeps,
+  schemas: Schemas,
+  currency: string,
+): Route[] {
   const seen = { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] } as const
   const answer = { ...seen, schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] } as const
-  const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: PROBLEMS } as const
+  const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: CHANGE } as const
 
   /** A change by whoever calls: a first write without a session makes a guest. */
   async function change(
     call: Call,
-    body: unknown,
+    { body, query }: { readonly body?: unknown; readonly query: { readonly limit: number } },
     work: (request: ChangeRequest) => Promise<Changed>,
   ): Promise<Answer> {
     const known = await call.session()
     const session = known ?? (await logins.newGuest(call.address))
-    const done = await work({ userId: session.userId, ifMatch: call.ifMatch, idempotency: idempotencyOf(call, body) })
+    const { userId } = session
+    const { ifMatch } = call
+    const done = await work({ userId, ifMatch, idempotency: idempotencyOf(call, body), linesMax: query.limit })
     const headers: Record<string, string> = { ETag: etagOf(done.version) }
     if (done.replayed) headers['Idempotency-Replayed'] = 'true'
     if (known) return { status: 200, body: done.body, headers }
@@ -49,7 +57,7 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       summary: 'A page of the cart, with the totals of the whole cart',
       query: schemas.cartQuery,
       answer: seen,
-      problems: [400, 401, 409, 503],
+      problems: [],
       conditional: false,
       async handle({ query: { limit, cursor } }, call) {
         const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
@@ -57,11 +65,12 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
         const { session, peeked, unchanged } = token ? await glances.of(token, page, versionOf(ifNoneMatch)) : NOBODY
         const known = call.admit(session)
         if (known && unchanged !== undefined) {
-          carts.countUnchanged()
+          reader.countUnchanged()
           return { status: 304, headers: { ETag: etagOf(unchanged) } }
         }
-        if (known && peeked) return shown(carts.show(peeked, page), call)
-        return shown(known ? await carts.view(known.userId, page) : await carts.empty(page), call)
+        const view = known && peeked && reader.show(peeked, page)
+        if (view) return shown(view, call)
+        return shown(known ? await reader.view(known.userId, page) : await reader.empty(page), call)
       },
     }),
     route({
@@ -69,27 +78,52 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       method: 'post',
       path: '/v1/cart/lines',
       name: 'addLines',
+      problems: [...CHANGE, 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
       summary: 'Adds one product or several, all or none, on top of what is there',
       body: schemas.addLines,
-      query: schemas.noQuery,
-      handle: ({ body }, call) => {
+      query: schemas.cartChangeQuery,
+      handle: ({ body, query }, call) => {
         const wanted = 'lines' in body ? body.lines : [body]
         const pointers = wanted.map((_, at) => ('lines' in body ? `#/lines/${at}/sku` : '#/sku'))
-        return change(call, body, request => carts.addLines(request, wanted, pointers))
+        return change(call, { body, query }, request => carts.addLines(request, wanted, pointers))
+      },
+    }),
+    route({
+      ...common,
+      method: 'get',
+      path: '/v1/cart/lines/:line',
+      name: 'viewLine',
+      summary: 'One line of the cart',
+      session: 'required',
+      query: schemas.noQuery,
+      params: schemas.lineParams,
+      answer: {
+        status: 200,
+        description: 'The line; the ETag is that of the cart',
+        schema: schemas.line,
+        headers: ['ETag'],
+      },
+      problems: ['line_not_found'],
+      conditional: false,
+      async handle({ params }, call) {
+        const { userId } = await call.requireSession()
+        const { version, line } = await reader.line(userId, params.line)
+        const headers = { ETag: etagOf(version) }
+        return matches(call.ifNoneMatch, headers.ETag) ? { status: 304, headers } : json(200, line, headers)
       },
     }),
     route({
       ...common,
       method: 'put',
-      path: '/v1/cart/lines/:sku',
+      path: '/v1/cart/lines/:line',
       name: 'setLine',
       summary: 'Sets quantity, selection or note of one line; with a quantity the line is made where it is missing',
       body: schemas.setLine,
-      query: schemas.noQuery,
-      params: schemas.skuParams,
-      problems: [...PROBLEMS, 404],
-      handle: ({ body, params }, call) =>
-        change(call, body, request => carts.setLine(request, params.sku, body as LineChange)),
+      query: schemas.cartChangeQuery,
+      params: schemas.lineParams,
+      problems: [...CHANGE, 'line_not_found', 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
+      handle: ({ params, ...sent }, call) =>
+        change(call, sent, request => carts.setLine(request, params.line, sent.body as LineChange)),
     }),
     route({
       ...common,
@@ -99,20 +133,20 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       summary:
         'Sets, selects or removes several lines, all or none; a line is made where it is missing and has a quantity',
       body: schemas.setLines,
-      query: schemas.noQuery,
-      problems: [...PROBLEMS, 404],
-      handle: ({ body }, call) =>
-        change(call, body, request => carts.setLines(request, body.lines as (LineChange & { sku: string })[])),
+      query: schemas.cartChangeQuery,
+      problems: [...CHANGE, 'line_not_found', 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
+      handle: (sent, call) =>
+        change(call, sent, request => carts.setLines(request, sent.body.lines as (LineChange & { sku: string })[])),
     }),
     route({
       ...common,
       method: 'delete',
-      path: '/v1/cart/lines/:sku',
+      path: '/v1/cart/lines/:line',
       name: 'removeLine',
       summary: 'Removes a line; removing it again changes nothing',
-      query: schemas.noQuery,
-      params: schemas.skuParams,
-      handle: ({ params }, call) => change(call, undefined, request => carts.removeLine(request, params.sku)),
+      query: schemas.cartChangeQuery,
+      params: schemas.lineParams,
+      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeLine(request, params.line)),
     }),
     route({
       ...common,
@@ -120,18 +154,19 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       path: '/v1/cart',
       name: 'clearCart',
       summary: 'Removes all lines',
-      query: schemas.noQuery,
-      handle: (_, call) => change(call, undefined, carts.clear),
+      query: schemas.cartChangeQuery,
+      handle: ({ query }, call) => change(call, { query }, carts.clear),
     }),
     route({
       ...common,
       method: 'post',
       path: '/v1/cart/codes',
       name: 'addCode',
+      problems: [...CHANGE, 'code_unknown', 'codes_max'],
       summary: 'Enters a promotion code; whether it is applied, and why not, is in the cart',
       body: schemas.addCode,
-      query: schemas.noQuery,
-      handle: ({ body }, call) => change(call, body, request => carts.addCode(request, body.code)),
+      query: schemas.cartChangeQuery,
+      handle: (sent, call) => change(call, sent, request => carts.addCode(request, sent.body.code)),
     }),
     route({
       ...common,
@@ -139,9 +174,9 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       path: '/v1/cart/codes/:code',
       name: 'removeCode',
       summary: 'Takes a promotion code out; taking it out again changes nothing',
-      query: schemas.noQuery,
+      query: schemas.cartChangeQuery,
       params: schemas.codeParams,
-      handle: ({ params }, call) => change(call, undefined, request => carts.removeCode(request, params.code)),
+      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeCode(request, params.code)),
     }),
     route({
       method: 'get',
@@ -152,10 +187,10 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 200, description: 'The explanation', schema: schemas.explanation },
-      problems: [400, 401, 503],
+      problems: [],
       async handle(_, call) {
         const { userId } = await call.requireSession()
-        const { version, ...priced } = await carts.explain(userId)
+        const { version, ...priced } = await reader.explain(userId)
         return json(200, { version, ...shownPrices(priced, currency), outcomes: priced.outcomes })
       },
     }),
@@ -165,12 +200,12 @@ export function cartRoutes({ carts, glances, logins }: CartRoutesDeps, schemas: 
       path: '/v1/cart/merge/undo',
       name: 'undoMerge',
       summary: 'Takes back what the last login merged into the cart, except lines changed since',
-      query: schemas.noQuery,
+      query: schemas.cartChangeQuery,
       session: 'required',
-      problems: [...PROBLEMS, 404],
-      handle: async (_, call) => {
+      problems: [...CHANGE, 'merge_not_found'],
+      handle: async ({ query }, call) => {
         await call.requireSession()
-        return change(call, undefined, carts.undoMerge)
+        return change(call, { query }, carts.undoMerge)
       },
     }),
   ]

@@ -15,7 +15,7 @@ export function catalogRoutes(products: Products, schemas: Schemas): Route[] {
       summary: 'A page of products: by category, by the start of the name, by price',
       query: schemas.productQuery,
       answer: { status: 200, description: 'A page', schema: schemas.productPage, headers: ['ETag'] },
-      problems: [400, 503],
+      problems: [],
       handle: async ({ query }, call) => answer(await products.page(query), call),
     }),
     route({
@@ -27,7 +27,7 @@ export function catalogRoutes(products: Products, schemas: Schemas): Route[] {
       query: schemas.noQuery,
       params: schemas.skuParams,
       answer: { status: 200, description: 'The product', schema: schemas.product, headers: ['ETag'] },
-      problems: [400, 404, 503],
+      problems: ['product_not_found'],
       handle: async ({ params }, call) => answer(await products.one(params.sku), call),
     }),
   ]

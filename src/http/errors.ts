@@ -27,7 +27,6 @@ export const STATUS: Record<ErrorCode, number> = {
   sale_not_found: 404,
   method_not_allowed: 405,
   email_taken: 409,
-  cursor_stale: 409,
   idempotency_in_flight: 409,
   cart_changed: 409,
   total_changed: 409,

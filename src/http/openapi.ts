@@ -6,6 +6,8 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi'
 import { STATUS } from './errors.ts'
+import { addExamples } from './examples.ts'
+import { codesOf, problemSchema } from './problems.ts'
 import type { AnswerHeader, Route } from './route.ts'
 
 /** The OpenAPI 3.1 document, made from the very schemas that read the requests. */
@@ -15,7 +17,7 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
     const path = route.path.replace(/:(\w+)/g, '{$1}')
     paths[path] = { ...paths[path], [route.method]: operation(route) }
   }
-  return createDocument({
+  const document = createDocument({
     openapi: '3.1.0',
     info: {
       title: 'cartload',
@@ -35,6 +37,8 @@ export function openApiDocument(routes: readonly Route[], options: { publicUrl: 
       },
     },
   })
+  addExamples(document)
+  return document
 }
 
 const TAGS: Readonly<Record<Route['tag'], string>> = {
@@ -72,7 +76,8 @@ function operation(route: Route): ZodOpenApiOperationObject {
   }
 }
 
-function responsesOf({ answer, body, method, problems }: Route): ZodOpenApiResponsesObject {
+function responsesOf(route: Route): ZodOpenApiResponsesObject {
+  const { answer, method } = route
   const named = [...(answer.headers ?? []), ...(method === 'get' ? [] : (['Idempotency-Replayed'] as const))]
   const headers = { headers: Object.fromEntries(named.map(name => [name, HEADERS[name]])) }
   const content = answer.schema ? { content: { 'application/json': { schema: answer.schema } } } : {}
@@ -84,15 +89,15 @@ function responsesOf({ answer, body, method, problems }: Route): ZodOpenApiRespo
     responses[`${answer.replayStatus}` as '200'] = { description: 'As it was answered before', ...headers, ...content }
   if (answer.headers?.includes('ETag') && method === 'get')
     responses['304'] = { description: 'As the client has it', headers: { ETag: HEADERS.ETag } }
-  for (const status of new Set([...problems, ...(body ? [413, 415] : []), 500])) {
-    const codes = Object.entries(STATUS)
-      .filter(([, of]) => of === status)
-      .map(([code]) => code)
+  for (const [status, codes] of Map.groupBy(codesOf(route), code => STATUS[code])) {
     const isRetried = [409, 429, 503].includes(status)
+    const schemas = codes.map(problemSchema) as [z.ZodObject, ...z.ZodObject[]]
     responses[`${status}` as '500'] = {
       description: `One of: ${codes.join(', ')}`,
       ...(isRetried ? { headers: { 'Retry-After': HEADERS['Retry-After'] } } : {}),
-      content: { 'application/problem+json': { schema: PROBLEM } },
+      content: {
+        'application/problem+json': { schema: schemas.length > 1 ? z.discriminatedUnion('code', schemas) : schemas[0] },
+      },
     }
   }
   return responses
@@ -131,23 +136,3 @@ const HEADERS = {
   'Idempotency-Replayed': header('true where the answer is one that was given before'),
   'Retry-After': header('After how many seconds it is worth trying again'),
 } satisfies Record<AnswerHeader | 'Idempotency-Replayed' | 'Retry-After', unknown>
-
-const PROBLEM = z
-  .looseObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    code: z.enum(Object.keys(STATUS) as [string, ...string[]]),
-    detail: z.string(),
-    traceId: z.string(),
-    errors: z
-      .array(
-        z.strictObject({
-          in: z.enum(['body', 'query', 'path', 'header']),
-          pointer: z.string().meta({ description: 'JSON pointer (RFC 6901) in URI fragment form' }),
-          detail: z.string(),
-        }),
-      )
-      .optional(),
-  })
-  .meta({ id: 'Problem' })

@@ -33,8 +33,8 @@ export function createOpsServer(deps: OpsDeps): Server {
       startedAt: deps.startedAt.toISOString(),
     })
   })
-  app.get('/ops/stock/invariants', async (_request, response) => {
-    const report = await deps.inventory.invariants()
+  app.get('/ops/stock/invariants', async ({ query: { after } }, response) => {
+    const report = await deps.inventory.invariants(typeof after === 'string' ? after : '')
     response.status(report.holds ? 200 : 503).json(report)
   })
   app.get('/metrics', async (_request, response) => {

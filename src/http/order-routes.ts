@@ -27,7 +27,21 @@ export function orderRoutes(
       body: schemas.placeOrder,
       needsKey: true,
       answer: { ...answer, status: 201, replayStatus: 200, headers: ['Location'] },
-      problems: [400, 401, 403, 409, 422, 503],
+      problems: [
+        'idempotency_mismatch',
+        'idempotency_in_flight',
+        'cart_changed',
+        'total_changed',
+        'nothing_to_order',
+        'product_unknown',
+        'quote_invalid',
+        'out_of_stock',
+        'purchase_limit',
+        'order_pending',
+        'order_given_up',
+        'sale_not_started',
+        'admission_required',
+      ],
       async handle({ body }, call) {
         const session = await call.requireSession()
         const idempotency = requireKey(call, body)
@@ -53,7 +67,7 @@ export function orderRoutes(
       session: 'required',
       query: schemas.ordersQuery,
       answer: { status: 200, description: 'A page of orders', schema: schemas.orderPage },
-      problems: [400, 401, 503],
+      problems: [],
       async handle({ query: { limit, cursor } }, call) {
         const page = await orders.list(await call.requireSession(), limit, cursor)
         return json(200, { data: page.orders.map(orders.view), page: { limit, next: page.next } })
@@ -68,7 +82,7 @@ export function orderRoutes(
       session: 'required',
       params: schemas.orderParams,
       answer: { status: 200, description: 'The order and its refunds, oldest first', schema: schemas.orderWithRefunds },
-      problems: [400, 401, 404, 503],
+      problems: ['order_not_found'],
       async handle({ params }, call) {
         return json(200, await orders.viewWithRefunds(await call.requireSession(), params.id))
       },
@@ -82,7 +96,7 @@ export function orderRoutes(
       session: 'required',
       params: schemas.orderParams,
       answer,
-      problems: [400, 401, 404, 409, 503],
+      problems: ['order_not_found', 'order_state'],
       async handle({ params }, call) {
         return json(200, orders.view(await orders.cancel(await call.requireSession(), params.id)))
       },
@@ -97,7 +111,7 @@ export function orderRoutes(
       params: schemas.orderParams,
       body: schemas.payment,
       answer,
-      problems: [400, 403, 404, 409, 503],
+      problems: ['order_not_found', 'order_state', 'out_of_stock'],
       async handle({ params, body }, call) {
         await operator(call)
         return json(200, orders.view(await orders.pay(params.id, body.result)))
@@ -114,7 +128,7 @@ export function orderRoutes(
       body: schemas.askRefund,
       needsKey: true,
       answer: { status: 201, replayStatus: 200, description: 'The refund', schema: schemas.refund },
-      problems: [400, 403, 404, 409, 422, 503],
+      problems: ['order_not_found', 'order_state', 'refund_invalid', 'idempotency_mismatch'],
       async handle({ params, body }, call) {
         await operator(call)
         // Keys may be longer than ids are kept.

@@ -19,7 +19,7 @@ export function promotionRoutes(
       name: 'listRuleSets',
       summary: 'The newest versions, and when they were or will be in force',
       answer: { status: 200, description: 'Versions, newest first', schema: schemas.ruleSets },
-      problems: [403, 503],
+      problems: [],
       async handle(_, call) {
         await operator(call)
         return json(200, { data: await promotions.list(FIXED.ruleSetsListed), inForce: rulesVersion() })
@@ -34,7 +34,7 @@ export function promotionRoutes(
       body: schemas.ruleSet,
       bodyBytesMax: FIXED.ruleSetBytesMax,
       answer: { status: 200, description: 'The mistakes', schema: schemas.ruleSetCheck },
-      problems: [400, 403, 503],
+      problems: [],
       async handle({ body }, call) {
         await operator(call)
         const { mistakes, warnings } = await promotions.check(body.ruleSet)
@@ -50,7 +50,7 @@ export function promotionRoutes(
       body: schemas.ruleSet,
       bodyBytesMax: FIXED.ruleSetBytesMax,
       answer: { status: 201, description: 'The version', schema: schemas.ruleSetPut },
-      problems: [400, 403, 422, 503],
+      problems: ['rules_invalid', 'rules_unconfirmed'],
       async handle({ body }, call) {
         const name = await operator(call)
         return json(201, { version: await promotions.put(body.ruleSet, body.note || `by ${name}`, body.confirm) })
@@ -64,7 +64,7 @@ export function promotionRoutes(
       summary: 'Puts a version in force, now or at a time to come',
       body: schemas.activate,
       answer: { status: 201, description: 'From when on', schema: schemas.activation },
-      problems: [400, 403, 404, 422, 503],
+      problems: ['rules_not_found', 'rules_invalid', 'rules_unconfirmed'],
       async handle({ body }, call) {
         await operator(call)
         const at = body.at === undefined ? undefined : new Date(body.at)

@@ -28,7 +28,7 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
       summary: 'Prices a cart without storing it; the answer is signed and holds for 15 minutes',
       body: schemas.askQuote,
       answer: { status: 200, description: 'The quote', schema: schemas.quote },
-      problems: [400, 401, 422, 503],
+      problems: ['product_unknown'],
       async handle({ body }, call) {
         const request = await requestOf(body, call)
         const { priced, token, expiresAt } = await quotes.make(request)
@@ -47,7 +47,7 @@ export function quoteRoutes(quotes: Quotes, schemas: Schemas, currency: string):
       summary: 'Whether a quote still holds for these lines and codes, and for what total',
       body: schemas.checkQuote,
       answer: { status: 200, description: 'What it promises', schema: schemas.quoteClaims },
-      problems: [400, 401, 409, 422, 503],
+      problems: ['product_unknown', 'quote_invalid', 'total_changed'],
       async handle({ body }, call) {
         const { quote, ...subject } = body
         const claims = await quotes.check(quote, await requestOf(subject, call))

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Session, SessionToken } from '../accounts/logins.ts'
 import type { Bytes } from '../lib/bytes.ts'
-import { AppError, type FieldError } from '../lib/errors.ts'
+import { AppError, type ErrorCode, type FieldError } from '../lib/errors.ts'
 
 /**
  * A route is data: how it is reached, what it takes, what it answers, and one function. The server mounts it, the OpenAPI
@@ -15,7 +15,7 @@ export type AnswerHeader = 'ETag' | 'Location' | 'X-Session-Token'
 
 export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   readonly method: Method
-  /** Express path below the server root, such as `/v1/cart/lines/:sku`. */
+  /** Express path below the server root, such as `/v1/cart/lines/:line`. */
   readonly path: string
   /** operationId of the OpenAPI document. */
   readonly name: string
@@ -39,8 +39,8 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
     readonly replayStatus?: number
     readonly headers?: readonly AnswerHeader[]
   }
-  /** Further statuses that a client should expect, for the document. */
-  readonly problems: readonly number[]
+  /** Error codes of this operation beyond those that its kind of request brings with it (problems.ts). */
+  readonly problems: readonly ErrorCode[]
   handle(input: Input<Body, Query, Params>, call: Call): Promise<Answer>
 }
 

@@ -101,12 +101,19 @@ export function createSchemas(limits: Limits) {
     product: product.extend({ currency: z.string() }).meta({ id: 'ProductWithCurrency' }),
     productPage: z.strictObject({ data: z.array(product), currency: z.string(), page }).meta({ id: 'ProductPage' }),
     cartQuery: z.strictObject({ limit, cursor }),
+    cartChangeQuery: z.strictObject({
+      limit: queryNumber(0, limits.pageLinesMax)
+        .default(limits.pageLinesDefault)
+        .meta({ description: 'Lines of the page that follows `changed`; 0 for none' }),
+    }),
+    line,
+    lineParams: z.strictObject({ line: sku.meta({ description: 'The id of the line: the code of its product' }) }),
     noQuery: z.strictObject({}),
     cart,
     cartChange: cart
       .extend({
         changed: z.array(line).meta({
-          description: 'The lines that were changed or made, wherever in the cart they stand; at most 100',
+          description: 'The lines that were changed or made, wherever in the cart they stand',
         }),
       })
       .meta({ id: 'CartChange' }),

@@ -11,6 +11,7 @@ import express, {
 import type { Logins } from '../accounts/logins.ts'
 import type { Operators } from '../accounts/operators.ts'
 import type { Registrations } from '../accounts/registration.ts'
+import type { CartReader } from '../cart/cart-reader.ts'
 import type { Carts } from '../cart/carts.ts'
 import type { Glances } from '../cart/glances.ts'
 import type { Quotes } from '../cart/quotes.ts'
@@ -46,6 +47,7 @@ import { stockRoutes } from './stock-routes.ts'
 /** Owns Express. Middleware and routes in the order in which a request meets them, on one screen. */
 export interface ServerDeps {
   readonly carts: Carts
+  readonly reader: CartReader
   readonly glances: Glances
   readonly products: Products
   readonly logins: Logins

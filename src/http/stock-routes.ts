@@ -24,7 +24,7 @@ export function stockRoutes(
       summary: 'What is left of a product, up to half a second old',
       params: schemas.skuParams,
       answer: { status: 200, description: 'The stock', schema: schemas.stock },
-      problems: [400, 404, 503],
+      problems: ['product_not_found'],
       async handle({ params: { sku } }) {
         const product = productOf(sku)
         if (!product) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
@@ -45,7 +45,7 @@ export function stockRoutes(
       summary: 'A sale: when it starts, and what is left',
       params: schemas.saleParams,
       answer: { status: 200, description: 'The sale', schema: schemas.sale },
-      problems: [400, 404, 503],
+      problems: ['sale_not_found'],
       handle: async ({ params }) => json(200, await sales.view(params.id), { 'Cache-Control': 'public, max-age=1' }),
     }),
     route({
@@ -56,7 +56,7 @@ export function stockRoutes(
       query: schemas.noQuery,
       body: schemas.enterQueue,
       answer,
-      problems: [400, 401, 403, 404, 503],
+      problems: ['sale_not_found', 'buyer_refused'],
       async handle({ params, body }, call) {
         return json(200, await sales.enter(params.id, await call.requireSession(), body.proof))
       },
@@ -68,7 +68,7 @@ export function stockRoutes(
       summary: 'Where the buyer stands',
       query: schemas.noQuery,
       answer,
-      problems: [400, 401, 404, 503],
+      problems: ['sale_not_found'],
       handle: async ({ params }, call) => json(200, await sales.look(params.id, await call.requireSession())),
     }),
     route({
@@ -78,7 +78,7 @@ export function stockRoutes(
       summary: 'Gives the place in the queue away',
       query: schemas.noQuery,
       answer: { status: 204, description: 'It is gone' },
-      problems: [400, 401, 404, 503],
+      problems: ['sale_not_found'],
       async handle({ params }, call) {
         await sales.leave(params.id, await call.requireSession())
         return { status: 204 }

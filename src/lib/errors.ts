@@ -24,7 +24,6 @@ export type ErrorCode =
   | 'sale_not_found'
   | 'method_not_allowed'
   | 'email_taken'
-  | 'cursor_stale'
   | 'idempotency_in_flight'
   | 'cart_changed'
   | 'total_changed'

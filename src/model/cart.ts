@@ -77,13 +77,17 @@ export function setLine(sku: string, change: LineChange, limits: Limits): Edit {
     }
     const present = lines.find(line => line.sku === sku)
     if (!present && change.quantity === undefined) {
-      throw new AppError('line_not_found', `The cart has no line for '${sku}'.`, { extra: { sku } })
+      throw lineNotFound(sku)
     }
     const before = present ?? newLine(sku, change.quantity ?? 1, nextPosition(lines))
     const after = { ...(change.quantity === undefined ? before : unmarked(before)), ...change }
     if (!present) return checkCount([...lines, after], limits)
     return sameLine(present, after) ? lines : lines.map(line => (line === present ? after : line))
   }
+}
+
+export function lineNotFound(sku: string): AppError {
+  return new AppError('line_not_found', `The cart has no line for '${sku}'.`, { extra: { sku } })
 }
 
 /** The same for several lines, all or none. */

@@ -174,6 +174,9 @@ export const FIXED = {
   stockTightMax: 10_000,
   /** How long making an order may take, and more for each item; then others settle what it holds. */
   orderMs: 3_500,
+  /** How long, and how often, a retry looks for the order that another process is making with its key. */
+  orderInFlightWaitMs: 2_000,
+  orderInFlightPollMs: 100,
   orderPerItemMs: 20,
   /** A key whose order was given up may be tried this often again, and one that was overtaken by a change of the catalogue. */
   orderAttemptsMax: 8,
@@ -190,6 +193,8 @@ export const FIXED = {
   /** Orders of one buyer that wait for their payment at once. */
   ordersPendingMax: 20,
   invariantsListedMax: 100,
+  /** Items of each shard that one look at the invariants sums. */
+  invariantItemsMax: 10_000,
   usagePollMs: 1_000,
 
   salePollMs: 1_000,

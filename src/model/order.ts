@@ -117,6 +117,15 @@ export interface Purchases {
   readonly uses: Readonly<Record<string, number>>
 }
 
+/** What two have bought together; with `sign` -1 what is left of the first, never less than nothing. */
+export function addPurchases(to: Purchases, more: Purchases, sign: 1 | -1 = 1): Purchases {
+  const sum = (a: number, b: number) => Math.max(0, a + sign * b)
+  const uses = Object.entries(more.uses).map(
+    ([promotion, times]) => [promotion, sum(to.uses[promotion] ?? 0, times)] as const,
+  )
+  return { ordersPlaced: sum(to.ordersPlaced, more.ordersPlaced), uses: { ...to.uses, ...Object.fromEntries(uses) } }
+}
+
 /** What a buyer has bought once an order of theirs is confirmed. */
 export function bought({ ordersPlaced, uses }: Purchases, { counted }: Pick<OrderDocument, 'counted'>): Purchases {
   const more = Object.fromEntries(counted.map(promotion => [promotion, (uses[promotion] ?? 0) + 1]))

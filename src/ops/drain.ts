@@ -10,6 +10,8 @@ import { FIXED } from '../model/limits.ts'
  *   2. Reads, and writes with an Idempotency-Key, are refused with 502, untouched. nginx gives them to the next instance
  *      and, because that counts as a failure, asks this one no more (max_fails=1 for fail_timeout). Others are served.
  *   3. When nothing has come for a moment, the listener closes, what is under way finishes, and idle connections go.
+ *
+ * An instance that lacks what another has (`isBetterElsewhere`) refuses in the same way while that is so.
  */
 export interface Drain {
   isDraining(): boolean
@@ -25,12 +27,12 @@ const QUIET_MS = 250
 const GRACE_MS = 3_000
 const REFUSABLE = new Set(['GET', 'HEAD'])
 
-export function createDrain(msMax: number = FIXED.drainMsMax): Drain {
+export function createDrain(isBetterElsewhere: () => boolean = () => false, msMax: number = FIXED.drainMsMax): Drain {
   let phase: 'open' | 'closing' | 'refusing' = 'open'
 
   return {
     isDraining: () => phase !== 'open',
-    refuses: (method, hasKey) => phase === 'refusing' && (hasKey || REFUSABLE.has(method)),
+    refuses: (method, hasKey) => (phase === 'refusing' || isBetterElsewhere()) && (hasKey || REFUSABLE.has(method)),
     async run(doors) {
       const deadline = performance.now() + msMax
       let lastRequest = performance.now()

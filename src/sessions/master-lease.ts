@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import type { RedisConnection } from '../lib/redis.ts'
-import { unavailable } from '../lib/errors.ts'
+import { unavailable, unlessUnavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/repeat.ts'
 import { FIXED } from '../model/limits.ts'
+
+const BELIEVED = 'sessions-master-believed-by'
 
 /**
  * Whether what the sessions Redis says may be believed, where it has replicas. A master that was cut off from them may have been
@@ -13,12 +16,21 @@ import { FIXED } from '../model/limits.ts'
 export interface MasterLease {
   /** @throws AppError `unavailable` */
   check(): void
+  /** True while this instance may not believe the master, and another one could a moment ago: requests are better off there. */
+  isOnlyHere(): boolean
   stop(): void
 }
 
-export const NO_LEASE: MasterLease = { check: () => undefined, stop: () => undefined }
+export const NO_LEASE: MasterLease = {
+  check: () => undefined,
+  isOnlyHere: () => false,
+  stop: () => undefined,
+}
 
-export async function holdMasterLease(redis: RedisConnection): Promise<MasterLease> {
+/** `board`: a Redis that all instances reach in another way, where each one that believes the master says so. */
+export async function holdMasterLease(redis: RedisConnection, board: RedisConnection): Promise<MasterLease> {
+  const own = randomUUID()
+  let isOnlyHere = false
   let until = 0
   let connection = 0
   redis.client.on('close', () => {
@@ -30,15 +42,25 @@ export async function holdMasterLease(redis: RedisConnection): Promise<MasterLea
     const asked = performance.now()
     const before = connection
     await redis.run(client => client.set('cartload:master', '1', 'PX', FIXED.masterLeaseMs))
-    if (connection === before) until = asked + FIXED.masterLeaseMs
+    if (connection !== before) return
+    until = asked + FIXED.masterLeaseMs
+    isOnlyHere = false
+    await unlessUnavailable(board.run(client => client.set(BELIEVED, own, 'PX', 2 * FIXED.masterLeaseMs)))
   }
 
-  await renew().catch(() => undefined) // the next look finds it
-  const renewing = repeat(renew, FIXED.masterLeasePollMs, () => undefined)
+  async function compare(): Promise<void> {
+    const last = await unlessUnavailable(board.run(client => client.get(BELIEVED)))
+    isOnlyHere = performance.now() >= until && typeof last === 'string' && last !== own
+  }
+
+  const look = () => renew().catch(compare)
+  await look()
+  const renewing = repeat(look, FIXED.masterLeasePollMs, () => undefined)
   return {
     check() {
       if (performance.now() >= until) throw unavailable(redis.name, new Error('it does not take writes'))
     },
+    isOnlyHere: () => isOnlyHere,
     stop: renewing.stop,
   }
 }

@@ -8,7 +8,7 @@ const SELECT_MODE = statement('SELECT epoch, state FROM cache_mode WHERE shard =
 const DRAIN = statement("UPDATE cache_mode SET state = 'draining' WHERE shard = ? AND epoch = ? AND state = 'on'")
 const SWITCH_OFF = statement("UPDATE cache_mode SET state = 'off' WHERE shard = ? AND epoch = ? AND state = 'draining'")
 const SWITCH_ON = statement(
-  "UPDATE cache_mode SET state = 'on', epoch = epoch + 1 WHERE shard = ? AND epoch = ? AND state = 'off'",
+  "UPDATE cache_mode SET state = 'on', epoch = GREATEST(epoch + 1, ?) WHERE shard = ? AND epoch = ? AND state = 'off'",
 )
 
 export const cacheModes = {
@@ -19,5 +19,6 @@ export const cacheModes = {
   },
   drain: (shard: Database, epoch: number) => shard.run(DRAIN, [shard.name, epoch]),
   switchOff: (shard: Database, epoch: number) => shard.run(SWITCH_OFF, [shard.name, epoch]),
-  switchOn: (shard: Database, epoch: number) => shard.run(SWITCH_ON, [shard.name, epoch]),
+  /** `least`: the new epoch is not below it. */
+  switchOn: (shard: Database, epoch: number, least: number) => shard.run(SWITCH_ON, [least, shard.name, epoch]),
 }

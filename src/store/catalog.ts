@@ -96,6 +96,7 @@ export interface ProductRow {
 }
 
 export const UPSERT_ROWS = 500
+const VERSIONS_PER_SECOND_MAX = 10_000
 const PRICE_MAX = Number.MAX_SAFE_INTEGER
 
 export const catalogRows = {
@@ -187,6 +188,15 @@ export const catalogRows = {
     { sku, mode, item }: { sku: string; mode: StockMode; item: string | undefined },
   ): Promise<void> {
     await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
+  },
+
+  /** Makes a version that was never used, in which nothing changes: beyond `used` and what may have followed it within a second. */
+  async goBeyond(global: Database, used: number): Promise<number> {
+    return global.transaction(async tx => {
+      const version = Math.max(await lockVersion(tx), used) + VERSIONS_PER_SECOND_MAX
+      await tx.run(SET_VERSION, [version])
+      return version
+    })
   },
 
   /** Waits for a change that has been announced; one that was given up is made good by a version in which nothing changes. */

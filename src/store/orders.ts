@@ -80,8 +80,10 @@ const SELECT_CONFIRMED = statement(`
   /* per shard */ SELECT ${COLUMNS} FROM orders WHERE user_id >= ? AND (user_id > ? OR order_id > ?) AND state = 'confirmed'
   ORDER BY user_id, order_id LIMIT ?`)
 const SELECT_OPEN_REFUNDS = statement(`
-  /* per shard */ SELECT user_id, order_id, refund_id, state, document FROM refunds
-  WHERE state = 'pending' AND created_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND LIMIT ?`)
+  /* per shard */ SELECT user_id, order_id, refund_id, state, document, created_at FROM refunds
+  WHERE state = 'pending' AND created_at >= ? AND (created_at > ? OR refund_id > ?)
+    AND created_at < UTC_TIMESTAMP(3) - INTERVAL 2 SECOND
+  ORDER BY created_at, refund_id LIMIT ?`)
 const SELECT_OLDEST_OVER = statement(`
   /* per shard */ SELECT TIMESTAMPDIFF(MICROSECOND, expires_at, UTC_TIMESTAMP(3)) AS age_us
   FROM orders WHERE state = 'pending' ORDER BY expires_at LIMIT 1`)
@@ -91,6 +93,13 @@ const TAKE_LEASE = statement(`
     holder = IF(held_until < UTC_TIMESTAMP(3), VALUES(holder), holder),
     held_until = IF(holder = VALUES(holder), VALUES(held_until), held_until)`)
 const SELECT_LEASE = statement('SELECT holder FROM leases WHERE name = ? AND held_until > UTC_TIMESTAMP(3)')
+
+/** A place in a list by time of creation. */
+export interface Place {
+  readonly createdAt: string
+  readonly id: string
+}
+const FIRST: Place = { createdAt: '1970-01-01 00:00:00.000', id: '' }
 
 export const orderRows = {
   /** @throws DuplicateKeyError when the order was made, or given up, or its key was used */
@@ -219,8 +228,24 @@ export const orderRows = {
     }
   },
 
-  async openRefunds(shard: Database, limit: number): Promise<RefundRow[]> {
-    return (await shard.background<RefundColumns>(SELECT_OPEN_REFUNDS, [limitTo(limit)])).map(refundOf)
+  /** Refunds whose units are not back yet, a page after `after`; `next` is undefined at the end. */
+  async openRefunds(
+    shard: Database,
+    limit: number,
+    after: Place = FIRST,
+  ): Promise<{ refunds: RefundRow[]; next?: Place }> {
+    const rows = await shard.background<RefundColumns & { created_at: string }>(SELECT_OPEN_REFUNDS, [
+      after.createdAt,
+      after.createdAt,
+      after.id,
+      limitTo(limit),
+    ])
+    const last = rows.at(-1)
+    const isEnd = !last || rows.length < limit
+    return {
+      refunds: rows.map(refundOf),
+      ...(isEnd ? {} : { next: { createdAt: last.created_at, id: last.refund_id } }),
+    }
   },
 
   /** By how much the oldest pending order of a shard is past its time, in ms. */

@@ -34,10 +34,12 @@ const SELECT_OLDEST = statement(`
 const SELECT_ITEMS = statement('/* per shard */ SELECT item FROM stock WHERE item > ? ORDER BY item LIMIT ?')
 const SELECT_BROKEN = statement(`
   /* per shard */ SELECT s.item, s.units, SUM(b.free) AS free, SUM(b.held) AS held, SUM(b.sold) AS sold
-  FROM stock s JOIN stock_buckets b ON b.item = s.item GROUP BY s.item, s.units
+  FROM stock s JOIN stock_buckets b ON b.item = s.item WHERE s.item > ? AND s.item <= ? GROUP BY s.item, s.units
   HAVING s.units <> SUM(b.free) + SUM(b.held) + SUM(b.sold) LIMIT ?`)
 const SELECT_SUMS = statement(`
-  /* per shard */ SELECT COUNT(DISTINCT item) AS items, SUM(free) AS free, SUM(held) AS held, SUM(sold) AS sold FROM stock_buckets`)
+  /* per shard */ SELECT COUNT(DISTINCT item) AS items, SUM(free) AS free, SUM(held) AS held, SUM(sold) AS sold
+  FROM stock_buckets WHERE item > ? AND item <= ?`)
+const COUNT_ITEMS = statement('/* per shard */ SELECT COUNT(*) AS items FROM stock')
 const SELECT_CLAIMS_OF_ITEM = statement(`
   SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id > ? ORDER BY order_id LIMIT ?`)
 
@@ -54,6 +56,9 @@ const SELECT_SUMS_OF_ITEM = statement(`
 const SELECT_CLAIM = statement(
   'SELECT order_id, user_id, bucket, units, state FROM stock_claims WHERE item = ? AND order_id = ?',
 )
+
+/** Behind every item: items are ASCII. */
+const LAST_ITEM = '\u007f'
 
 export const stockAudit = {
   /** What counters, claims and ledger of an item say, all of one moment; undefined when there is no such item. */
@@ -98,13 +103,25 @@ export const stockAudit = {
     }
   },
 
-  /** Items of a shard whose counters do not add up, and the sums over all. */
+  async countItems(shard: Database): Promise<number> {
+    const [row] = await shard.background<{ items: string }>(COUNT_ITEMS)
+    return Number(row?.items ?? 0)
+  },
+
+  /** The last of the `rows` items that follow `after`; undefined where there are fewer. */
+  async endOfPage(shard: Database, after: string, rows: number): Promise<string | undefined> {
+    return (await shard.background<{ item: string }>(SELECT_ITEMS, [after, limitTo(rows)]))[rows - 1]?.item
+  },
+
+  /** Items of a shard, those after `after` up to `until`: whose counters do not add up, and the sums. */
   async invariants(
     shard: Database,
+    { after, until }: { readonly after: string; readonly until: string | undefined },
     limit: number,
   ): Promise<{ items: number; broken: ({ item: string } & StockLevels)[] } & Counters> {
-    const [sums] = await shard.background<Numbers>(SELECT_SUMS)
-    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [limitTo(limit)])
+    const range = [after, until ?? LAST_ITEM]
+    const [sums] = await shard.background<Numbers>(SELECT_SUMS, range)
+    const broken = await shard.background<Numbers & { item: string }>(SELECT_BROKEN, [...range, limitTo(limit)])
     return {
       items: Number(sums?.['items'] ?? 0),
       ...countersOf(sums ?? {}),

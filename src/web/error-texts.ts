@@ -87,10 +87,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     when: 'Somebody has registered with this e-mail address.',
     todo: 'Log in, or register with another address.',
   },
-  cursor_stale: {
-    when: 'The list has changed since the cursor was made.',
-    todo: 'Begin at the first page again.',
-  },
   idempotency_in_flight: {
     when: 'Another request with the same key is still at work.',
     todo: 'Repeat the request after `Retry-After`.',

@@ -71,6 +71,25 @@ describe('orders, as they were attacked', () => {
     expect((await me.get('/v1/orders')).body.data.length).to.equal(2)
   })
 
+  it('of a guest count for the account: its first order is not the first again, until the undo', async () => {
+    const first = { id: 'first', name: 'First', kind: 'percent_off', percent: 50, when: { orderNumber: 1 } }
+    await putInForce([first])
+    const account = await newMember(app().url)
+    const discountOf = async (client: Client) => (await client.get('/v1/cart')).body.totals.discount as number
+    const guest = clientOf(app().url)
+    guest.token =
+      (await guest.post('/v1/cart/lines', { sku: 'T-100', quantity: 1 })).headers.get('x-session-token') ?? ''
+    const placed = await guest.post('/v1/orders', { cartVersion: (await guest.get('/v1/cart')).body.version }, key())
+    expect([placed.status, placed.body.total]).to.deep.equal([201, 100])
+    await fill(account, { 'T-100': 1 })
+    expect(await discountOf(account), 'before the login').to.equal(100)
+    const login = await guest.post('/v1/sessions', { email: account.email, password: PASSWORD })
+    const me = clientOf(app().url, login.body.token as string)
+    expect(await discountOf(me), 'after the login').to.equal(0)
+    expect((await me.post('/v1/cart/merge/undo')).status).to.equal(200)
+    expect(await discountOf(me), 'after the undo').to.equal(100)
+  })
+
   it('count a stock that is shared by a product that is held and one that is tracked, all of it', async () => {
     const stockItem = `shared-${randomUUID().slice(0, 8)}`
     const held = await newProduct(app(), { free: 10, stockItem })

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { AssertionError, expect } from 'chai'
+import { STATUS } from '../../src/http/errors.ts'
 import { withApp } from '../support/app.ts'
 import { checkAnswer } from '../support/answers.ts'
 import { clientOf, newMember } from '../support/client.ts'
@@ -192,10 +193,8 @@ describe('the HTTP side', () => {
         expect((await clientOf(app().url).get(link)).status, link).to.equal(200)
       }
       const { text } = await clientOf(app().url).get('/docs/errors')
-      const { body } = await clientOf(app().url).get('/openapi.json')
-      const codes: string[] = body.components.schemas.Problem.properties.code.enum
-      expect(codes.length).to.be.above(40)
-      for (const code of codes)
+      expect(Object.keys(STATUS).length).to.be.above(40)
+      for (const code of Object.keys(STATUS))
         expect(text).to.match(new RegExp(`id="${code}".*?</h2>\\s*<p>.{20,}What to do:.{10,}<pre>`, 's'))
     })
 
@@ -216,8 +215,9 @@ describe('the HTTP side', () => {
         'GET /v1/cart',
         'POST /v1/cart/lines',
         'PUT /v1/cart/lines',
-        'PUT /v1/cart/lines/{sku}',
-        'DELETE /v1/cart/lines/{sku}',
+        'GET /v1/cart/lines/{line}',
+        'PUT /v1/cart/lines/{line}',
+        'DELETE /v1/cart/lines/{line}',
         'DELETE /v1/cart',
         'POST /v1/cart/merge/undo',
         'POST /v1/cart/codes',

@@ -24,6 +24,7 @@ describe('the auditor', () => {
     const modes = {
       lease: () => epoch,
       suspend: async () => undefined,
+      renew: async () => undefined,
       settle: async () => undefined,
       stop: () => undefined,
     }

@@ -37,7 +37,7 @@ describe('carts of two instances', () => {
   })
 
   const view = async (app: TestApp, userId: string) => {
-    const { body } = await app.carts.view(userId, PAGE)
+    const { body } = await app.reader.view(userId, PAGE)
     return JSON.parse(body.toString()) as {
       version: number
       lines: { sku: string; quantity: number }[]

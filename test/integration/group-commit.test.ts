@@ -58,7 +58,7 @@ describe('changes of many carts', () => {
       ['#/sku'],
     )
   const stateOf = async (app: TestApp, userId: string) => {
-    const { body } = await app.carts.view(userId, PAGE)
+    const { body } = await app.reader.view(userId, PAGE)
     const { version, lines } = JSON.parse(body.toString()) as { version: number; lines: { quantity: number }[] }
     return { version, quantities: lines.map(({ quantity }) => quantity) }
   }

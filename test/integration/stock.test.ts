@@ -215,6 +215,18 @@ describe('stock', () => {
       const invariants = await app().inventory.invariants()
       expect(invariants.holds).to.equal(false)
       expect(invariants.broken.map(broken => broken.item)).to.include(item)
+      // Page by page it is found too, once, and the sums of the pages are those of the whole.
+      const seen: string[] = []
+      let units = 0
+      for (let after: string | null = ''; after !== null; ) {
+        const page: Awaited<ReturnType<ReturnType<typeof app>['inventory']['invariants']>> =
+          await app().inventory.invariants(after, 3)
+        seen.push(...page.broken.map(broken => broken.item))
+        units += page.free + page.held + page.sold
+        after = page.next
+      }
+      expect(seen).to.deep.equal(invariants.broken.map(broken => broken.item).sort())
+      expect(units).to.equal(invariants.free + invariants.held + invariants.sold)
       const [found] = await app().inventory.check(item, false)
       expect(found).to.deep.include({ item, repaired: false })
       expect(found?.problem).to.include('free is 5 and must be 4').and.to.include('held is 0 and must be 3')

@@ -40,6 +40,9 @@ const counted = new Map<string, number>()
 /** By operation and status: how many answers have been checked. */
 export const checkedAnswers: ReadonlyMap<string, number> = counted
 
+/** Error codes by operation that a server has answered. */
+export const seenCodes = new Set<string>()
+
 const unchecked = new Set<string>()
 
 /** A server of an older release, whose document is not the one of this code. */
@@ -107,6 +110,7 @@ export async function checkAnswer(url: string, { method, path, status, headers, 
   // An instance that is about to stop says 502 to nginx alone.
   if (!described || !operation || status === 502) return
   const what = `${method} ${operation.path} ${status}`
+  if (status >= 400) seenCodes.add(`${method} ${operation.path} ${(body as { code?: string })?.code}`)
   const response = operation.responses[status]
   if (!response) expect.fail(`the document has no ${what}: ${JSON.stringify(body)?.slice(0, 300)}`)
   const named = Object.keys(response.headers ?? {}).map(name => name.toLowerCase())

@@ -218,9 +218,12 @@ describe('the cluster', function () {
             )
           }),
         )
+        // Not what instances do in the background (GET and SET of the restore clock), which no view uses.
         const asked = (commands: Record<string, number> | undefined) =>
           Object.fromEntries(
-            Object.entries(commands ?? {}).filter(([name]) => !/^(info|ping|config|hello|client|auth)/.test(name)),
+            Object.entries(commands ?? {}).filter(
+              ([name]) => !/^(info|ping|config|hello|client|auth|get$|set$)/.test(name),
+            ),
           )
         expect(asked(calls[0])).to.deep.equal({ mget: views })
         expect(asked(calls[1])).to.deep.equal({ mget: views })

@@ -64,8 +64,12 @@ describe('a typed client', function () {
       quote: { total: price, first: price },
       merged: [[sku, 2]],
       stale: 'version_mismatch',
+      'version now': true,
+      pages: [1, 1],
+      line: 1,
       order: { state: 'confirmed', total: price * 3, lines: 1, refunds: 0 },
       'order of another': 'session_required',
+      cancel: 'confirmed',
     })
   })
 

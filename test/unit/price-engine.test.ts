@@ -68,7 +68,7 @@ function cheapest(problem: Problem): number {
 
 describe('the price engine', () => {
   describe('finds the lowest total', () => {
-    const runs = Number(process.env['PRICING_CASES'] ?? 10_000)
+    const runs = Number(process.env['PRICING_CASES'] ?? 4_000)
     const STEPS_MAX = 10
 
     it(`as exhaustive search does, in ${runs} small random cases`, function () {

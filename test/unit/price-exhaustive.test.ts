@@ -10,7 +10,7 @@ import { lowestTotal } from '../support/exhaustive.ts'
 import { promotionOf, ruleSetOf } from '../support/rule-sets.ts'
 
 /** Random rule sets against exhaustive search. PRICING_EXHAUSTIVE: how many (20,000: `npm run test:long`). */
-const RUNS = Number(process.env['PRICING_EXHAUSTIVE'] ?? 5_000)
+const RUNS = Number(process.env['PRICING_EXHAUSTIVE'] ?? 2_000)
 const SEED = Number(process.env['PRICING_SEED'] ?? Date.now() % 1_000_000)
 const WORK_MAX = 1e9
 const SKUS = ['a', 'b', 'c', 'd', 'e']

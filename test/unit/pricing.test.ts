@@ -141,7 +141,14 @@ describe('the view of a cart', () => {
             )
             expect(body.page.next === null).to.equal(offset + limit >= count)
             if (body.page.next)
-              expect(readCartCursor(body.page.next)).to.deep.equal({ version: 5, offset: offset + limit })
+              expect(readCartCursor(body.page.next)).to.deep.equal({
+                version: 5,
+                offset: offset + limit,
+                after: lines
+                  .slice(Math.max(offset, offset + limit - 3), offset + limit)
+                  .map(line => line.sku)
+                  .toReversed(),
+              })
           }
         },
       ),

@@ -48,6 +48,7 @@ const SHARD_KEYS: Readonly<Record<string, string>> = {
   idempotency: 'user_id',
   orders: 'user_id',
   refunds: 'user_id',
+  restore_clock: 'name',
   leases: 'name',
   schema_release: 'name',
   stock: 'item',

@@ -1,0 +1,59 @@
+import { unlessUnavailable } from '../lib/errors.ts'
+import type { RedisConnection } from '../lib/redis.ts'
+import type { Database } from './database.ts'
+import { restoreClock } from './restore-clock.ts'
+
+/**
+ * Tells that a database was restored to an earlier state: then what is cached is from a future that never was.
+ *
+ * Each database has a number that only grows: about once a second one of its instances adds one, and copies the number to the cache
+ * Redis, beside the carts that it may be compared with. A database whose number is below the copy, or below what this instance has
+ * seen, was restored. What was committed within the second before the restored state's end is not told apart: after a restore to
+ * such a moment, `cartload cache invalidate` is needed.
+ */
+export interface RestoreWatch {
+  /**
+   * Whether the database is behind what is known of it; then how far it has been. `mark`: a number of the caller that grows with the
+   * database too, and of which the highest known is returned.
+   * @throws AppError `unavailable` while that cannot be told
+   */
+  look(database: Database, mark: number): Promise<Known | undefined>
+  /** Ends the state of being behind, once nothing from the lost future can be shown. */
+  settle(database: Database, known: Known): Promise<void>
+}
+
+export interface Known {
+  readonly ticks: number
+  readonly mark: number
+}
+
+export function createRestoreWatch(redis: RedisConnection): RestoreWatch {
+  const seen = new Map<string, Known>()
+
+  async function copyOf(name: string): Promise<Known> {
+    const [ticks = 0, mark = 0] = ((await redis.run(client => client.get(keyOf(name)))) ?? '').split(' ').map(Number)
+    return { ticks, mark }
+  }
+
+  return {
+    async look(database, mark) {
+      const { name } = database
+      const before = seen.get(name)
+      const known = before ?? (await copyOf(name))
+      const ticks = await restoreClock.read(database)
+      if (ticks < known.ticks) return known
+      const now = { ticks, mark: Math.max(mark, known.mark) }
+      seen.set(name, now)
+      // Where another instance has moved it since, that is enough.
+      if (before?.ticks !== ticks || !(await restoreClock.tick(database, ticks))) return undefined
+      seen.set(name, { ...now, ticks: ticks + 1 })
+      await unlessUnavailable(redis.run(client => client.set(keyOf(name), `${ticks + 1} ${now.mark}`)))
+      return undefined
+    },
+    async settle(database, known) {
+      await restoreClock.raise(database, known.ticks + 1)
+    },
+  }
+}
+
+const keyOf = (name: string): string => `restore-clock:${name}`
