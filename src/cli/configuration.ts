@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, loadConfig, type Secrets } from '../config/config.ts'
-import { envExample } from '../config/settings.ts'
+import { envExample, settingsDocument } from '../config/settings.ts'
 import { shardName, SLOTS } from '../sharding/slots.ts'
 import { renderNginx } from '../stack/nginx.ts'
 import { createStack } from '../stack/stack.ts'
@@ -19,10 +19,17 @@ export function environmentCommand(projectDir: string): Command {
   return {
     name: 'env',
     summary: 'Checks the settings and shows them, without secrets',
-    options: { example: { type: 'boolean', doc: 'print .env.example instead' } },
+    options: {
+      example: { type: 'boolean', doc: 'print .env.example instead' },
+      markdown: { type: 'boolean', doc: 'print docs/settings.md instead' },
+    },
     async run(args) {
       if (args.flag('example')) {
         process.stdout.write(envExample())
+        return
+      }
+      if (args.flag('markdown')) {
+        process.stdout.write(settingsDocument())
         return
       }
       const { config, secrets } = loadConfig(projectDir)

@@ -17,8 +17,8 @@ import {
 } from './readers.ts'
 
 /**
- * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and the table in
- * the README are generated from this list. A default of `undefined` means that it follows from other settings.
+ * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and docs/settings.md
+ * are generated from this list. A default of `undefined` means that it follows from other settings.
  */
 export const SETTINGS = {
   node: set(
@@ -250,6 +250,25 @@ export type SettingValues = { [Key in SettingKey]?: z.output<(typeof SETTINGS)[K
 /** One instance per core, but never one alone. */
 export function defaultInstances(): number {
   return Math.max(2, availableParallelism())
+}
+
+/** The text of docs/settings.md. */
+export function settingsDocument(): string {
+  const rows = Object.values(SETTINGS).map(({ name, shown, doc }) => {
+    const byDefault = shown === '' ? '–' : `\`${shown}\``
+    return `| \`${name}\` | ${byDefault} | ${doc.replaceAll('|', '\\|')} |`
+  })
+  return [
+    '# Settings',
+    '',
+    'From the environment or `.env`; checked at start, all mistakes named at once (test: `test/unit/config.test.ts`). `bin/cartload env` shows what is in',
+    'force. Made by `bin/cartload env --markdown`.',
+    '',
+    '| variable | default | meaning |',
+    '|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
 }
 
 /** The text of `.env.example`. */

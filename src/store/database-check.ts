@@ -76,8 +76,11 @@ async function schemaFindings(connection: Connection, list: 'global' | 'shard', 
   const oldest = (
     await rowsOf(connection, 'SELECT oldest_release FROM schema_release WHERE name = ?', ['schema'])
   )[0]?.['oldest_release'] as string | undefined
-  return oldest !== undefined && isOlder(release, oldest)
-    ? [`its schema is too new for this code: it needs release ${oldest} or newer, this is ${release}`]
+  if (oldest !== undefined && isOlder(release, oldest))
+    return [`its schema is too new for this code: it needs release ${oldest} or newer, this is ${release}`]
+  const [map] = list === 'shard' ? await rowsOf(connection, 'SELECT COUNT(*) AS slots FROM slots') : []
+  return map && Number(map['slots']) === 0
+    ? ['it owns no slots, and slots cannot be moved to an added shard yet: take it out of CARTLOAD_SHARDS']
     : []
 }
 

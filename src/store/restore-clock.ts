@@ -2,17 +2,18 @@ import type { Database } from './database.ts'
 import { statement } from './statement.ts'
 
 /** One number by database that only grows; who moves it, and what for: restore-watch.ts. */
-const SELECT_TICKS = statement("SELECT ticks FROM restore_clock WHERE name = 'ticks'")
-const TICK = statement("UPDATE restore_clock SET ticks = ticks + 1 WHERE name = 'ticks' AND ticks = ?")
-const RAISE = statement("UPDATE restore_clock SET ticks = GREATEST(ticks, ?) WHERE name = 'ticks'")
+const NAME = 'ticks'
+const SELECT_TICKS = statement('SELECT ticks FROM restore_clock WHERE name = ?')
+const TICK = statement('UPDATE restore_clock SET ticks = ticks + 1 WHERE name = ? AND ticks = ?')
+const RAISE = statement('UPDATE restore_clock SET ticks = GREATEST(ticks, ?) WHERE name = ?')
 
 export const restoreClock = {
   async read(database: Database): Promise<number> {
-    const [row] = await database.background<{ ticks: string }>(SELECT_TICKS)
+    const [row] = await database.background<{ ticks: string }>(SELECT_TICKS, [NAME])
     if (!row) throw new Error(`the database '${database.name}' has no restore clock: has it been migrated?`)
     return Number(row.ticks)
   },
   /** True when it was the caller who moved it from `seen`. */
-  tick: async (database: Database, seen: number): Promise<boolean> => (await database.run(TICK, [seen])) === 1,
-  raise: (database: Database, to: number) => database.run(RAISE, [to]),
+  tick: async (database: Database, seen: number): Promise<boolean> => (await database.run(TICK, [NAME, seen])) === 1,
+  raise: (database: Database, to: number) => database.run(RAISE, [to, NAME]),
 }

@@ -182,6 +182,18 @@ describe('a start with servers outside', function () {
         told: /global .*its schema is missing: cartload migrate/,
       },
       {
+        what: 'a shard that was added and owns nothing',
+        plant: async () => {
+          await admin.query('CREATE TABLE shop.slots_away AS SELECT * FROM shop.slots')
+          await admin.query('DELETE FROM shop.slots')
+        },
+        undo: async () => {
+          await admin.query('INSERT INTO shop.slots SELECT * FROM shop.slots_away')
+          await admin.query('DROP TABLE shop.slots_away')
+        },
+        told: /shard-0 .*it owns no slots, and slots cannot be moved to an added shard yet/,
+      },
+      {
         what: 'sessions that are evicted',
         plant: () => redis.sessions.config('SET', 'maxmemory-policy', 'allkeys-lru'),
         undo: () => redis.sessions.config('SET', 'maxmemory-policy', 'noeviction'),

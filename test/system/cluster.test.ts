@@ -233,10 +233,10 @@ describe('the cluster', function () {
           )
           const texts = rows.map(row => String(row['argument']))
           expect(texts.filter(text => /\b(carts|cart_lines|users|idempotency)\b/.test(text))).to.deep.equal([])
-          // What remains is per instance and second: leases, the versions of catalogue and rules, what is there to be settled, health.
+          // What remains is per instance and second: leases, restore clocks, the versions of catalogue and rules, what is there to be settled, health.
           const background = texts.filter(
             text =>
-              !/general_log|cache_mode|catalog_state|rule_activations|leases|^\/\* per shard \*\/|FROM sales|FROM DUAL|^SET |SHOW/.test(
+              !/general_log|cache_mode|catalog_state|rule_activations|leases|restore_clock|^\/\* per shard \*\/|FROM sales|FROM DUAL|^SET |SHOW/.test(
                 text,
               ),
           )
