@@ -36,30 +36,30 @@ describe('an operation names its error', () => {
   }
 
   const tooMany = Array.from({ length: 501 }, (_, at) => ({ sku: `T-${String(at + 1).padStart(3, '0')}`, quantity: 1 }))
-  const lineCases: [string, (me: Client) => Promise<{ status: number; body: object }>, number, object][] = [
-    ['too many lines', me => me.put('/v1/cart/lines', { lines: tooMany }), 400, { code: 'invalid_request' }],
+  const lineCases: [string, (client: Client) => Promise<{ status: number; body: object }>, number, object][] = [
+    ['too many lines', client => client.put('/v1/cart/lines', { lines: tooMany }), 400, { code: 'invalid_request' }],
     [
       'one line too many',
-      async me => {
-        await me.put('/v1/cart/lines?limit=0', { lines: tooMany.slice(0, 500) })
-        return me.put('/v1/cart/lines', { lines: tooMany.slice(500) })
+      async client => {
+        await client.put('/v1/cart/lines?limit=0', { lines: tooMany.slice(0, 500) })
+        return client.put('/v1/cart/lines', { lines: tooMany.slice(500) })
       },
       422,
       { code: 'cart_lines_max', max: 500 },
     ],
     [
       'one line too many, alone',
-      async me => {
-        await me.put('/v1/cart/lines?limit=0', { lines: tooMany.slice(0, 500) })
-        return me.put('/v1/cart/lines/T-501', { quantity: 1 })
+      async client => {
+        await client.put('/v1/cart/lines?limit=0', { lines: tooMany.slice(0, 500) })
+        return client.put('/v1/cart/lines/T-501', { quantity: 1 })
       },
       422,
       { code: 'cart_lines_max', max: 500 },
     ],
-    ['no such product', me => me.put('/v1/cart/lines/none', { quantity: 1 }), 422, { code: 'product_unknown' }],
+    ['no such product', client => client.put('/v1/cart/lines/none', { quantity: 1 }), 422, { code: 'product_unknown' }],
     [
       'too many units',
-      me => me.put('/v1/cart/lines/T-001', { quantity: 1_000 }),
+      client => client.put('/v1/cart/lines/T-001', { quantity: 1_000 }),
       422,
       { code: 'line_quantity_max', sku: 'T-001', max: 999 },
     ],

@@ -76,7 +76,7 @@ describe('orders over HTTP', () => {
       const headers = key()
       const send = () => me.post('/v1/orders', { cartVersion: cart.body.version }, headers)
       const answers = await Promise.all([send(), send(), send(), send()])
-      expect(answers.map(({ status }) => status).sort()).to.deep.equal([200, 200, 200, 201])
+      expect(answers.map(({ status }) => status).sort((a, b) => a - b)).to.deep.equal([200, 200, 200, 201])
       expect(new Set(answers.map(answer => answer.body.id)).size).to.equal(1)
       const again = await send()
       expect([again.status, again.headers.get('idempotency-replayed')]).to.deep.equal([200, 'true'])
@@ -206,8 +206,8 @@ describe('orders over HTTP', () => {
       expect((await me.get('/v1/stock/nothing')).status).to.equal(404)
       const { status, body } = await clientOf(app().opsUrl).get('/ops/stock/invariants')
       expect([status, body.holds, body.broken, body.next]).to.deep.equal([200, true, [], null])
-      const after = (item: string) =>
-        clientOf(app().opsUrl).get(`/ops/stock/invariants?after=${encodeURIComponent(item)}`)
+      const after = (last: string) =>
+        clientOf(app().opsUrl).get(`/ops/stock/invariants?after=${encodeURIComponent(last)}`)
       expect((await after(item)).body.items).to.be.below(body.items)
       expect((await after('\u007e')).body).to.include({ holds: true, items: 0, next: null })
     })
