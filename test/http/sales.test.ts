@@ -57,14 +57,23 @@ describe('flash sales over HTTP', () => {
   }
 
   it('begin at their time: nobody is in the queue or orders before', async () => {
-    const sale = await open({ units: 1, startsInMs: 1_500 })
     const me = await newMember(app.url)
-    const early = await enter(me, sale.path)
+    /** What a buyer is told before the start; undefined where a busy machine took so long that it has begun meanwhile. */
+    async function beforeStart(startsInMs: number) {
+      const startsAt = Date.now() + startsInMs
+      const sale = await open({ units: 1, startsInMs })
+      const early = await enter(me, sale.path)
+      const { body: refused } = await order(me, sale.sku)
+      const { body: upcoming } = await me.get(`/v1/sales/${sale.id}`)
+      return Date.now() < startsAt ? { sale, early, refused, upcoming } : undefined
+    }
+    const seen = (await beforeStart(1_500)) ?? (await beforeStart(15_000))
+    if (!seen) return expect.fail('fifteen seconds were not enough')
+    const { sale, early, refused, upcoming } = seen
     schemas.queue.parse(early)
     expect(early).to.include({ state: 'not_started' })
-    expect(early.pollAfterMs).to.be.within(1, 1_600)
-    expect((await order(me, sale.sku)).body).to.include({ code: 'sale_not_started', sale: sale.id })
-    const upcoming = (await me.get(`/v1/sales/${sale.id}`)).body
+    expect(early.pollAfterMs).to.be.within(1, 15_100)
+    expect(refused).to.include({ code: 'sale_not_started', sale: sale.id })
     expect(upcoming).to.include({ state: 'upcoming', left: 1 })
     schemas.sale.parse(upcoming)
     const admission = await admitted(me, sale.path)
