@@ -1,5 +1,5 @@
 import { hash, verify } from '@node-rs/argon2'
-import { createGate, type Gate } from '../lib/gate.ts'
+import { createGate, type Gate } from '../lib/bulkhead.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 

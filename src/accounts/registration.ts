@@ -5,7 +5,7 @@ import { cartRows } from '../store/carts.ts'
 import { DuplicateKeyError } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Ids } from '../store/ids.ts'
-import type { Router } from '../store/router.ts'
+import type { Router } from '../store/shard-router.ts'
 import { loginRows, userRows } from '../store/users.ts'
 import type { Passwords } from './passwords.ts'
 

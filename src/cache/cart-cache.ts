@@ -16,7 +16,7 @@ import { FIXED } from '../model/limits.ts'
  *   FENCE(min, token) a writer is between its lock and its publish; nothing below version `min` may be shown. It keeps the chunks of
  *                    the VALUE that it replaces, so that a PUBLISH on top of that very version brings only what changed
  *
- * Writer (cart/funnel.ts)                           Reader (cart/cart-reader.ts)
+ * Writer (cart/cart-writer.ts)                           Reader (cart/cart-reader.ts)
  *   lock the row (compare-and-set on the version)     VALUE          → hit
  *   FENCE(v+1, T), acknowledged, or roll back         EMPTY → LEASE  → read under share lock, FILL(token)
  *   COMMIT                                            LEASE of other → wait, then read without filling
@@ -66,7 +66,7 @@ export interface CachedCart extends CartMeta {
   readonly head: Buffer | string
 }
 
-/** A cart to be cached: with what edits start from (cart/contents.ts), so that a write need not load it from the database. */
+/** A cart to be cached: with what edits start from (cart/cart-codec.ts), so that a write need not load it from the database. */
 export interface PublishedCart extends CachedCart {
   readonly contents: string
   readonly chunks: Chunks

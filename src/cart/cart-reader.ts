@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CartCache, CartHit, CartKey, CartMeta } from '../cache/cart-cache.ts'
 import { AppError, isAppError, unlessUnavailable } from '../lib/errors.ts'
-import { createKeyedQueue } from '../lib/keyed-queue.ts'
+import { createKeyedQueue } from '../lib/keyed-mutex.ts'
 import { lineNotFound } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
-import type { Pricing } from '../pricing/pool.ts'
+import type { Pricing } from '../pricing/pricing-service.ts'
 import type { PricedCart } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
 import { LockWaitError } from '../store/database.ts'
-import type { Router } from '../store/router.ts'
+import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
 import {
@@ -20,11 +20,11 @@ import {
   type RenderedCart,
   renderCart,
   renderUnpriced,
-} from './cart-view.ts'
-import { contentsOf } from './contents.ts'
-import type { Funnel } from './funnel.ts'
-import type { Prices } from './prices.ts'
-import type { OnCartStep } from './steps.ts'
+} from './cart-rendering.ts'
+import { contentsOf } from './cart-codec.ts'
+import type { Funnel } from './cart-writer.ts'
+import type { Prices } from './cart-pricing.ts'
+import type { OnCartStep } from './failpoints.ts'
 
 /** Reading a cart: a hit in the cache, or one of the ways to read the database that the cache protocol allows (cache/cart-cache.ts). */
 export type CartReader = ReturnType<typeof createCartReader>

@@ -12,9 +12,9 @@ import {
   type Wanted,
 } from '../model/cart.ts'
 import type { Limits } from '../model/limits.ts'
-import type { CartContents } from './cart-view.ts'
-import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './funnel.ts'
-import type { Handover } from './handover.ts'
+import type { CartContents } from './cart-rendering.ts'
+import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './cart-writer.ts'
+import type { Handover } from './guest-merge.ts'
 
 /** Changes that shoppers make: each is one line over the funnel. */
 export type Carts = ReturnType<typeof createCarts>

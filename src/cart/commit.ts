@@ -4,9 +4,9 @@ import type { LineDifference } from '../model/cart.ts'
 import { type CartState, cartRows } from '../store/carts.ts'
 import { LockWaitError, type Transaction } from '../store/database.ts'
 import { idempotencyKeys, type StoredAnswer } from '../store/idempotency.ts'
-import type { Fence } from '../store/router.ts'
+import type { Fence } from '../store/shard-router.ts'
 import type { SetFence } from './fenced-write.ts'
-import type { OnCartStep } from './steps.ts'
+import type { OnCartStep } from './failpoints.ts'
 
 /** What one change leaves in the database, on top of one stored version. */
 export interface CartWrite {

@@ -2,7 +2,7 @@ import type { CartCache } from '../cache/cart-cache.ts'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Transaction } from '../store/database.ts'
-import type { Fence, Router } from '../store/router.ts'
+import type { Fence, Router } from '../store/shard-router.ts'
 import type { CacheModes } from './cache-mode.ts'
 
 /**

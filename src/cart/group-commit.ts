@@ -1,15 +1,15 @@
 import type { CartCache } from '../cache/cart-cache.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
-import { createRecent } from '../lib/recent.ts'
+import { createRecent } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import { cartRows } from '../store/carts.ts'
 import { slotOf } from '../sharding/slots.ts'
 import { LockWaitError } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
-import type { Router } from '../store/router.ts'
+import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { type CartWrite, type Committed, LostRace } from './commit.ts'
-import type { OnCartStep } from './steps.ts'
+import type { OnCartStep } from './failpoints.ts'
 
 /**
  * Writes of many carts of one shard in one transaction: the same steps as for one (cart/commit.ts), each step one statement for all. A

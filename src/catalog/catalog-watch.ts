@@ -1,9 +1,9 @@
 import { unavailable, unlessUnavailable } from '../lib/errors.ts'
-import { repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/poll.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
-import type { Pricing } from '../pricing/pool.ts'
+import type { Pricing } from '../pricing/pricing-service.ts'
 import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
 import type { Known, RestoreWatch } from '../store/restore-watch.ts'
@@ -18,7 +18,7 @@ export interface CatalogWatch {
   version(): number
   /**
    * Makes sure that the catalogue is not older than what another instance has heard of and shown, or announced
-   * (store/catalog-floor.ts). @throws AppError `unavailable` when that cannot be found out now
+   * (store/catalog-watermark.ts). @throws AppError `unavailable` when that cannot be found out now
    */
   atLeast(version: number): Promise<void>
   /** Makes a version that was never used before: no cached page or total is of it. */

@@ -1,5 +1,5 @@
 import { DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
-import { set, whole } from './readers.ts'
+import { set, whole } from './parsers.ts'
 
 /** The limits that an operator may change; their defaults stand with all others in model/limits.ts. */
 export const LIMIT_SETTINGS = {

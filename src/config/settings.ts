@@ -14,7 +14,7 @@ import {
   set,
   text,
   whole,
-} from './readers.ts'
+} from './parsers.ts'
 
 /**
  * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and docs/settings.md

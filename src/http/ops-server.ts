@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import express from 'express'
-import type { Inventory } from '../checkout/inventory.ts'
+import type { Inventory } from '../inventory/stock-levels.ts'
 import { createHttpServer } from '../lib/http.ts'
 import type { Health } from '../ops/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'

@@ -1,5 +1,5 @@
 import { summed, type Wanted } from '../model/cart.ts'
-import type { Quote, Quotes } from '../cart/quotes.ts'
+import type { Quote, Quotes } from '../orders/quotes.ts'
 import { type Call, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Session, SessionToken } from '../accounts/logins.ts'
-import type { Bytes } from '../lib/bytes.ts'
+import type { Bytes } from '../lib/latin1-body.ts'
 import { AppError, type ErrorCode, type FieldError } from '../lib/errors.ts'
 
 /**

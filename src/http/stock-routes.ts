@@ -1,5 +1,5 @@
-import type { Stock } from '../checkout/stock.ts'
-import type { Sales } from '../checkout/sales.ts'
+import type { Stock } from '../inventory/inventory.ts'
+import type { Sales } from '../sales/flash-sales.ts'
 import type { Product } from '../model/product.ts'
 import { AppError } from '../lib/errors.ts'
 import { stockItemOf } from '../model/order.ts'

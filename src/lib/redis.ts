@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
-import { type Breaker, type BreakerWatch, createBreaker } from './breaker.ts'
-import { createDeadlines } from './deadlines.ts'
+import { type Breaker, type BreakerWatch, createBreaker } from './circuit-breaker.ts'
+import { createDeadlines } from './timeout-queue.ts'
 import { unavailable } from './errors.ts'
-import { gatherTurns } from './turns.ts'
+import { gatherTurns } from './batch-per-tick.ts'
 
 /**
  * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a

@@ -4,7 +4,7 @@ import { codeForm } from './code.ts'
 
 /**
  * A cart and every way in which it changes, as pure functions from lines to lines. An edit knows nothing of prices,
- * versions or storage: cart/funnel.ts applies it to whatever the cart is by then, so edits of two tabs never conflict.
+ * versions or storage: cart/cart-writer.ts applies it to whatever the cart is by then, so edits of two tabs never conflict.
  */
 
 export interface CartLine {

@@ -1,9 +1,9 @@
 import { messageOf } from '../lib/errors.ts'
 import type { Finding } from '../lib/finding.ts'
 import type { RedisConnection } from '../lib/redis.ts'
-import { repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/poll.ts'
 import type { Database } from '../store/database.ts'
-import type { Router } from '../store/router.ts'
+import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Drain } from './drain.ts'
 

@@ -1,4 +1,4 @@
-import { repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/poll.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Database } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'

@@ -1,13 +1,13 @@
 import { FIXED } from '../model/limits.ts'
 import { type Minor, plus, amountOf, type UnitPrice } from '../model/money.ts'
 import type { Product } from '../model/product.ts'
-import { type Calculation, calculate, type Gift } from './calculate.ts'
-import type { LineToPrice, Usage } from './cart.ts'
-import type { CodeFacts } from './codes.ts'
-import type { Outcome } from './explain.ts'
-import type { CompiledRules } from './rules.ts'
+import { type Calculation, calculate, type Gift } from './engine/calculate.ts'
+import type { LineToPrice, Usage } from './engine/input.ts'
+import type { CodeFacts } from './engine/codes.ts'
+import type { Outcome } from './engine/explain.ts'
+import type { CompiledRules } from './engine/rules.ts'
 import { codeForm } from '../model/code.ts'
-import type { TaxOfRate } from './taxes.ts'
+import type { TaxOfRate } from './engine/taxes.ts'
 
 /**
  * What a cart costs in a shop: its catalogue and the rules in force, around the engine. Pure, no clock, no I/O. Prices come
@@ -17,7 +17,7 @@ import type { TaxOfRate } from './taxes.ts'
 export interface CartRequest {
   readonly lines: readonly { readonly sku: string; readonly quantity: number; readonly selected: boolean }[]
   readonly codes: readonly string[]
-  /** What is known of the codes, where a promotion has many (`checkout/codes.ts` asks). */
+  /** What is known of the codes, where a promotion has many (`inventory/code-uses.ts` asks). */
   readonly codeFacts?: CodeFacts | undefined
   readonly buyerGroup: string
   /** Orders that the buyer has placed; none where it is not said. */
@@ -103,7 +103,7 @@ export interface Rules {
   readonly usage: GivenAway
 }
 
-/** What limited promotions have given away so far, as an instance last heard; orders count exactly (checkout/). */
+/** What limited promotions have given away so far, as an instance last heard; orders count exactly (inventory/). */
 export interface GivenAway {
   /** Changes with every change of the numbers. */
   readonly version: number

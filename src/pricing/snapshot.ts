@@ -1,7 +1,7 @@
 import type { Product } from '../model/product.ts'
 import type { RuleSet } from '../model/promotion.ts'
 import type { Catalog, Rules } from './price.ts'
-import { compileRules } from './rules.ts'
+import { compileRules } from './engine/rules.ts'
 
 /**
  * Catalogue and rules as threads share them: SharedArrayBuffers of packed text, made once per version and passed by reference

@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/errors.ts'
-import type { CodeFacts } from './codes.ts'
+import type { CodeFacts } from './engine/codes.ts'
 import {
   type CartRequest,
   type Catalog,

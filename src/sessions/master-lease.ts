@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { RedisConnection } from '../lib/redis.ts'
 import { unavailable, unlessUnavailable } from '../lib/errors.ts'
-import { repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/poll.ts'
 import { FIXED } from '../model/limits.ts'
 
 const BELIEVED = 'sessions-master-believed-by'

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Config, socketOf } from '../config/config.ts'
-import { hostToReach, isListening, type Listener, waitUntilListening } from '../lib/listening.ts'
+import { hostToReach, isListening, type Listener, waitUntilListening } from '../lib/port-probe.ts'
 import { compileAhead } from './compile.ts'
 import { createPm2, type Pm2 } from './pm2.ts'
 import { readinessOf } from './servers.ts'

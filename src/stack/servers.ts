@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { waitUntilListening } from '../lib/listening.ts'
+import { waitUntilListening } from '../lib/port-probe.ts'
 import { companionOf, environmentOf, type Program } from './programs.ts'
 import { type StackSecrets, writePrivate } from './secrets.ts'
 

@@ -1,5 +1,5 @@
 import type { Database } from './database.ts'
-import type { CacheModeRow, CacheState } from './router.ts'
+import type { CacheModeRow, CacheState } from './shard-router.ts'
 import { statement } from './statement.ts'
 
 /** The one row per shard that says whether carts may be read from the cache. Who changes it, when: cart/cache-mode.ts. */

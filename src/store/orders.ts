@@ -4,7 +4,7 @@ import { isoTime, sqlTime } from './time.ts'
 
 /**
  * Orders, in the buyer's shard. The order's row is where a purchase is decided: what it says is so, and claims of stock follow
- * (checkout/checkout.ts). `void` marks an order that must never come to be: the process that was making it was given up.
+ * (orders/place-order.ts). `void` marks an order that must never come to be: the process that was making it was given up.
  */
 export type OrderState = 'pending' | 'confirmed' | 'cancelled' | 'failed' | 'expired' | 'void'
 

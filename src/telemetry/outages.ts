@@ -1,4 +1,4 @@
-import type { BreakerWatch } from '../lib/breaker.ts'
+import type { BreakerWatch } from '../lib/circuit-breaker.ts'
 import { messageOf } from '../lib/errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'

@@ -1,5 +1,5 @@
 import { chance } from '../support/history.ts'
-import { CART_WRITE_STEPS } from '../../src/cart/steps.ts'
+import { CART_WRITE_STEPS } from '../../src/cart/failpoints.ts'
 import { type Params, type Row, STEPS } from './rows.ts'
 
 /** What happens when, all of it from the seed: the same seed gives the same schedule. */

@@ -23,7 +23,7 @@ const OF_EVERY_KIND = new Set([
   'unavailable',
   'outcome_unknown',
 ])
-/** Changes of the cart share them: one function answers them for all (src/cart/funnel.ts, src/http/cart-routes.ts). */
+/** Changes of the cart share them: one function answers them for all (src/cart/cart-writer.ts, src/http/cart-routes.ts). */
 const OF_EVERY_CHANGE = new Set(['idempotency_mismatch', 'idempotency_in_flight', 'too_many_attempts'])
 
 /** Every answer is checked for codes that the document does not have (support/answers.ts). This is the other direction. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { startAuditor } from '../../src/cart/auditor.ts'
+import { startAuditor } from '../../src/cart/cache-auditor.ts'
 import { createCartCache, keyOf } from '../../src/cache/cart-cache.ts'
 import type { RedisConnection } from '../../src/lib/redis.ts'
 import { createLog } from '../../src/telemetry/log.ts'

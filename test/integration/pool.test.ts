@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { isAppError } from '../../src/lib/errors.ts'
-import { createPricing, type Pricing } from '../../src/pricing/pool.ts'
+import { createPricing, type Pricing } from '../../src/pricing/pricing-service.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { eventually } from '../support/client.ts'
 

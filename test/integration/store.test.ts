@@ -8,7 +8,7 @@ import { type Database, DuplicateKeyError, openDatabase } from '../../src/store/
 import { idempotencyKeys } from '../../src/store/idempotency.ts'
 import { createIds } from '../../src/store/ids.ts'
 import { migrateShards, migrationStatus } from '../../src/store/migrate.ts'
-import { createSingleRouter, createSlotRouter, type Router } from '../../src/store/router.ts'
+import { createSingleRouter, createSlotRouter, type Router } from '../../src/store/shard-router.ts'
 import { loginRows, userRows } from '../../src/store/users.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'

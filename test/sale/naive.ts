@@ -1,7 +1,7 @@
-import type { Router } from '../../src/store/router.ts'
+import type { Router } from '../../src/store/shard-router.ts'
 import { statement } from '../../src/store/statement.ts'
 import { stockRows } from '../../src/store/stock.ts'
-import type { Stock } from '../../src/checkout/stock.ts'
+import type { Stock } from '../../src/inventory/inventory.ts'
 
 /**
  * How stock is kept in many shops: read how much there is, check, write how much is left. Two buyers who read at the same time both

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { loadConfig, type ServerAddresses } from '../../src/config/config.ts'
-import { isListening } from '../../src/lib/listening.ts'
+import { isListening } from '../../src/lib/port-probe.ts'
 import { eventually } from '../support/client.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { endWithUs, freePorts, PROJECT, startServers, type TestServers } from '../support/servers.ts'

@@ -1,8 +1,8 @@
 import type { Promotion, RuleSet, Scope } from '../../src/model/promotion.ts'
-import { whole } from '../../src/pricing/arithmetic.ts'
-import type { CartToPrice, LineToPrice } from '../../src/pricing/cart.ts'
-import { compileScopes, createShelf } from '../../src/pricing/shelf.ts'
-import { choiceOf, type Take } from '../../src/pricing/units.ts'
+import { whole } from '../../src/pricing/engine/arithmetic.ts'
+import type { CartToPrice, LineToPrice } from '../../src/pricing/engine/input.ts'
+import { compileScopes, createShelf } from '../../src/pricing/engine/scope-index.ts'
+import { choiceOf, type Take } from '../../src/pricing/engine/unit-selection.ts'
 
 /**
  * The lowest total of a small cart, by trying everything that docs/promotions.md allows: every set of promotions, and in line groups

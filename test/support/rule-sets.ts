@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { type Promotion, type RuleSet } from '../../src/model/promotion.ts'
 import { checkRuleSet } from '../../src/model/rule-set-check.ts'
-import type { CartToPrice } from '../../src/pricing/cart.ts'
+import type { CartToPrice } from '../../src/pricing/engine/input.ts'
 
 /** Random carts and rule sets: every kind of promotion, with everything that makes promotions compete. */
 export interface Sizes {

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { createBreaker } from '../../src/lib/breaker.ts'
+import { createBreaker } from '../../src/lib/circuit-breaker.ts'
 import { createClosers } from '../../src/lib/closers.ts'
-import { createDeadlines, type Deadlines } from '../../src/lib/deadlines.ts'
+import { createDeadlines, type Deadlines } from '../../src/lib/timeout-queue.ts'
 import { isAppError } from '../../src/lib/errors.ts'
-import { createGate } from '../../src/lib/gate.ts'
-import { createKeyedQueue } from '../../src/lib/keyed-queue.ts'
+import { createGate } from '../../src/lib/bulkhead.ts'
+import { createKeyedQueue } from '../../src/lib/keyed-mutex.ts'
 import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
-import { gatherTurns } from '../../src/lib/turns.ts'
+import { gatherTurns } from '../../src/lib/batch-per-tick.ts'
 
 /** A promise that the test settles. */
 function gateway(): { promise: Promise<void>; open: () => void } {

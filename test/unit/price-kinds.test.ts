@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { calculate } from '../../src/pricing/calculate.ts'
-import { sumOfShares } from '../../src/pricing/arithmetic.ts'
-import type { LineToPrice } from '../../src/pricing/cart.ts'
-import { compileRules } from '../../src/pricing/rules.ts'
+import { calculate } from '../../src/pricing/engine/calculate.ts'
+import { sumOfShares } from '../../src/pricing/engine/arithmetic.ts'
+import type { LineToPrice } from '../../src/pricing/engine/input.ts'
+import { compileRules } from '../../src/pricing/engine/rules.ts'
 import { checkRuleSet } from '../../src/model/rule-set-check.ts'
 
 /** Kinds of fault that other shops have had: tables of inputs with the right values (the kinds' names stand beside them). */

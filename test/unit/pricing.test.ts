@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-view.ts'
-import { renderChunks } from '../../src/cart/chunks.ts'
-import { contentsOf, readContents } from '../../src/cart/contents.ts'
+import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-rendering.ts'
+import { renderChunks } from '../../src/cart/line-chunks.ts'
+import { contentsOf, readContents } from '../../src/cart/cart-codec.ts'
 import { type CartLine, type Lines, newLine } from '../../src/model/cart.ts'
 import { splitPrice, plus, PRICE_PARTS, amountOf } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
 import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
-import { compileRules } from '../../src/pricing/rules.ts'
+import { compileRules } from '../../src/pricing/engine/rules.ts'
 import { packSnapshot, unpackSnapshot } from '../../src/pricing/snapshot.ts'
 
 const catalog = {

@@ -2,7 +2,7 @@ import { createGenerator } from '../../../src/cli/generator.ts'
 import { type RuleSet } from '../../../src/model/promotion.ts'
 import type { Product } from '../../../src/model/product.ts'
 import { checkRuleSet } from '../../../src/model/rule-set-check.ts'
-import type { CartToPrice, LineToPrice } from '../../../src/pricing/cart.ts'
+import type { CartToPrice, LineToPrice } from '../../../src/pricing/engine/input.ts'
 
 /**
  * Random carts and rule sets as a busy shop has them, made from a seed: products of the seeded shop, promotions of every kind,

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { FIXED } from '../../../src/model/limits.ts'
-import { calculate } from '../../../src/pricing/calculate.ts'
-import { compileRules } from '../../../src/pricing/rules.ts'
+import { calculate } from '../../../src/pricing/engine/calculate.ts'
+import { compileRules } from '../../../src/pricing/engine/rules.ts'
 import { pricingCase } from './cases.ts'
 
 /** Time of one price by lines and promotions, and how many are proved optimal: `node load-tests/compare/pricing/curve.ts`. */

@@ -1,4 +1,4 @@
-import { createPricing, type InlineMode } from '../../../src/pricing/pool.ts'
+import { createPricing, type InlineMode } from '../../../src/pricing/pricing-service.ts'
 import { createMetrics } from '../../../src/telemetry/metrics.ts'
 import { pricingCase } from './cases.ts'
 

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createPricing, type InlineMode } from '../../../src/pricing/pool.ts'
+import { createPricing, type InlineMode } from '../../../src/pricing/pricing-service.ts'
 import { createMetrics } from '../../../src/telemetry/metrics.ts'
 import { pricingCase } from './cases.ts'
 

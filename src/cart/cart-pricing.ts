@@ -1,0 +1,74 @@
+import type { CatalogWatch } from '../catalog/catalog-watch.ts'
+import type { RulesWatch } from '../catalog/rules-watch.ts'
+import { isAppError } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Pricing } from '../pricing/pricing-service.ts'
+import type { PricedCart } from '../pricing/price.ts'
+import type { StoredCart } from '../store/carts.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { CartContents } from './cart-rendering.ts'
+
+/**
+ * What carts cost, never by older prices than were shown before. When no thread can tell (too many wait, or the pool is in
+ * trouble), a cart goes on without: it shows its last totals, said to be old, and is priced again in the background.
+ */
+export interface Prices {
+  /** @throws AppError `unavailable` when prices cannot be told to be new enough */
+  of(current: StoredCart, contents: CartContents): Promise<{ readonly cart: PricedCart; readonly isPriced: boolean }>
+  /** Prices a cart in the background, soon and until it works. */
+  later(userId: string): void
+  /** What `later` does; set once, by whoever can change carts. */
+  onLater(reprice: (userId: string) => Promise<unknown>): void
+  stop(): void
+}
+
+export interface PricesDeps {
+  readonly pricing: Pricing
+  readonly catalog: Pick<CatalogWatch, 'atLeast'>
+  readonly rules: Pick<RulesWatch, 'atLeast'>
+  readonly metrics: Metrics
+}
+
+export function createPrices({ pricing, catalog, rules, metrics }: PricesDeps): Prices {
+  const waiting = new Map<string, NodeJS.Timeout>()
+  let reprice: (userId: string) => Promise<unknown> = async () => undefined
+  let stopped = false
+  metrics.watch('cartload_carts_unpriced', 'Carts that wait for a price in the background', () => waiting.size)
+
+  function schedule(userId: string, delayMs: number): void {
+    // What does not fit is priced by whoever reads the cart next.
+    if (stopped || waiting.has(userId) || waiting.size >= FIXED.repriceWaitingMax) return
+    const work = () => {
+      waiting.delete(userId) // so that a cart that cannot be priced again is put back
+      reprice(userId).catch(() => schedule(userId, Math.min(delayMs * 2, FIXED.repriceRetryMsMax)))
+    }
+    const timer = setTimeout(work, delayMs * (0.5 + Math.random()))
+    timer.unref()
+    waiting.set(userId, timer)
+  }
+
+  return {
+    async of(current, { lines, codes, ordersPlaced, uses }) {
+      await catalog.atLeast(current.catalogVersion)
+      await rules.atLeast(current.rulesStamp)
+      const request = { lines, codes, buyerGroup: current.buyerGroup, ordersPlaced, uses }
+      try {
+        return { cart: await pricing.price(request), isPriced: true }
+      } catch (error) {
+        const inTrouble = isAppError(error, 'overloaded') || isAppError(error, 'unavailable')
+        if (!inTrouble || error.extra['dependency'] !== 'pricing') throw error
+        metrics.unpriced.inc()
+        return { cart: pricing.listPrices(request), isPriced: false }
+      }
+    },
+    later: userId => schedule(userId, FIXED.repriceRetryMs),
+    onLater(work) {
+      reprice = work
+    },
+    stop() {
+      stopped = true
+      for (const timer of waiting.values()) clearTimeout(timer)
+      waiting.clear()
+    },
+  }
+}

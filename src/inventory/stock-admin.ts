@@ -1,0 +1,200 @@
+import { AppError, isAppError, messageOf } from '../lib/errors.ts'
+import { FIXED } from '../model/limits.ts'
+import { stockItemOf } from '../model/order.ts'
+import type { Product, StockMode } from '../model/product.ts'
+import { SALE_ID } from '../model/sale.ts'
+import { catalogRows } from '../store/catalog.ts'
+import { catalogFloor } from '../store/catalog-watermark.ts'
+import { type Database, DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
+import type { Router } from '../store/shard-router.ts'
+import { type SaleRow, saleRows } from '../store/sales.ts'
+import type { StockLevels } from '../store/stock.ts'
+import type { Inventory } from './stock-levels.ts'
+import type { Stock } from './inventory.ts'
+
+interface Units {
+  /** Units that shall be free; left out: as it is. */
+  readonly units?: number | undefined
+  /** null: no limit; left out: as it is. */
+  readonly perUserMax?: number | null | undefined
+}
+
+/**
+ * What operators do with the stock of products and with sales.
+ *
+ * More units come last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-watermark.ts): whoever orders
+ * one of the units, on whichever instance, knows that it is counted.
+ */
+export interface Stocking extends Units {
+  /** Left out: as it is; of a product that is not counted: reserve. */
+  readonly mode?: StockMode | undefined
+  /** The stock it shares with other products. */
+  readonly stockItem?: string | undefined
+}
+
+export type SaleWish = Omit<SaleRow, 'endsAt'> & {
+  readonly endsAt?: string | undefined
+  readonly perUserMax: number | undefined
+  /** Set the free units of a product that is counted already. */
+  readonly replace: boolean
+}
+
+export type StockKeeping = ReturnType<typeof createStockKeeping>
+
+export function createStockKeeping({
+  global,
+  router,
+  inventory,
+  stock,
+}: {
+  global: Database
+  router: Router
+  inventory: Inventory
+  stock: Stock
+}) {
+  async function product(rows: Database | Transaction, sku: string): Promise<Product> {
+    const found = await catalogRows.find(rows, sku)
+    if (!found) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
+    return found
+  }
+
+  /** One new version of the catalogue, announced in every shard when nothing can be wrong with it any more but the commit. */
+  async function change<T>(work: (tx: Transaction, version: number) => Promise<T>): Promise<T> {
+    // Orders wait from the announcement to the commit: not for a shard that is known to be away.
+    await Promise.all(router.shards.map(catalogFloor.read))
+    return busyIfLocked(
+      global.transaction(async tx => {
+        const version = await catalogRows.nextVersion(tx)
+        const result = await work(tx, version)
+        await catalogFloor.raise(router.shards, version)
+        await catalogRows.setVersion(tx, version)
+        return result
+      }),
+    )
+  }
+
+  /** Fewer units and a tighter limit hold before the product is counted; more come last. */
+  async function tightenStock(item: string, { units, perUserMax }: Units): Promise<void> {
+    if (!(await stock.levels(item))) return
+    await inventory.set(item, { freeAtMost: units, perUserAtMost: perUserMax ?? undefined })
+  }
+
+  const setUnits = (item: string, { units, perUserMax }: Units): Promise<StockLevels> =>
+    busyIfLocked(inventory.set(item, { free: units, perUserMax }))
+
+  /**
+   * @throws AppError `product_not_found`, `invalid_request`, `overloaded`, `unavailable` when a shard is away; then there are no more units
+   * than before and than wished, and it can be done again
+   */
+  async function setStock(sku: string, wish: Stocking): Promise<StockLevels | undefined> {
+    const before = await product(global, sku)
+    const mode = wish.mode ?? (before.stock === undefined || before.stock === 'none' ? 'reserve' : before.stock)
+    if (mode !== 'none' && wish.units === undefined && !(await stock.levels(itemOf(before, wish)))) {
+      const detail = 'must be said for a product that was not counted: without them it would be sold out'
+      throw new AppError('invalid_request', `units ${detail}`, { errors: [{ in: 'body', pointer: '#/units', detail }] })
+    }
+    const isChanged =
+      (before.stock ?? 'none') !== mode || (wish.stockItem !== undefined && before.stockItem !== wish.stockItem)
+    const changed = async (tx: Transaction, version: number) => {
+      const known = await product(tx, sku)
+      await catalogRows.setStock(tx, version, { sku, mode, item: wish.stockItem ?? known.stockItem })
+      if (mode !== 'none') await tightenStock(itemOf(known, wish), wish)
+      return known
+    }
+    const item = itemOf(isChanged ? await change(changed) : before, wish)
+    return mode === 'none' ? stock.levels(item) : setUnits(item, wish)
+  }
+
+  /** What a sale would change; nothing is changed. @throws AppError `product_not_found`, `invalid_request` */
+  async function checkSale(
+    wish: SaleWish,
+    rows: Database | Transaction = global,
+  ): Promise<{ known: Product; free: number | undefined }> {
+    const wrong = (field: string, detail: string) =>
+      new AppError('invalid_request', `${field} ${detail}`, {
+        errors: [{ in: 'body', pointer: `#/${field}`, detail }],
+      })
+    if (!SALE_ID.test(wish.id)) throw wrong('id', 'must be lower-case letters, digits and hyphens, at most 32')
+    const startsMs = Date.parse(wish.startsAt)
+    if (Number.isNaN(startsMs)) throw wrong('starts', 'must be a time')
+    if (startsMs < Date.now() - FIXED.clockSkewMs) throw wrong('starts', 'must not be in the past')
+    if (wish.endsAt !== undefined && !(Date.parse(wish.endsAt) > startsMs))
+      throw wrong('ends', 'must be after the start')
+    const known = await product(rows, wish.sku)
+    const open = await saleRows.open(rows.rows, FIXED.salesOpenMax)
+    for (const sale of open) {
+      const other = sale.sku === wish.sku ? known : await catalogRows.find(rows, sale.sku)
+      if (other && stockItemOf(other) === stockItemOf(known))
+        throw wrong('sku', `is of the stock of the sale '${sale.id}' already; end that one first`)
+    }
+    if (open.length >= FIXED.salesOpenMax)
+      throw wrong('id', `is one too many: at most ${FIXED.salesOpenMax} sales are open`)
+    const levels = known.stock === undefined ? undefined : await stock.levels(stockItemOf(known))
+    if (levels && levels.free !== wish.units && !wish.replace) {
+      throw wrong(
+        'units',
+        `would change the stock of '${wish.sku}', which has ${levels.free} free: say --replace to set it`,
+      )
+    }
+    return { known, free: levels?.free }
+  }
+
+  return {
+    setStock,
+
+    /** @throws AppError `product_not_found`, `stock_not_found` for a product that is not counted */
+    async levelsOf(sku: string): Promise<StockLevels & { mode: StockMode; item: string }> {
+      const known = await product(global, sku)
+      const item = stockItemOf(known)
+      const levels = await stock.levels(item)
+      if (!levels) throw new AppError('stock_not_found', `The stock of '${sku}' is not counted.`)
+      return { ...levels, item, mode: known.stock ?? 'none' }
+    },
+
+    checkSale,
+
+    /** @throws AppError as `setStock` and `checkSale`; `invalid_request` for an id that is taken */
+    async openSale(wish: SaleWish): Promise<void> {
+      const { id, sku, units, perUserMax = null } = wish
+      const { item, isSet } = await change(async (tx, version) => {
+        const { known, free } = await checkSale(wish, tx)
+        await saleRows.insert(tx, { endsAt: undefined, ...wish, units: 0 })
+        await catalogRows.setStock(tx, version, { sku, mode: 'reserve', item: known.stockItem })
+        await tightenStock(stockItemOf(known), { units, perUserMax })
+        return { item: stockItemOf(known), isSet: free !== undefined && !wish.replace }
+      }).catch((error: unknown) => {
+        if (!(error instanceof DuplicateKeyError)) throw error
+        throw new AppError('invalid_request', `There is a sale '${id}' already.`, { cause: error })
+      })
+      try {
+        // What was counted before and is to stay is being ordered: what is free by now is what is left of it.
+        await setUnits(item, { units: isSet ? undefined : units, perUserMax })
+        await change(tx => saleRows.setUnits(tx, id, units))
+      } catch (cause) {
+        const detail = `The sale '${id}' is announced and may not start: end it and make another. ${messageOf(cause)}`
+        throw new AppError(isAppError(cause) ? cause.code : 'unavailable', detail, { cause })
+      }
+    },
+
+    /** @throws AppError `sale_not_found` */
+    async endSale(id: string): Promise<void> {
+      if (!(await saleRows.end(global, id))) throw new AppError('sale_not_found', `There is no open sale '${id}'.`)
+    },
+
+    listSales: (): Promise<SaleRow[]> => saleRows.list(global, 100),
+  }
+}
+
+const itemOf = ({ sku, stockItem }: Product, wish: Pick<Stocking, 'stockItem'>): string =>
+  stockItemOf({ sku, stockItem: wish.stockItem ?? stockItem })
+
+/** Somebody else has the rows: an import, or orders of a product that everybody wants. */
+async function busyIfLocked<T>(work: Promise<T>): Promise<T> {
+  return work.catch((cause: unknown) => {
+    if (!(cause instanceof LockWaitError)) throw cause
+    throw new AppError('overloaded', 'Somebody else is changing the same rows just now: try again.', {
+      retryAfterS: 1,
+      cause,
+    })
+  })
+}

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto'
+import { repeat } from '../lib/poll.ts'
+import { FIXED } from '../model/limits.ts'
+import { type Demand, type OrderDocument, userOfOrder } from '../model/order.ts'
+import { type Database, DuplicateKeyError } from '../store/database.ts'
+import { type OrderRow, orderRows, type Place, type RefundRow } from '../store/orders.ts'
+import type { Router } from '../store/shard-router.ts'
+import { stockRows } from '../store/stock.ts'
+import type { OverdueClaim } from '../store/stock-audit.ts'
+import { stockAudit } from '../store/stock-audit.ts'
+import type { Log } from '../telemetry/log.ts'
+import { createFailureLog } from '../telemetry/outages.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { documentOf } from './order-view.ts'
+import type { Stock } from '../inventory/inventory.ts'
+
+/**
+ * Settles what was left behind: by a process that died, was stopped for longer than an order takes, or could not reach a shard.
+ * The order's row decides. Where a claim has no order, one is written as `void` first: from then on the process that
+ * was making it cannot any more, however late it wakes up, and only then are its units freed.
+ *
+ * Any instance does it. A lease keeps all but one from looking; with two of them every step would still be right.
+ */
+export type Settlement = ReturnType<typeof startSettlement>
+
+export interface SettlementDeps {
+  readonly router: Router
+  readonly stock: Stock
+  readonly metrics: Metrics
+  readonly log: Log
+}
+
+export function startSettlement({ router, stock, metrics, log }: SettlementDeps) {
+  const holder = randomUUID()
+  const looks = new Map<string, number>()
+  /** By shard: where the next page of open refunds begins. */
+  const refundPlaces = new Map<string, Place>()
+  const ages = new Map<string, { claims: number; orders: number }>()
+  const oldest = (of: 'claims' | 'orders') => Math.max(0, ...[...ages.values()].map(age => age[of])) / 1000
+  metrics.watch(
+    'cartload_claims_overdue_seconds',
+    'By how much the oldest claim is overdue that nobody has settled',
+    () => oldest('claims'),
+  )
+  metrics.watch('cartload_orders_overdue_seconds', 'By how much the oldest pending order is past its time', () =>
+    oldest('orders'),
+  )
+
+  /** What becomes of a claim is what its order says. */
+  async function settleClaim(item: string, orderId: string): Promise<'sold' | 'freed' | 'waiting'> {
+    const userId = userOfOrder(orderId)
+    let until = 0
+    const decision = await router.write(userId, async (tx, { slot }) => {
+      const order = await orderRows.findLocked(tx, userId, orderId)
+      if (!order) {
+        await orderRows.insert(tx, slot, {
+          userId,
+          orderId,
+          state: 'void',
+          key: undefined,
+          fingerprint: '',
+          cartVersion: undefined,
+          total: 0,
+          document: '{}',
+          expiresInS: undefined,
+        })
+        return 'freed'
+      }
+      if (order.state === 'confirmed') return 'sold'
+      if (order.state !== 'pending') return 'freed'
+      if (!order.isOver) {
+        until = Date.parse(order.expiresAt ?? '')
+        return 'waiting'
+      }
+      await orderRows.changeState(tx, userId, orderId, 'pending', 'expired')
+      return 'freed'
+    })
+    if (decision === 'sold') await stock.sell(item, orderId)
+    else if (decision === 'freed') await stock.free(item, orderId)
+    else await router.write(item, tx => stockRows.extendClaim(tx, item, orderId, until))
+    metrics.settled.inc({ result: decision })
+    return decision
+  }
+
+  /** Must never happen: an order is confirmed and has no claim. `cartload stock check` names it too. */
+  function reportMissing(item: string, orderId: string): void {
+    metrics.settled.inc({ result: 'missing' })
+    log.error({ item, orderId }, 'a confirmed order has no claim on its stock')
+  }
+
+  /** Sells what a new order holds, as far as that works now. */
+  async function sellAll(order: OrderRow): Promise<void> {
+    const { orderId } = order
+    await Promise.allSettled(
+      documentOf(order).held.map(async ({ item }) => {
+        if ((await stock.sell(item, orderId)).is === 'missing') reportMissing(item, orderId)
+      }),
+    )
+  }
+
+  /** Brings the stock of an order to what the order says. What fails is done by the next look at it. */
+  async function settleOrder(order: OrderRow): Promise<void> {
+    const { held, atPayment } = documentOf(order)
+    const isSold = order.state === 'confirmed'
+    const follow = async ({ item }: Demand) => {
+      if (!isSold) await stock.free(item, order.orderId)
+      else if ((await stock.sell(item, order.orderId)).is === 'missing') reportMissing(item, order.orderId)
+    }
+    await Promise.all([...held, ...atPayment].map(follow))
+    await orderRows.markSettled(router.of(order.userId), order)
+  }
+
+  /** Puts the units of a refund back, once, and marks it done. */
+  async function settleRefund({ userId, orderId, refundId, document }: RefundRow): Promise<void> {
+    const { items } = JSON.parse(document) as { items: OrderDocument['held'] }
+    for (const { item, units } of items) {
+      let { is } = await stock.refund(item, { orderId, refundId, units })
+      if (is === 'missing') {
+        // The sale itself may still be on its way from `held` to `sold`.
+        await stock.sell(item, orderId)
+        is = (await stock.refund(item, { orderId, refundId, units })).is
+      }
+      if (is !== 'done') throw new Error(`the refund ${refundId} of ${orderId} finds no claim on ${item}`)
+    }
+    await orderRows.finishRefund(router.of(userId), userId, orderId, refundId)
+  }
+
+  const logClaimFailure = createFailureLog(log, 'a claim on stock could not be settled yet')
+  const logOrderFailure = createFailureLog(log, 'an order could not be settled yet')
+  const logRefundFailure = createFailureLog(log, 'a refund could not be settled yet')
+
+  async function settleShard(shard: Database): Promise<void> {
+    if (!(await orderRows.lease(shard, FIXED.orderLease, holder, FIXED.orderLeaseS))) {
+      ages.delete(shard.name)
+      return
+    }
+    const overdue = await stockAudit.overdue(shard, FIXED.settleBatchMax)
+    const settle = ({ item, orderId }: OverdueClaim) =>
+      settleClaim(item, orderId).catch(async (error: unknown) => {
+        // Somebody else has just decided about the order, for another of its claims: the next look finds it.
+        if (error instanceof DuplicateKeyError) return
+        // Its other shard is away: others must not wait behind it.
+        await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
+        throw error
+      })
+    await all(overdue, settle, logClaimFailure)
+    // What follows is due only seconds after it was decided: every third look is enough.
+    const look = (looks.get(shard.name) ?? 0) + 1
+    looks.set(shard.name, look)
+    if (look % 3 !== 0) return
+    const over = await orderRows.over(shard, FIXED.settleBatchMax)
+    const expire = ({ userId, orderId }: { userId: string; orderId: string }) =>
+      router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
+    await all(over, expire, logOrderFailure)
+    const settleLater = (order: OrderRow) =>
+      settleOrder(order).catch(async (error: unknown) => {
+        await orderRows.putOff(shard, order)
+        throw error
+      })
+    await all(await orderRows.unsettled(shard, FIXED.settleBatchMax), settleLater, logOrderFailure)
+    // Page after page, from look to look: refunds whose other shard is away must not hold up those behind them.
+    const { refunds, next } = await orderRows.openRefunds(shard, FIXED.settleBatchMax, refundPlaces.get(shard.name))
+    if (next) refundPlaces.set(shard.name, next)
+    else refundPlaces.delete(shard.name)
+    await all(refunds, settleRefund, logRefundFailure)
+    ages.set(shard.name, {
+      claims: await stockAudit.oldestOverdueMs(shard),
+      orders: await orderRows.oldestOverMs(shard),
+    })
+  }
+
+  /** One that cannot be settled now, since its other shard is away, does not keep the rest waiting. */
+  async function all<T>(
+    list: readonly T[],
+    work: (one: T) => Promise<unknown>,
+    onFailure: (error: unknown) => void,
+  ): Promise<void> {
+    const results = await Promise.allSettled(list.map(work))
+    const failed = results.filter(result => result.status === 'rejected')
+    if (failed[0]) onFailure(failed[0].reason)
+  }
+
+  const looking = router.shards.map(shard =>
+    repeat(() => settleShard(shard), FIXED.settleEveryMs, createFailureLog(log, `settling on ${shard.name} failed`)),
+  )
+  return {
+    settleClaim,
+    settleOrder,
+    settleRefund,
+    sellAll,
+    stop() {
+      for (const one of looking) one.stop()
+    },
+  }
+}

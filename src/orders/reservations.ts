@@ -1,0 +1,146 @@
+import type { Funnel } from '../cart/cart-writer.ts'
+import { AppError } from '../lib/errors.ts'
+import { markShort } from '../model/cart.ts'
+import { FIXED } from '../model/limits.ts'
+import type { Demand, OrderDocument } from '../model/order.ts'
+import type { Allowances } from './promotion-limits.ts'
+import type { Basket } from './order-draft.ts'
+import type { OnStep } from './failpoints.ts'
+import type { Sales } from '../sales/flash-sales.ts'
+import type { Stock } from '../inventory/inventory.ts'
+
+/**
+ * All that an order claims, or nothing. One item after the other, in the one order that `demandsOf` gives. Only what this very
+ * request has claimed may it free again: where nobody knows whether a claim was made, settlement finds out.
+ */
+export interface HoldingDeps {
+  readonly stock: Stock
+  readonly sales: Sales
+  readonly allowances: Allowances
+  readonly funnel: Funnel
+  readonly onStep: OnStep
+}
+
+export interface Draft {
+  readonly orderId: string
+  readonly userId: string
+  readonly document: OrderDocument
+}
+
+/** A refusal that is explained when nothing is held any more: what the order had itself must not be counted as gone. */
+class Refused extends Error {
+  readonly explain: () => Promise<AppError>
+
+  constructor(explain: () => Promise<AppError>) {
+    super('refused')
+    this.explain = explain
+  }
+}
+
+export type Holding = ReturnType<typeof createHolding>
+
+export function createHolding({ stock, sales, allowances, funnel, onStep }: HoldingDeps) {
+  /**
+   * What was held: less than was asked only where a gift has run out.
+   * @throws AppError `out_of_stock`, `purchase_limit`, `total_changed`, `idempotency_in_flight`, and of the dependencies
+   */
+  async function holdAll(draft: Draft, basket: Basket): Promise<OrderDocument> {
+    const { orderId, userId } = draft
+    let { document } = draft
+    const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * document.held.length
+    const held: Demand[] = []
+    try {
+      for (const { item, units } of draft.document.held) {
+        const hold = (wanted: number) => stock.hold(item, { orderId, userId, units: wanted, lookMs })
+        let taken = units
+        let outcome = await hold(taken)
+        const isRefused = outcome.is === 'short' || outcome.is === 'limit' || outcome.is === 'unknown-item'
+        const gifts = isRefused ? giftUnits(document, item) : 0
+        if (gifts > 0) {
+          // A gift is there while stocks last; nobody is refused what they pay for because of it.
+          document = { ...document, gifts: document.gifts.filter(gift => gift.item !== item) }
+          taken = units - gifts
+          if (taken === 0) continue
+          outcome = await hold(taken)
+        }
+        if (outcome.is === 'done') held.push({ item, units: taken })
+        else if (outcome.is === 'present') throw inFlight()
+        else if (outcome.is === 'limit') {
+          const { max } = outcome
+          throw new Refused(() => overLimit(draft, basket, item, max))
+        } else throw new Refused(() => shortOf(draft, basket, item))
+        if (held.length === 1) onStep('held-first')
+      }
+    } catch (error) {
+      await freeAll(orderId, held)
+      throw error instanceof Refused ? await error.explain() : error
+    }
+    return { ...document, held }
+  }
+
+  /** Frees what this request has claimed. What cannot be freed now is freed by settlement. */
+  async function freeAll(orderId: string, held: readonly Demand[]): Promise<void> {
+    await Promise.allSettled(held.map(({ item }) => stock.free(item, orderId)))
+  }
+
+  async function overLimit({ userId, document }: Draft, basket: Basket, item: string, max: number): Promise<AppError> {
+    const name = item.slice(2)
+    if (item.startsWith('s:')) {
+      const { sku = name } = document.lines.find(line => line.item === item) ?? {}
+      return new AppError('purchase_limit', `A buyer can have at most ${max} of '${sku}'.`, { extra: { sku, max } })
+    }
+    const sold = await stock.soldTo(item, userId)
+    if (sold === 0) {
+      const detail = `Another order of yours has the promotion '${name}' just now: try again when that one is done.`
+      return new AppError('purchase_limit', detail, { extra: { max }, retryAfterS: 1 })
+    }
+    // The cart did not know that this buyer has used the promotion: now it does, and shows what holds.
+    const used = { [name]: sold }
+    const learn = funnel.change({ userId }, ({ lines, ordersPlaced, uses }) => ({
+      lines,
+      purchases: { ordersPlaced, uses: { ...uses, ...used } },
+    }))
+    await learn.catch(() => undefined)
+    return allowances.exhausted(basket.seen, { ...basket.request, uses: { ...basket.request.uses, ...used } })
+  }
+
+  /** Names every line of which too little is left, and marks them in the cart. */
+  async function shortOf({ userId, document }: Draft, basket: Basket, first: string): Promise<AppError> {
+    if (!first.startsWith('s:')) {
+      if (basket.cart) await showAnew(userId)
+      return allowances.exhausted(basket.seen, basket.request)
+    }
+    const levels = await Promise.all(document.held.map(({ item }) => stock.levels(item)))
+    const left = new Map(document.held.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
+    const short = new Set(document.held.flatMap(({ item, units }) => ((left.get(item) ?? 0) < units ? [item] : [])))
+    short.add(first)
+    const lines = document.lines.flatMap(({ sku, quantity, item }) =>
+      item !== undefined && short.has(item) ? [{ sku, wanted: quantity, left: left.get(item) ?? 0 }] : [],
+    )
+    if (basket.cart && !sales.isOnSale(document.lines)) {
+      const marks = new Map(lines.map(line => [line.sku, line.left]))
+      const mark = funnel.change({ userId }, current => ({ lines: markShort(marks)(current.lines) }))
+      await mark.catch(() => undefined) // the answer says it all the same
+    }
+    const named = lines.map(line => `'${line.sku}': ${line.left} left, ${line.wanted} wanted`).join('; ')
+    return new AppError('out_of_stock', `There is not enough in stock. ${named}`, { extra: { lines } })
+  }
+
+  /** Prices the cart anew: as it is cached it may still show what has just been refused. */
+  async function showAnew(userId: string): Promise<void> {
+    await funnel.reprice(userId).catch(() => undefined)
+  }
+
+  return { holdAll, freeAll, showAnew }
+}
+
+/** What an order has of an item without paying for it. */
+function giftUnits({ gifts }: OrderDocument, item: string): number {
+  return gifts.reduce((sum, gift) => (gift.item === item ? sum + gift.quantity : sum), 0)
+}
+
+function inFlight(): AppError {
+  return new AppError('idempotency_in_flight', 'An order with this Idempotency-Key is still being made.', {
+    retryAfterS: 1,
+  })
+}
