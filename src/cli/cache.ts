@@ -7,10 +7,10 @@ import { withApp } from './with-app.ts'
 export function cacheCommand(projectDir: string): Command {
   return {
     name: 'cache',
-    summary: 'Drops cached carts and catalogue pages, such as after a restore to within the last second',
+    summary: 'Drops cached carts and catalogue pages, as needed after a restore that loses less than a second',
     usage: 'invalidate',
     details: `invalidate: gives every shard a cache epoch, and the catalogue a version, that were never used before. Instances go on serving from the
-            databases meanwhile, for about three seconds. A restore to an earlier moment is found out without it (docs/operations.md).`,
+            databases meanwhile, for about three seconds. A restore that loses more than a second is detected without it (docs/operations.md).`,
     options: { 'dry-run': { type: 'boolean', doc: 'say what would be dropped, change nothing' } },
     async run(args) {
       if (args.words[0] !== 'invalidate') throw new UsageError('say: invalidate')

@@ -62,7 +62,7 @@ export const LIMIT_SETTINGS = {
   ),
   inFlightMax: limit(
     'CARTLOAD_IN_FLIGHT_MAX',
-    'Requests that one instance works on at once; more are told to come back.',
+    'Requests in flight in one instance; further ones are shed with 503 and Retry-After.',
     'inFlightMax',
     [1, 1_000_000],
   ),

@@ -37,7 +37,7 @@ export const SETTINGS = {
   ),
   instances: set(
     'CARTLOAD_INSTANCES',
-    'Express instances under PM2. At least 2, so that a reload never leaves nobody.',
+    'Express instances under PM2. At least 2, so that one serves while the other restarts.',
     whole(1, 64),
     'one per core, at least 2',
   ),
@@ -62,7 +62,7 @@ export const SETTINGS = {
   opsBind: set('CARTLOAD_OPS_BIND', 'Address of the operations ports. Keep it private.', text, '127.0.0.1'),
   trustedProxies: set(
     'CARTLOAD_TRUSTED_PROXIES',
-    'Addresses whose X-Forwarded-For is believed, comma-separated: the nginx machines and nobody else.',
+    'Trusted proxies, comma-separated: the addresses of the nginx machines. X-Forwarded-For from any other address is ignored.',
     text.transform(value => value.split(',').map(part => part.trim())),
     'loopback',
   ),
@@ -182,7 +182,7 @@ export const SETTINGS = {
   ),
   saleProofKey: set(
     'CARTLOAD_SALE_PROOF_KEY',
-    'With it the shop signs proofs that somebody is a person, for sales that ask for one (docs/orders.md).',
+    'Key with which the shop signs proofs of human verification, for sales that require them (docs/orders.md).',
     z.string().min(16, 'must have at least 16 characters'),
     '',
     true,
@@ -213,7 +213,7 @@ export const SETTINGS = {
   ),
   cpuScheduling: set(
     'CARTLOAD_CPU_SCHEDULING',
-    'batch: instances do not interrupt who is at work on their core (SCHED_BATCH, by chrt of util-linux), and so do more at once when cores are full. other: left as they were started.',
+    'batch: instances run under SCHED_BATCH (chrt of util-linux): they do not preempt other processes, and serve larger batches when cores are full. other: the scheduling policy is left unchanged.',
     oneOf(['batch', 'other']),
     'batch',
   ),
