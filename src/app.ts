@@ -80,8 +80,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     const { onStep = () => undefined, wrap = {} } = options
     const metrics = createMetrics()
     const version = releaseOf(config.projectDir)
-    let isBetterElsewhere = () => false
-    const drain = createDrain(() => isBetterElsewhere())
 
     const redisTo = (name: string, url: string, commandMsMax: number): RedisConnection => {
       const redis = connectRedis(
@@ -186,12 +184,13 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       )
     const replicasOf = async (count: number) => {
       const lease = await holdMasterLease(sessionsRedis, cacheRedis)
-      isBetterElsewhere = lease.isOnlyHere
       closers.push(lease.stop)
       return { count, lease, redis: redisTo('sessions', servers.sessionsRedis, FIXED.redisSessionsMsMax) }
     }
+    const replicas = config.sessionsReplicas > 0 ? await replicasOf(config.sessionsReplicas) : undefined
+    const drain = createDrain(replicas?.lease.isOnlyHere)
     const sessions = createSessions(sessionsRedis, {
-      replicas: config.sessionsReplicas > 0 ? await replicasOf(config.sessionsReplicas) : undefined,
+      replicas,
       idleMs: config.sessionIdleMs,
       guestIdleMs: config.guestIdleMs,
       maxMs: config.sessionMaxMs,

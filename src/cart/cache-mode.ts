@@ -65,6 +65,8 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
     else offSince.delete(shard.name)
   }
 
+  const drain = (shard: Database, epoch: number) => patiently(() => cacheModes.drain(shard, epoch))
+
   /** A shard that was restored is drained here, and gets its new epoch as after an outage. */
   async function wasRestored(shard: Database, { epoch }: CacheModeRow): Promise<boolean> {
     const known = await restores.look(shard, epoch)
@@ -74,7 +76,7 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
       { shard: shard.name, ticks: known.ticks },
       'the shard was restored to an earlier state: its cached carts are dropped',
     )
-    await patiently(() => cacheModes.drain(shard, epoch))
+    await drain(shard, epoch)
     await restores.settle(shard, known)
     await settle(shard, epoch)
     return true
@@ -120,14 +122,14 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
     },
     async suspend(shard, epoch) {
       leases.delete(shard.name)
-      if ((await patiently(() => cacheModes.drain(shard, epoch))) === 1) {
+      if ((await drain(shard, epoch)) === 1) {
         log.warn({ shard: shard.name, epoch }, 'the cart cache cannot be reached: turning it off')
       }
       await settle(shard, epoch)
     },
     async renew(shard) {
       const { epoch } = await cacheModes.read(shard)
-      await patiently(() => cacheModes.drain(shard, epoch))
+      await drain(shard, epoch)
       await settle(shard, epoch)
     },
     settle,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CartCache, CartHit, CartKey, CartMeta } from '../cache/cart-cache.ts'
-import { AppError, isAppError, unlessUnavailable } from '../lib/errors.ts'
+import { isAppError, unlessUnavailable } from '../lib/errors.ts'
 import { createKeyedQueue } from '../lib/keyed-mutex.ts'
 import { lineNotFound } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -22,7 +22,7 @@ import {
   renderUnpriced,
 } from './cart-rendering.ts'
 import { contentsOf } from './cart-codec.ts'
-import type { Funnel } from './cart-writer.ts'
+import { type Funnel, requireCart } from './cart-writer.ts'
 import type { Prices } from './cart-pricing.ts'
 import type { OnCartStep } from './failpoints.ts'
 
@@ -98,13 +98,14 @@ export function createCartReader(deps: CartReaderDeps) {
     return since < 0 || since >= (Number(BigInt(userId) % 1000n) / 1000) * deps.repriceSpreadMs
   }
 
-  const shownHit = ({ hit, isStale }: NonNullable<Peeked>, page: PageOfCart) =>
-    pageOf(hit, page, isStale ? Date.now() : undefined)
+  const shownHit = ({ hit, isStale }: NonNullable<Peeked>, page: PageOfCart) => {
+    hits.inc()
+    return pageOf(hit, page, isStale ? Date.now() : undefined)
+  }
 
   /** Undefined for a cursor of another version of the cart: `view` finds its place. */
   const show = (peeked: NonNullable<Peeked>, page: PageOfCart) => {
     if (page.version !== undefined && page.version !== peeked.hit.version) return undefined
-    hits.inc()
     return shownHit(peeked, page)
   }
 
@@ -128,10 +129,7 @@ export function createCartReader(deps: CartReaderDeps) {
     return fills.run(userId, async () => {
       for (let attempt = 1; attempt <= READ_ATTEMPTS_MAX; attempt++) {
         const hit = await peek(userId, page)
-        if (hit) {
-          hits.inc()
-          return shownHit(hit, page)
-        }
+        if (hit) return shownHit(hit, page)
         const cart = await readThrough(userId)
         if (cart) return pageOf(cart, page, cart.isPriced ? undefined : Date.now())
       }
@@ -183,7 +181,7 @@ export function createCartReader(deps: CartReaderDeps) {
   ): Promise<ReadCart> {
     try {
       const cart = await router.of(userId).transaction(async tx => {
-        const rendered = await render(await cartRows.loadShared(tx, userId))
+        const rendered = await render(requireCart(await cartRows.loadShared(tx, userId)))
         if (rendered.outdated) return undefined
         onStep('filling')
         // The cache may go away here: the reader has its answer all the same.
@@ -201,14 +199,13 @@ export function createCartReader(deps: CartReaderDeps) {
   }
 
   async function readPlain(userId: string, result: 'unfilled' | 'degraded'): Promise<ReadCart> {
-    const rendered = await render(await cartRows.load(router.of(userId), userId))
+    const rendered = await render(await load(userId))
     if (rendered.outdated) return reprice(userId)
     metrics.cartReads.inc({ result })
     return rendered.cart
   }
 
-  async function render(stored: StoredCart | undefined): Promise<{ cart: ReadCart; outdated: boolean }> {
-    if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
+  async function render(stored: StoredCart): Promise<{ cart: ReadCart; outdated: boolean }> {
     const { cart: priced, isPriced } = await prices.of(stored, stored)
     if (!isPriced) {
       return {
@@ -224,15 +221,12 @@ export function createCartReader(deps: CartReaderDeps) {
   /** Prices moved under the cart: what it shows changes, so its version does, through the funnel as every change. */
   async function reprice(userId: string): Promise<ReadCart> {
     await funnel.reprice(userId)
-    const stored = await cartRows.load(router.of(userId), userId)
-    return (await render(stored)).cart
+    return (await render(await load(userId))).cart
   }
 
   /** @throws AppError `session_ended` */
   async function load(userId: string): Promise<StoredCart> {
-    const stored = await cartRows.load(router.of(userId), userId)
-    if (!stored) throw new AppError('session_ended', 'The account of this session is gone.')
-    return stored
+    return requireCart(await cartRows.load(router.of(userId), userId))
   }
 
   /** One line as the cart shows it. @throws AppError `line_not_found`, and as `view` */

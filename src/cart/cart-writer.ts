@@ -285,7 +285,8 @@ function packOnTopOf(current: KnownCart, next: StoredCart, rendered: RenderedCar
   return pack({ ...rendered, contents }, current.shown && current)
 }
 
-function requireCart(cart: StoredCart | undefined): StoredCart {
+/** @throws AppError `session_ended` when there is no such owner */
+export function requireCart(cart: StoredCart | undefined): StoredCart {
   if (!cart) throw new AppError('session_ended', 'The account of this session is gone.')
   return cart
 }

@@ -12,6 +12,7 @@ import type { Schemas } from './schemas.ts'
 
 /** Of every change: a first one without a session creates a guest, and those are limited by address. */
 const CHANGE = ['idempotency_mismatch', 'idempotency_in_flight', 'too_many_attempts'] as const
+const CHANGE_OF_LINES = [...CHANGE, 'product_unknown', 'cart_lines_max', 'line_quantity_max'] as const
 
 export interface CartRoutesDeps {
   readonly carts: Carts
@@ -78,7 +79,7 @@ export function cartRoutes(
       method: 'post',
       path: '/v1/cart/lines',
       name: 'addLines',
-      problems: [...CHANGE, 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
+      problems: CHANGE_OF_LINES,
       summary: 'Adds one product or several, all or none, on top of what is there',
       body: schemas.addLines,
       query: schemas.cartChangeQuery,
@@ -108,8 +109,7 @@ export function cartRoutes(
       async handle({ params }, call) {
         const { userId } = await call.requireSession()
         const { version, line } = await reader.line(userId, params.line)
-        const headers = { ETag: etagOf(version) }
-        return matches(call.ifNoneMatch, headers.ETag) ? { status: 304, headers } : json(200, line, headers)
+        return shown({ version, body: JSON.stringify(line) }, call)
       },
     }),
     route({
@@ -121,7 +121,7 @@ export function cartRoutes(
       body: schemas.setLine,
       query: schemas.cartChangeQuery,
       params: schemas.lineParams,
-      problems: [...CHANGE, 'line_not_found', 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
+      problems: [...CHANGE_OF_LINES, 'line_not_found'],
       handle: ({ params, ...sent }, call) =>
         change(call, sent, request => carts.setLine(request, params.line, sent.body as LineChange)),
     }),
@@ -134,7 +134,7 @@ export function cartRoutes(
         'Sets, selects or removes several lines, all or none; a line is made where it is missing and has a quantity',
       body: schemas.setLines,
       query: schemas.cartChangeQuery,
-      problems: [...CHANGE, 'line_not_found', 'product_unknown', 'cart_lines_max', 'line_quantity_max'],
+      problems: [...CHANGE_OF_LINES, 'line_not_found'],
       handle: (sent, call) =>
         change(call, sent, request => carts.setLines(request, sent.body.lines as (LineChange & { sku: string })[])),
     }),

@@ -117,7 +117,7 @@ export interface Purchases {
   readonly uses: Readonly<Record<string, number>>
 }
 
-/** What two have bought together; with `sign` -1 what is left of the first, never less than nothing. */
+/** The sum of two purchase records; with `sign` -1 their difference, never below 0. */
 export function addPurchases(to: Purchases, more: Purchases, sign: 1 | -1 = 1): Purchases {
   const sum = (a: number, b: number) => Math.max(0, a + sign * b)
   const uses = Object.entries(more.uses).map(

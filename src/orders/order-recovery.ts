@@ -53,17 +53,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const decision = await router.write(userId, async (tx, { slot }) => {
       const order = await orderRows.findLocked(tx, userId, orderId)
       if (!order) {
-        await orderRows.insert(tx, slot, {
-          userId,
-          orderId,
-          state: 'void',
-          key: undefined,
-          fingerprint: '',
-          cartVersion: undefined,
-          total: 0,
-          document: '{}',
-          expiresInS: undefined,
-        })
+        await orderRows.insertVoid(tx, slot, userId, orderId)
         return 'freed'
       }
       if (order.state === 'confirmed') return 'sold'

@@ -16,7 +16,7 @@ const BELIEVED = 'sessions-master-believed-by'
 export interface MasterLease {
   /** @throws AppError `unavailable` */
   check(): void
-  /** True while this instance may not believe the master, and another one could a moment ago: requests are better off there. */
+  /** True while this instance has no valid lease and another one had one a moment ago: that one can serve its requests. */
   isOnlyHere(): boolean
   stop(): void
 }
@@ -27,7 +27,7 @@ export const NO_LEASE: MasterLease = {
   stop: () => undefined,
 }
 
-/** `board`: a Redis that all instances reach in another way, where each one that believes the master says so. */
+/** `board`: another Redis that all instances share; each instance with a valid lease writes its id there. */
 export async function holdMasterLease(redis: RedisConnection, board: RedisConnection): Promise<MasterLease> {
   const own = randomUUID()
   let isOnlyHere = false

@@ -110,18 +110,22 @@ export const orderRows = {
       userId: string
       orderId: string
       state: OrderState
-      key: string | undefined
+      key?: string | undefined
       fingerprint: string
-      cartVersion: number | undefined
+      cartVersion?: number | undefined
       total: number
       document: string
-      expiresInS: number | undefined
+      expiresInS?: number | undefined
     },
   ): Promise<void> {
     const { userId, orderId, state, key, fingerprint, cartVersion, total, document, expiresInS } = order
     const values = [state, key ?? null, fingerprint, cartVersion ?? null, total, document, expiresInS ?? null]
     await tx.run(INSERT_ORDER, [userId, orderId, slot, ...values])
   },
+
+  /** From here on the order cannot be made. @throws DuplicateKeyError as `insert` */
+  insertVoid: (tx: Transaction, slot: number, userId: string, orderId: string): Promise<void> =>
+    orderRows.insert(tx, slot, { userId, orderId, state: 'void', fingerprint: '', total: 0, document: '{}' }),
 
   async find(database: Database, userId: string, orderId: string): Promise<OrderRow | undefined> {
     return orderOf(await database.rows<OrderColumns>(SELECT_ORDER, [userId, orderId]))

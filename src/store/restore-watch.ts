@@ -4,12 +4,12 @@ import type { Database } from './database.ts'
 import { restoreClock } from './restore-clock.ts'
 
 /**
- * Tells that a database was restored to an earlier state: then what is cached is from a future that never was.
+ * Detects that a database was restored to an earlier state. What is cached of the lost time must not be shown then.
  *
  * Each database has a number that only grows: about once a second one of its instances adds one, and copies the number to the cache
  * Redis, beside the carts that it may be compared with. A database whose number is below the copy, or below what this instance has
- * seen, was restored. What was committed within the second before the restored state's end is not told apart: after a restore to
- * such a moment, `cartload cache invalidate` is needed.
+ * seen, was restored. A restore that loses less than a second is not detected: it needs
+ * `cartload cache invalidate`.
  */
 export interface RestoreWatch {
   /**

@@ -123,19 +123,7 @@ describe('an operation names its error', () => {
     const { version } = (await me.post('/v1/cart/lines', { sku, quantity: 1 })).body
     for (let attempt = 0; attempt < FIXED.orderAttemptsMax; attempt++) {
       const orderId = orderIdOf(me.userId, headers['Idempotency-Key'], [{ item, units: 1 }], attempt)
-      await app().router.write(me.userId, (tx, { slot }) =>
-        orderRows.insert(tx, slot, {
-          userId: me.userId,
-          orderId,
-          state: 'void',
-          key: undefined,
-          fingerprint: '',
-          cartVersion: undefined,
-          total: 0,
-          document: '{}',
-          expiresInS: undefined,
-        }),
-      )
+      await app().router.write(me.userId, (tx, { slot }) => orderRows.insertVoid(tx, slot, me.userId, orderId))
     }
     const { status, body } = await me.post('/v1/orders', { cartVersion: version }, headers)
     expect([status, body.code]).to.deep.equal([409, 'order_given_up'])

@@ -2,46 +2,25 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { mysqlUrl, redisUrl } from '../../src/stack/servers.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
-import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { type Answer, type Client, clientOf, eventually } from '../support/client.ts'
-import { PRODUCTS, type PrivateServers, shardOf, startPrivateServers } from '../support/servers.ts'
+import { PRODUCTS, shardOf, startMigratedServers } from '../support/servers.ts'
 
 const FULL = 1
 
 /** A shard whose files are on a file system of their own, with a few megabytes left. Mounting it takes root. */
 describe('a shard whose disk is full', function () {
   this.timeout(300_000)
-  let servers: PrivateServers
+  let servers: Awaited<ReturnType<typeof startMigratedServers>>
   let app: TestApp
   let mounted: string | undefined
 
   before(async function () {
     if (process.getuid?.() !== 0) return this.skip()
-    servers = await startPrivateServers({
-      prefix: 'cartload-full-',
-      shards: 2,
-      shardMb: 64,
-      redisMb: 64,
-      databases: shard => (shard === 0 ? ['cartload', 'cartload_global'] : ['cartload']),
-    })
-    const { secrets, shardPorts, redisPorts } = servers
-    const url = (shard: number, database: string, role?: 'migrations') =>
-      mysqlUrl(shardPorts[shard] ?? 0, database, secrets, role)
-    await migrateGlobal(url(0, 'cartload_global', 'migrations'))
-    await migrateShards(shardPorts.map((_, shard) => url(shard, 'cartload', 'migrations')))
+    servers = await startMigratedServers('cartload-full-')
     await moveToSmallFileSystem(`shard-${FULL}`)
-    app = await startApp(
-      {},
-      {
-        shards: shardPorts.map((_, shard) => url(shard, 'cartload')),
-        global: url(0, 'cartload_global'),
-        sessionsRedis: redisUrl(redisPorts.sessions, secrets),
-        cacheRedis: redisUrl(redisPorts.cache, secrets),
-      },
-    )
+    app = await startApp({}, servers.addresses)
     await app.catalog.atLeast(await catalogRows.put(app.global, PRODUCTS))
   })
   after(async () => {

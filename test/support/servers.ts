@@ -125,16 +125,18 @@ export async function startPrivateServers(options: {
   return { dir, secrets, shardPorts, redisPorts, backends, stop }
 }
 
-export async function startServers(): Promise<TestServers> {
+/** Two shards, the global database in the first, with all their tables, and the two Redis. */
+export async function startMigratedServers(
+  prefix: string,
+): Promise<PrivateServers & { readonly addresses: ServerAddresses }> {
   const started = await startPrivateServers({
-    prefix: 'cartload-test-',
+    prefix,
     shards: 2,
     shardMb: 64,
     redisMb: 64,
     databases: shard => (shard === 0 ? ['cartload', 'cartload_global'] : ['cartload']),
   })
-  const { dir, secrets, shardPorts, redisPorts } = started
-  const { sessions, cache } = redisPorts
+  const { secrets, shardPorts, redisPorts } = started
   const [shard0 = 0] = shardPorts
   try {
     await migrateGlobal(mysqlUrl(shard0, 'cartload_global', secrets, 'migrations'))
@@ -143,15 +145,24 @@ export async function startServers(): Promise<TestServers> {
     await started.stop()
     throw error
   }
+  const addresses = {
+    shards: shardPorts.map(port => mysqlUrl(port, 'cartload', secrets)),
+    global: mysqlUrl(shard0, 'cartload_global', secrets),
+    sessionsRedis: redisUrl(redisPorts.sessions, secrets),
+    cacheRedis: redisUrl(redisPorts.cache, secrets),
+  }
+  return { ...started, addresses }
+}
+
+export async function startServers(): Promise<TestServers> {
+  const started = await startMigratedServers('cartload-test-')
+  const { dir, secrets, shardPorts, redisPorts } = started
+  const { sessions, cache } = redisPorts
+  const [shard0 = 0] = shardPorts
   running = {
     dir,
     secrets,
-    addresses: {
-      shards: shardPorts.map(port => mysqlUrl(port, 'cartload', secrets)),
-      global: mysqlUrl(shard0, 'cartload_global', secrets),
-      sessionsRedis: redisUrl(sessions, secrets),
-      cacheRedis: redisUrl(cache, secrets),
-    },
+    addresses: started.addresses,
     adminUrls: {
       sessions: redisAdminUrl(sessions, secrets),
       cache: redisAdminUrl(cache, secrets),
