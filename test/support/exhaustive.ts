@@ -28,10 +28,12 @@ export function lowestTotal(ruleSet: RuleSet, cart: CartToPrice): number {
         (keyOf(ruleSet, a) < keyOf(ruleSet, b) ? -1 : 1),
     )
   let best = list + delivery
+  const isNeeded = needsLines(ruleSet, lines, open)
   for (let mask = 0; mask < 1 << open.length; mask++) {
     const chosen = open.filter((_, at) => (mask >> at) & 1)
     if (!isLegal(ruleSet, chosen)) continue
     for (const shares of sharesOf(ruleSet, lines, open, chosen)) {
+      if (!isNeeded(shares)) continue
       const total = totalOf({ ruleSet, lines, delivery, list }, chosen, shares)
       if (total < best) best = total
     }
@@ -110,6 +112,36 @@ function* sharesOf(
     }
     yield shares
   }
+}
+
+/**
+ * Tells whether every member takes something of the lines that it is given, and takes less without any of those that rivals want:
+ * a line is not given to a member only to keep it from another.
+ */
+function needsLines(ruleSet: RuleSet, lines: readonly LineToPrice[], open: readonly Promotion[]) {
+  const known = new Map<string, string>()
+  const takenOf = (one: Promotion, own: readonly LineToPrice[]): string => {
+    const key = `${one.id} ${own.map(line => line.sku).join()}`
+    const found = known.get(key) ?? JSON.stringify(takesOf(ruleSet, lines, one, new Set(own)))
+    known.set(key, found)
+    return found
+  }
+  return (shares: Shares): boolean =>
+    [...shares].every(([one, given]) => {
+      const own = lines.filter(line => given.has(line))
+      const isContested = (line: LineToPrice) =>
+        open.filter(other => other.group === one.group && wants(other, line)).length > 1
+      const taken = takenOf(one, own)
+      if (taken === '[]') return false
+      const contested = own.filter(isContested)
+      return Array.from({ length: (1 << contested.length) - 1 }, (_, kept) => kept).every(
+        kept =>
+          takenOf(
+            one,
+            own.filter(line => !isContested(line) || (kept >> contested.indexOf(line)) & 1),
+          ) !== taken,
+      )
+    })
 }
 
 interface Priced {

@@ -351,6 +351,25 @@ describe('the price engine', () => {
         { groups: { g: { scope: 'line' } } },
       ],
       [
+        'no line kept from the best offer by a bundle that cannot be made, to reach a threshold',
+        [
+          { kind: 'percent_off', percent: 50, group: 'g' },
+          {
+            kind: 'bundle',
+            items: [
+              { scope: {}, units: 2 },
+              { scope: {}, units: 2 },
+            ],
+            percent: 5,
+            group: 'g',
+          },
+          { kind: 'percent_off', per: 'order', percent: 50, when: { minAmount: 200, basis: 'current' } },
+        ],
+        cartOf([lineOf('a', 1, 200), lineOf('b', 1, 100)]),
+        150,
+        { groups: { g: { scope: 'line' } } },
+      ],
+      [
         'the order by the best of a group',
         [
           { kind: 'percent_off', percent: 10, group: 'g' },
