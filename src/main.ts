@@ -44,7 +44,7 @@ async function leave(signal: string): Promise<void> {
   if (leaving) process.exit(1) // asked twice: at once
   leaving = true
   log.info({ signal }, 'draining')
-  await app.drain.run(app.doors)
+  await app.drain.run(app.listeners)
   await app.close()
   log.info('bye')
   process.exit(0)

@@ -18,9 +18,6 @@ import type { Registrations } from './registration.ts'
  * after the same work. A password change ends all other sessions twice over: the session epoch in MySQL rises in the same
  * transaction, and the sessions are deleted from Redis.
  */
-export type { Session } from '../sessions/sessions.ts'
-export { parseToken, type SessionToken } from '../sessions/token.ts'
-
 export interface LoggedIn {
   readonly session: Session
   readonly expiresAtMs: number
@@ -80,9 +77,6 @@ export function createLogins(deps: LoginsDeps) {
   }
 
   return {
-    /** The session of a token as it came in a cookie or header, or undefined. */
-    find: (token: SessionToken): Promise<Session | undefined> => sessions.find(token),
-
     /**
      * Logs in; a guest's cart goes over into the user's, the guest's session ends, and the new session has a new token.
      * @throws AppError `credentials_invalid`, `too_many_attempts`

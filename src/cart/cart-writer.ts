@@ -126,6 +126,7 @@ export function createFunnel(deps: FunnelDeps) {
         try {
           return await attemptChange(request, plan, attempt)
         } catch (error) {
+          if (error instanceof LostRace || error instanceof LockWaitError) groupCommit.leaveOut(request.userId)
           if (error instanceof LostRace) metrics.cartWrites.inc({ result: 'conflict' })
           else if (error instanceof DuplicateKeyError && request.idempotency) {
             const first = await findAnswer(request)
@@ -149,8 +150,8 @@ export function createFunnel(deps: FunnelDeps) {
     const seen = await look(request, plan, attempt)
     if (!seen.write.to && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
     onStep('planned')
-    const alone = async () => (await commitAlone(request, () => seen)).committed
-    const committed = seen.record ? await alone() : await groupCommit.commit(seen.write, alone)
+    const grouped = seen.record ? undefined : await groupCommit.commit(seen.write)
+    const committed = grouped ?? (await commitAlone(request, () => seen)).committed
     return publish(userId, seen, committed)
   }
 

@@ -1,24 +1,24 @@
 import type { CartCache } from '../cache/cart-cache.ts'
+import { type BatchQueue, createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { createRecent } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import { cartRows } from '../store/carts.ts'
 import { slotOf } from '../sharding/slots.ts'
-import { LockWaitError } from '../store/database.ts'
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { type CartWrite, type Committed, LostRace } from './commit.ts'
+import type { CartWrite, Committed } from './commit.ts'
 import type { OnCartStep } from './failpoints.ts'
 
 /**
- * Writes of many carts of one shard in one transaction: the same steps as for one (cart/commit.ts), each step one statement for all. A
- * statement costs some 150 µs in client and server and a flushed commit as much again; a row more in it costs 20 (docs/performance.md).
+ * Group commit: writes of many carts of one shard in one transaction, with the same steps as for one cart (cart/commit.ts), each
+ * step one statement for all. A statement costs some 150 µs in client and server and a flushed commit as much again; a row more in it
+ * costs 20 (docs/performance.md).
  *
- * Each shard has a lane: while a group is under way, whatever arrives waits and goes together as the next. It is all or nothing,
- * and only a short way for the common case: when anything about one of them is not as expected (its cart has moved on, its key was used, its
- * row is locked, its slot is elsewhere, the cache mode is changing), nothing is written and each goes alone, on the way that knows
- * what to do. A cart that stopped a group goes alone for a while.
+ * The transaction is optimistic, all or nothing: on any conflict (a cart has moved on, its key was used, its row is locked, its slot is
+ * elsewhere, the cache mode is changing) it rolls back, and each write is left to its caller to commit alone. A cart that had a conflict alone too is
+ * left out of groups for `contendedMs`.
  */
 export type GroupCommit = ReturnType<typeof createGroupCommit>
 
@@ -31,107 +31,53 @@ export interface GroupCommitDeps {
 
 type Changing = CartWrite & { readonly to: NonNullable<CartWrite['to']> }
 
-interface Waiting {
-  readonly write: Changing
-  /** Commits it by itself. */
-  readonly alone: () => Promise<Committed>
-  resolve(committed: Committed): void
-  reject(error: unknown): void
-}
-
-interface Lane {
-  readonly waiting: Waiting[]
-  groups: number
-  isCalled: boolean
-}
-
-/** Nothing was written; each is to go alone. */
-class GoAlone extends Error {}
+class GroupAborted extends Error {}
 
 export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommitDeps) {
-  const lanes = new Map<string, Lane>()
-  /** Carts that are changed elsewhere too, and until when that is believed. */
+  const queues = new Map<string, BatchQueue<Changing, Committed | undefined>>()
+  /** Carts that are changed elsewhere too, and until when that is assumed. */
   const contended = createRecent<number>(FIXED.contendedCartsMax)
 
-  /** @throws what `alone` throws; of a group: AppError `overloaded`, `unavailable`, `outcome_unknown` */
-  async function commit(write: CartWrite, alone: () => Promise<Committed>): Promise<Committed> {
-    const { to, difference } = write
-    const isSmall = difference.upserts.length + difference.removals.length <= FIXED.groupedLinesMax
-    if (!to || !isSmall || !router.writeTogether || isContended(write.userId)) return alone()
-    const lane = laneOf(router.of(write.userId).name)
-    if (lane.waiting.length >= FIXED.groupWaitingMax) {
-      throw new AppError('overloaded', 'Too many changes at once.', { retryAfterS: 1 })
-    }
-    return new Promise((resolve, reject) => {
-      lane.waiting.push({ write: { ...write, to }, alone, resolve, reject })
-      if (lane.isCalled) return
-      lane.isCalled = true
-      setImmediate(() => {
-        lane.isCalled = false
-        goOn(lane)
+  function queueOf(shard: string): BatchQueue<Changing, Committed | undefined> {
+    const queue =
+      queues.get(shard) ??
+      createBatchQueue<Changing, Committed | undefined>({
+        batchMax: FIXED.groupCartsMax,
+        waitingMax: FIXED.groupWaitingMax,
+        concurrency: 1,
+        patienceMs: FIXED.groupPatienceMs, // a group that waits for a lock or a server does not hold up the next
+        run: commitGroup,
+        overloaded: () => new AppError('overloaded', 'Too many changes at once.', { retryAfterS: 1 }),
       })
-    })
+    queues.set(shard, queue)
+    return queue
   }
 
-  function laneOf(shard: string): Lane {
-    const lane = lanes.get(shard) ?? { waiting: [], groups: 0, isCalled: false }
-    lanes.set(shard, lane)
-    return lane
-  }
-
-  function goOn(lane: Lane): void {
-    if (lane.groups > 0 || lane.waiting.length === 0) return
-    const group = lane.waiting.splice(0, FIXED.groupCartsMax)
-    lane.groups++
-    let isOver = false
-    const leave = () => {
-      if (isOver) return
-      isOver = true
-      clearTimeout(patience)
-      lane.groups--
-      goOn(lane)
-    }
-    // A group that waits for somebody (a lock, a server) holds up only itself.
-    const patience = setTimeout(leave, FIXED.groupPatienceMs)
-    void run(group).then(leave)
-  }
-
-  /** Never rejects. */
-  async function run(group: Waiting[]): Promise<void> {
-    metrics.cartGroups.observe(group.length)
-    const [first] = group
-    if (group.length === 1 && first) return goAlone(first)
-    group.sort((a, b) => (BigInt(a.write.userId) < BigInt(b.write.userId) ? -1 : 1)) // everybody locks in the same order
+  async function commitGroup(writes: readonly Changing[]): Promise<readonly (Committed | undefined)[]> {
+    metrics.cartGroups.observe(writes.length)
+    // All groups lock in the same order.
+    const sorted = writes.toSorted((a, b) => (BigInt(a.userId) < BigInt(b.userId) ? -1 : 1))
     try {
-      const committed = await together(group.map(({ write }) => ({ ...write, slot: slotOf(write.userId) })))
-      for (const [at, waiting] of group.entries()) waiting.resolve(committed[at] as Committed)
+      const committed = await writeRows(sorted.map(write => ({ ...write, slot: slotOf(write.userId) })))
+      const byUser = new Map(sorted.map(({ userId }, at) => [userId, committed[at]]))
+      return writes.map(({ userId }) => byUser.get(userId))
     } catch (error) {
-      if (isAppError(error)) for (const waiting of group) waiting.reject(error)
-      else await Promise.all(group.map(goAlone))
+      if (isAppError(error)) throw error
+      return writes.map(() => undefined)
     }
   }
 
-  async function goAlone({ write, alone, resolve, reject }: Waiting): Promise<void> {
-    try {
-      resolve(await alone())
-    } catch (error) {
-      if (error instanceof LostRace || error instanceof LockWaitError)
-        contended.set(write.userId, performance.now() + FIXED.contendedMs)
-      reject(error)
-    }
-  }
-
-  async function together(rows: readonly (Changing & { readonly slot: number })[]): Promise<Committed[]> {
+  async function writeRows(rows: readonly (Changing & { readonly slot: number })[]): Promise<Committed[]> {
     const claims = rows.flatMap(({ userId, slot, claim }) => (claim ? [{ userId, slot, ...claim }] : []))
     const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
     const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
     const keys = rows.map(({ userId }) => userId)
     const committed = await router.writeTogether?.(keys, statements, async (_, fences, outcomes) => {
       const mode = fences[0]?.cache
-      if (mode?.state === 'draining') throw new GoAlone('the cache mode is changing')
+      if (mode?.state === 'draining') throw new GroupAborted('the cache mode is changing')
       if (claims.length > 0) onStep('claimed')
       if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
-        throw new GoAlone('one of the carts has moved on')
+        throw new GroupAborted('one of the carts has moved on')
       onStep('locked')
       const all = fences.map(fence => ({ fence, token: cache.newToken() }))
       if (mode?.state === 'on') await setFences(mode.epoch, rows, all)
@@ -150,7 +96,7 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
       return { key: { userId, epoch }, minVersion: to.version, token: committed[at]?.token ?? '' }
     })
     await cache.fence(fences).catch((error: unknown) => {
-      throw new GoAlone('the cache did not acknowledge the fences', { cause: error })
+      throw new GroupAborted('the cache did not acknowledge the fences', { cause: error })
     })
   }
 
@@ -162,5 +108,18 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     return false
   }
 
-  return { commit }
+  return {
+    /**
+     * Commits a write together with others. Undefined: nothing was written, and the write is to be committed alone.
+     * @throws AppError `overloaded`, `unavailable`, `outcome_unknown`
+     */
+    async commit(write: CartWrite): Promise<Committed | undefined> {
+      const { userId, to, difference } = write
+      const isSmall = difference.upserts.length + difference.removals.length <= FIXED.groupedLinesMax
+      if (!to || !isSmall || !router.writeTogether || isContended(userId)) return undefined
+      return queueOf(router.of(userId).name).add({ ...write, to })
+    },
+    /** Leaves a cart out of groups for a while: its write had a conflict alone. */
+    leaveOut: (userId: string) => contended.set(userId, performance.now() + FIXED.contendedMs),
+  }
 }

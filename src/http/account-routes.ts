@@ -1,6 +1,7 @@
-import type { Logins, Session } from '../accounts/logins.ts'
+import type { Logins } from '../accounts/logins.ts'
 import type { Registrations } from '../accounts/registration.ts'
 import { isAppError } from '../lib/errors.ts'
+import type { Session } from '../sessions/sessions.ts'
 import { type Answer, type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
@@ -124,14 +125,15 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
 }
 
 /**
- * A session that is gone may have been ended by a request that was told 503, because not every replica knew of it: nobody is told that it
- * is over before they all do.
+ * A session that is gone may have been ended by a request that was answered 503, because not every replica had it: it is ended again
+ * before the answer says that it is over.
  */
 async function sessionToEnd(call: Call, logins: Logins): Promise<Session> {
   try {
     return await call.requireSession()
   } catch (error) {
-    if (call.token && isAppError(error, 'session_ended')) await logins.logOut(call.token)
+    const token = isAppError(error, 'session_ended') ? call.token() : undefined
+    if (token) await logins.logOut(token)
     throw error
   }
 }

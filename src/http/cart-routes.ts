@@ -1,11 +1,10 @@
 import type { Logins } from '../accounts/logins.ts'
-import { type CartView, readCartCursor } from '../cart/cart-rendering.ts'
+import { readCartCursor } from '../cart/cart-rendering.ts'
 import type { CartReader } from '../cart/cart-reader.ts'
 import type { Carts } from '../cart/carts.ts'
 import type { Changed, ChangeRequest } from '../cart/cart-writer.ts'
-import type { Glance, Glances } from '../cart/warm-reads.ts'
-import { AppError } from '../lib/errors.ts'
 import type { LineChange } from '../model/cart.ts'
+import { etagOf, versionOf, viewAnswer } from './conditional.ts'
 import { shownPrices } from './quote-routes.ts'
 import { type Answer, type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
@@ -17,15 +16,10 @@ const CHANGE_OF_LINES = [...CHANGE, 'product_unknown', 'cart_lines_max', 'line_q
 export interface CartRoutesDeps {
   readonly carts: Carts
   readonly reader: CartReader
-  readonly glances: Glances
   readonly logins: Logins
 }
 
-export function cartRoutes(
-  { carts, reader, glances, logins }: CartRoutesDeps,
-  schemas: Schemas,
-  currency: string,
-): Route[] {
+export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
   const seen = { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] } as const
   const answer = { ...seen, schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] } as const
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: CHANGE } as const
@@ -62,16 +56,7 @@ export function cartRoutes(
       conditional: false,
       async handle({ query: { limit, cursor } }, call) {
         const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
-        const { token, ifNoneMatch } = call
-        const { session, peeked, unchanged } = token ? await glances.of(token, page, versionOf(ifNoneMatch)) : NOBODY
-        const known = call.admit(session)
-        if (known && unchanged !== undefined) {
-          reader.countUnchanged()
-          return { status: 304, headers: { ETag: etagOf(unchanged) } }
-        }
-        const view = known && peeked && reader.show(peeked, page)
-        if (view) return shown(view, call)
-        return shown(known ? await reader.view(known.userId, page) : await reader.empty(page), call)
+        return viewAnswer(await reader.read(call.token(), page, versionOf(call.ifNoneMatch)), call)
       },
     }),
     route({
@@ -109,7 +94,7 @@ export function cartRoutes(
       async handle({ params }, call) {
         const { userId } = await call.requireSession()
         const { version, line } = await reader.line(userId, params.line)
-        return shown({ version, body: JSON.stringify(line) }, call)
+        return viewAnswer({ version, body: JSON.stringify(line) }, call)
       },
     }),
     route({
@@ -209,39 +194,4 @@ export function cartRoutes(
       },
     }),
   ]
-}
-
-const NOBODY: Glance = { session: undefined, peeked: undefined }
-
-function shown(view: CartView, { ifNoneMatch }: Call): Answer {
-  const headers = { ETag: etagOf(view.version) }
-  if (matches(ifNoneMatch, headers.ETag)) return { status: 304, headers }
-  return { status: 200, body: view.body, headers }
-}
-
-export function etagOf(version: number): string {
-  return `"${version}"`
-}
-
-/** The version that a client has, where it names one ETag of ours and nothing else, as nearly all do. */
-function versionOf(etag: string | undefined): number | undefined {
-  const version = etag === undefined ? undefined : /^"(0|[1-9]\d{0,14})"$/.exec(etag)?.[1]
-  return version === undefined ? undefined : Number(version)
-}
-
-/** If-None-Match compares weakly (RFC 9110, 13.1.2). */
-export function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  return ifNoneMatch === '*' || ifNoneMatch.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag)
-}
-
-/** The version in If-Match; `*` is no condition, since every cart exists. @throws AppError `invalid_request` */
-export function readIfMatch(header: string | undefined): number | undefined {
-  if (header === undefined || header.trim() === '*') return undefined
-  const version = versionOf(header.trim())
-  if (version !== undefined) return version
-  const detail = 'must be the ETag of a cart, such as "7"'
-  throw new AppError('invalid_request', `If-Match ${detail}`, {
-    errors: [{ in: 'header', pointer: '#/If-Match', detail }],
-  })
 }

@@ -1,5 +1,5 @@
 import type { CatalogPage, Products } from '../catalog/products.ts'
-import { matches } from './cart-routes.ts'
+import { matches } from './conditional.ts'
 import { type Answer, type Call, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 

@@ -1,142 +1,146 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Logins, Session, SessionToken } from '../accounts/logins.ts'
+import type { Operators } from '../accounts/operators.ts'
+import { AppError, sessionEnded } from '../lib/errors.ts'
 import { Bytes } from '../lib/latin1-body.ts'
-import { AppError } from '../lib/errors.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
-import type { Drain } from '../ops/drain.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import { readIfMatch } from './cart-routes.ts'
-import { clearCookie, type Credentials, readCredentials, refuseForeignOrigin, setCookie } from './cookies.ts'
-import { beginContext, contextOf } from './request-context.ts'
+import type { Session } from '../sessions/sessions.ts'
+import type { SessionToken } from '../sessions/token.ts'
+import {
+  authenticateOperator,
+  type Authenticator,
+  clearCookie,
+  type Credential,
+  NO_CREDENTIAL,
+  refuseForeignOrigin,
+  setCookie,
+} from './authenticator.ts'
+import { readIfMatch } from './conditional.ts'
+import { jsonBody } from './json-body.ts'
+import type { Middleware } from './pipeline.ts'
+import { contextOf, type RequestContext } from './request-context.ts'
 import { type Answer, type Call, readInput, type Route } from './route.ts'
 
-/** How a request becomes an answer, whoever found its route (server.ts): what every request passes, and one route's own work. */
-export interface Arrivals {
-  /** Trace id, load shedding, drain, timing. @throws AppError `draining`, `overloaded` */
-  begin(request: IncomingMessage, response: ServerResponse): void
+/** A route made ready to answer requests, whether Express or the fast path has found it. */
+export interface Endpoint {
+  readonly route: Route
+  /** Middleware of this route, after that of every request: an operator is known before a large body is read. */
+  readonly before: readonly Middleware[]
+  /** Reads the input through the route's schemas, runs the route, sends its answer. @throws AppError */
+  answer(request: IncomingMessage, response: ServerResponse, parsed: ParsedRequest): Promise<void>
 }
 
-export function createArrivals(drain: Drain, metrics: Metrics, limits: Limits): Arrivals {
-  let inFlight = 0
-  /** One function for all responses. */
-  function onClose(this: ServerResponse): void {
-    inFlight--
-    const { method, route, since } = contextOf(this)
-    metrics.observeRequest(method, route, this.statusCode, (performance.now() - since) / 1000)
-  }
-  metrics.watch('cartload_http_in_flight', 'Requests being worked on', () => inFlight)
-  return {
-    begin(request, response) {
-      beginContext(request, response)
-      if (drain.isDraining()) response.setHeader('Connection', 'close')
-      // nginx passes a request that was not begun on to the next instance, and stops asking this one.
-      if (drain.refuses(request.method ?? '', request.headers['idempotency-key'] !== undefined))
-        throw new AppError('draining', 'This instance cannot answer now; another one can.')
-      if (inFlight >= limits.inFlightMax) {
-        metrics.shed.inc()
-        throw new AppError('overloaded', 'Too many requests at once.', { retryAfterS: 1 })
-      }
-      inFlight++
-      response.on('close', onClose)
-    },
-  }
+export interface EndpointDeps {
+  readonly authenticator: Authenticator
+  readonly operators: Operators
 }
 
-export interface AnswerOptions {
+export interface EndpointOptions {
   readonly publicUrl: string
   readonly secureCookies: boolean
-  /** The client's address, as told by a proxy that we trust. */
+  readonly limits: Limits
+  /** The client's address (client-address.ts). */
   addressOf(request: IncomingMessage): string
 }
 
-/** What a request brings besides its headers, as it was parsed. */
-export interface Parsed {
+/** The parts of a request that its route's schemas read. */
+export interface ParsedRequest {
   readonly path: string
   readonly body?: unknown
   readonly query: unknown
   readonly params?: unknown
 }
 
-/** Of a request without a query; what the route makes of that is found out once. */
+/** Of a request without a query: a route reads this once, when it is made. */
 export const NO_QUERY = Object.freeze({})
 
-export type Answering = (request: IncomingMessage, response: ServerResponse, parsed: Parsed) => Promise<void>
-
-/** Reads the input through the route's schemas, does its work, sends what it answers. @throws AppError */
-export function answering(route: Route, logins: Logins, options: AnswerOptions): Answering {
+export function createEndpoint(route: Route, deps: EndpointDeps, options: EndpointOptions): Endpoint {
+  const { authenticator, operators } = deps
+  const { secureCookies, limits } = options
   const publicOrigin = new URL(options.publicUrl).origin
-  const secure = options.secureCookies
-  const from = { logins, options }
+  const from = { authenticator, addressOf: options.addressOf }
   const withoutQuery = route.query?.safeParse(NO_QUERY)
-  return async (request, response, parsed) => {
+  const isForOperators = route.session === 'operator'
+  const before: Middleware[] = []
+  if (isForOperators) before.push(authenticateOperator(operators))
+  if (route.body) before.push(jsonBody(route.bodyBytesMax ?? limits.bodyBytesMax))
+
+  function inputOf(parsed: ParsedRequest) {
+    const isKnownQuery = parsed.query === NO_QUERY && withoutQuery?.success === true
+    return {
+      body: readInput(route.body, parsed.body ?? {}, 'body'),
+      query: isKnownQuery ? withoutQuery.data : readInput(route.query, parsed.query, 'query'),
+      params: readInput(route.params, parsed.params, 'path'),
+    }
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse, parsed: ParsedRequest): Promise<void> {
     const context = contextOf(response)
     context.route = route.path
-    const credentials = route.session === 'operator' ? NO_CREDENTIALS : readCredentials(request, secure)
-    if (credentials.fromCookie && route.method !== 'get') refuseForeignOrigin(request, publicOrigin)
-    const { traceId } = context
-    const call = new RequestCall(request, from, { traceId, path: parsed.path, credentials })
+    const credential = isForOperators ? NO_CREDENTIAL : authenticator.read(request.headers)
+    if (credential.fromCookie && route.method !== 'get') refuseForeignOrigin(request, publicOrigin)
+    const call = new RequestCall(request, from, { context, path: parsed.path, credential })
     try {
-      const input = {
-        body: readInput(route.body, parsed.body ?? {}, 'body'),
-        query:
-          parsed.query === NO_QUERY && withoutQuery?.success
-            ? withoutQuery.data
-            : readInput(route.query, parsed.query, 'query'),
-        params: readInput(route.params, parsed.params, 'path'),
-      }
-      send(response, await route.handle(input, call), secure)
+      send(response, await route.handle(inputOf(parsed), call), secureCookies)
     } catch (error) {
-      // A browser must not be stuck with a cookie that is over.
-      const over = error instanceof AppError && error.code === 'session_ended' && credentials.fromCookie
-      if (over) response.setHeader('Set-Cookie', clearCookie(secure))
+      // A browser drops the cookie of a session that is over.
+      const isOver = error instanceof AppError && error.code === 'session_ended' && credential.fromCookie
+      if (isOver) response.setHeader('Set-Cookie', clearCookie(secureCookies))
       throw error
     }
   }
-}
 
-/** Routes for operators have nothing to do with sessions. */
-const NO_CREDENTIALS = { token: undefined, malformed: false, fromCookie: false }
+  return { route, before, answer }
+}
 
 /** A class, so that a request makes one object and no functions. */
 class RequestCall implements Call {
-  readonly traceId: string
-  readonly token: SessionToken | undefined
   readonly ifMatch: number | undefined
   readonly ifNoneMatch: string | undefined
   readonly idempotencyKey: string | undefined
   readonly path: string
   readonly #request: IncomingMessage
-  readonly #from: { readonly logins: Logins; readonly options: AnswerOptions }
-  readonly #isMalformed: boolean
+  readonly #context: RequestContext
+  readonly #credential: Credential
+  readonly #from: Pick<EndpointDeps, 'authenticator'> & Pick<EndpointOptions, 'addressOf'>
   #session: Promise<Session | undefined> | undefined
 
   constructor(
     request: IncomingMessage,
-    from: { readonly logins: Logins; readonly options: AnswerOptions },
-    known: { readonly traceId: string; readonly path: string; readonly credentials: Credentials },
+    from: Pick<EndpointDeps, 'authenticator'> & Pick<EndpointOptions, 'addressOf'>,
+    known: { readonly context: RequestContext; readonly path: string; readonly credential: Credential },
   ) {
     const { headers } = request
-    this.traceId = known.traceId
     this.path = known.path
-    this.token = known.credentials.token
-    this.#isMalformed = known.credentials.malformed
     this.ifMatch = readIfMatch(headers['if-match'])
     this.ifNoneMatch = headers['if-none-match']
     this.idempotencyKey = readIdempotencyKey(headers['idempotency-key'] as string | undefined)
     this.#request = request
+    this.#context = known.context
+    this.#credential = known.credential
     this.#from = from
   }
 
-  get method(): string {
-    return this.#request.method ?? ''
+  get traceId(): string {
+    return this.#context.traceId
   }
 
-  get operatorToken(): string | undefined {
-    return bearerOf(this.#request.headers.authorization)
+  get method(): string {
+    return this.#context.method
+  }
+
+  get operator(): string {
+    const { operator } = this.#context
+    if (operator === undefined) throw new Error('this route is not for operators')
+    return operator
   }
 
   get address(): string {
-    return this.#from.options.addressOf(this.#request)
+    return this.#from.addressOf(this.#request)
+  }
+
+  token(): SessionToken | undefined {
+    if (this.#credential.malformed) throw sessionEnded()
+    return this.#credential.token
   }
 
   session(): Promise<Session | undefined> {
@@ -150,16 +154,15 @@ class RequestCall implements Call {
   }
 
   async #find(): Promise<Session | undefined> {
-    return this.admit(this.token && (await this.#from.logins.find(this.token)))
-  }
-
-  admit(session: Session | undefined): Session | undefined {
-    if (session || (this.token === undefined && !this.#isMalformed)) return session
-    throw new AppError('session_ended', 'The session is over. Log in again.')
+    const token = this.token()
+    if (!token) return undefined
+    const session = await this.#from.authenticator.find(token)
+    if (!session) throw sessionEnded()
+    return session
   }
 }
 
-/** The head goes out as one list: setting headers one by one costs more than the rest of an answer that is ready. */
+/** Sends the head as one list: headers that are set one by one cost more than the rest of an answer that is ready. */
 function send(response: ServerResponse, { status, headers, cookie, body }: Answer, secure: boolean): void {
   const head = ['X-Trace-Id', contextOf(response).traceId]
   if (headers?.['Cache-Control'] === undefined) head.push('Cache-Control', 'private, no-store')
@@ -178,12 +181,9 @@ function send(response: ServerResponse, { status, headers, cookie, body }: Answe
   else response.end(bytes, 'latin1')
 }
 
-export const bearerOf = (header: string | undefined): string | undefined =>
-  header === undefined ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1]
-
 function readIdempotencyKey(header: string | undefined): string | undefined {
   if (header === undefined) return undefined
-  // The draft standard makes it a quoted string; most clients send it bare. Both are the same key.
+  // The draft standard makes it a quoted string; most clients send it without quotes. Both are the same key.
   const key = header.trim().replace(/^"(.*)"$/, '$1')
   if (/^[\x21-\x7e]+$/.test(key) && key.length <= FIXED.idempotencyKeyCharsMax) return key
   const detail = `must be 1 to ${FIXED.idempotencyKeyCharsMax} visible ASCII characters`

@@ -9,6 +9,8 @@ export interface RequestContext {
   readonly since: number
   /** The pattern of its route, for metrics. */
   route: string
+  /** The operator's name, on a route for operators. */
+  operator?: string
 }
 
 /** On the response itself: a WeakMap of responses made the garbage collector follow each of them. */

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
-import type { Session, SessionToken } from '../accounts/logins.ts'
 import type { Bytes } from '../lib/latin1-body.ts'
 import { AppError, type ErrorCode, type FieldError } from '../lib/errors.ts'
+import type { Session } from '../sessions/sessions.ts'
+import type { SessionToken } from '../sessions/token.ts'
 
 /**
  * A route is data: how it is reached, what it takes, what it answers, and one function. The server mounts it, the OpenAPI
@@ -55,15 +56,14 @@ export interface Call {
   readonly traceId: string
   /** The client's address, as told by a proxy that we trust. */
   readonly address: string
-  readonly token: SessionToken | undefined
-  /** The session of this request; asked for once. @throws AppError `session_ended` for a token that is not good any more */
+  /** The token that was sent, not looked up. @throws AppError `session_ended` for what cannot be one */
+  token(): SessionToken | undefined
+  /** The session of this request, looked up once. @throws AppError `session_ended` for a token that is not good any more */
   session(): Promise<Session | undefined>
-  /** Of a session that was looked for with something else. @throws AppError `session_ended` when there is none for a token */
-  admit(session: Session | undefined): Session | undefined
   /** @throws AppError `session_required`, `session_ended` */
   requireSession(): Promise<Session>
-  /** What was sent as a bearer token, where the route is for operators. */
-  readonly operatorToken: string | undefined
+  /** The operator's name. @throws Error on a route that is not for operators */
+  readonly operator: string
   readonly ifMatch: number | undefined
   readonly ifNoneMatch: string | undefined
   readonly idempotencyKey: string | undefined

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type BatchQueue, createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError } from '../lib/errors.ts'
 import { createRecent } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
@@ -9,9 +10,8 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { applyBatch, BuyerRace, type Operation, type Outcome, TooFew } from './reservation-batch.ts'
 
 /**
- * The stock as orders use it. Each item has a lane: while one batch is under way, whatever arrives for the item waits and goes
- * together as the next. Items that have run out are remembered for a moment, so that the crowd that comes too late costs no
- * statement. What the memory says may be wrong for that moment; the rows decide.
+ * The stock as orders use it. Operations on one item are run in batches, one batch at a time. Items that have run out are
+ * remembered for `soldOutMs` (a negative cache), so that late buyers cost no statement; the rows decide.
  */
 export interface Stock {
   /** @throws AppError `overloaded`, `unavailable`, `outcome_unknown` of the item's shard: then the claim may exist or not */
@@ -44,71 +44,34 @@ export interface StockDeps {
   readonly metrics: Metrics
 }
 
-interface Waiting {
-  readonly operation: Operation
-  resolve(outcome: Outcome): void
-  reject(error: unknown): void
-}
-
-interface Lane {
-  readonly queue: Waiting[]
-  running: boolean
-}
-
 export function createStock({ router, instance, metrics }: StockDeps): Stock {
-  const lanes = new Map<string, Lane>()
+  const queues = new Map<string, BatchQueue<Operation, Outcome>>()
   /** Items that are nearly gone: the fast way would find too few. */
   const tight = createRecent<true>(FIXED.stockTightMax)
   /** Items that have run out, and until when that is believed. */
   const soldOut = createRecent<number>(FIXED.stockTightMax)
   const recent = createRecent<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
-    [...lanes.values()].reduce((sum, lane) => sum + lane.queue.length, 0),
+    [...queues.values()].reduce((sum, queue) => sum + queue.waiting(), 0),
   )
 
   function enqueue(item: string, operation: Operation): Promise<Outcome> {
-    let lane = lanes.get(item)
-    if (!lane) {
-      lane = { queue: [], running: false }
-      lanes.set(item, lane)
-    }
-    const { queue } = lane
-    if (queue.length >= FIXED.stockQueueMax) {
-      throw new AppError('overloaded', 'Too many want the same product right now.', { retryAfterS: 1 })
-    }
-    const done = new Promise<Outcome>((resolve, reject) => queue.push({ operation, resolve, reject }))
-    if (!lane.running) {
-      lane.running = true
-      setImmediate(() => void run(item, lane)) // whatever this turn of the event loop brings goes together
-    }
-    return done
+    const queue = queues.get(item) ?? queueOf(item)
+    queues.set(item, queue)
+    return queue.add(operation)
   }
 
-  async function run(item: string, lane: Lane): Promise<void> {
-    while (lane.queue.length > 0) {
-      const batch = lane.queue.splice(0, FIXED.stockBatchMax)
-      try {
-        const outcomes = await applied(
-          item,
-          batch.map(waiting => waiting.operation),
-        )
-        for (const [at, waiting] of batch.entries()) waiting.resolve(outcomes[at] ?? { is: 'missing' })
-      } catch (error) {
-        // One whose counters do not fit must not take the others with it.
-        if (error instanceof TooFew && batch.length > 1) await oneByOne(item, batch)
-        else for (const waiting of batch) waiting.reject(error)
-      }
-    }
-    lanes.delete(item)
-  }
-
-  async function oneByOne(item: string, batch: readonly Waiting[]): Promise<void> {
-    for (const waiting of batch) {
-      await applied(item, [waiting.operation]).then(
-        ([outcome]) => waiting.resolve(outcome ?? { is: 'missing' }),
-        waiting.reject,
-      )
-    }
+  function queueOf(item: string): BatchQueue<Operation, Outcome> {
+    return createBatchQueue<Operation, Outcome>({
+      batchMax: FIXED.stockBatchMax,
+      waitingMax: FIXED.stockQueueMax,
+      concurrency: 1,
+      run: operations => applied(item, operations),
+      // One whose counters do not fit must not fail the others.
+      isRetriedAlone: error => error instanceof TooFew,
+      overloaded: () => new AppError('overloaded', 'Too many want the same product right now.', { retryAfterS: 1 }),
+      onIdle: () => void queues.delete(item),
+    })
   }
 
   async function applied(item: string, operations: readonly Operation[]): Promise<Outcome[]> {

@@ -1,28 +1,30 @@
 /**
- * What is asked for within one turn of the event loop is asked for together, at its end: `ask` gets all of it and answers in the same order.
- * A turn ends as soon as there is nothing more to read, so nobody waits for others. One promise serves everybody of a turn; when `ask`
- * rejects, all of them are told.
+ * Batches calls made in one tick of the event loop into one (as DataLoader does): `load` gets all arguments and returns one
+ * result for each, in the same order. The batch starts when the tick has nothing more to read (`setImmediate`), so no call waits for
+ * another tick. All calls of a batch share one promise, and its failure; `finish` makes each call's own answer of its result.
  */
-export function gatherTurns<Wanted, Answer>(
-  ask: (wanted: Wanted[]) => Promise<readonly Answer[]>,
+export function batchPerTick<Wanted, Loaded, Answer = Loaded>(
+  load: (wanted: Wanted[]) => Promise<readonly Loaded[]>,
+  finish?: (loaded: Loaded, wanted: Wanted) => Answer | Promise<Answer>,
 ): (wanted: Wanted) => Promise<Answer> {
-  let turn: Turn<Wanted, Answer> | undefined
-  function begin(): Turn<Wanted, Answer> {
+  let batch: Batch<Wanted, Loaded> | undefined
+  function begin(): Batch<Wanted, Loaded> {
     const wanted: Wanted[] = []
-    const answers = new Promise<void>(resolve => setImmediate(resolve)).then(() => {
-      turn = undefined
-      return ask(wanted)
+    const loaded = new Promise<void>(resolve => setImmediate(resolve)).then(() => {
+      batch = undefined
+      return load(wanted)
     })
-    return { wanted, answers }
+    return { wanted, loaded }
   }
   return async one => {
-    const { wanted, answers } = (turn ??= begin())
+    const { wanted, loaded } = (batch ??= begin())
     const index = wanted.push(one) - 1
-    return (await answers)[index] as Answer
+    const own = (await loaded)[index] as Loaded
+    return finish ? finish(own, one) : (own as unknown as Answer)
   }
 }
 
-interface Turn<Wanted, Answer> {
+interface Batch<Wanted, Loaded> {
   readonly wanted: Wanted[]
-  readonly answers: Promise<readonly Answer[]>
+  readonly loaded: Promise<readonly Loaded[]>
 }

@@ -88,7 +88,11 @@ export class AppError extends Error {
   }
 }
 
-/** A dependency did not answer or answered nonsense. `dependency` is named to the client: `sessions`, `cache`, `shard-0`. */
+export function sessionEnded(): AppError {
+  return new AppError('session_ended', 'The session is over. Log in again.')
+}
+
+/** A dependency did not answer, or its answer made no sense. `dependency` is named to the client: `sessions`, `cache`, `shard-0`. */
 export function unavailable(dependency: string, cause: unknown, retryAfterS = 1): AppError {
   return new AppError('unavailable', `The dependency '${dependency}' is not available right now.`, {
     retryAfterS,

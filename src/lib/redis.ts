@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import { type Breaker, type BreakerWatch, createBreaker } from './circuit-breaker.ts'
 import { createDeadlines } from './timeout-queue.ts'
 import { unavailable } from './errors.ts'
-import { gatherTurns } from './batch-per-tick.ts'
+import { batchPerTick } from './batch-per-tick.ts'
 
 /**
  * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a
@@ -113,6 +113,14 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
   const getMany = (keys: string[]) => exchange(redis => redis.mget(keys))
   const getManyBuffers = (keys: string[]) => exchange(redis => redis.mgetBuffer(keys))
 
+  /**
+   * A connection on which one command after the other times out may be dead without having been closed, for example because a firewall
+   * has forgotten it: it would stay silent for as long as TCP tries again. A new one shows whether the server answers.
+   */
+  function replaceSilent(): void {
+    if (breaker.isOpen() && client.status === 'ready') client.disconnect(true)
+  }
+
   // One promise for the breaker, the time limit and the command: what a request costs here is mostly promises.
   function exchange<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -121,7 +129,10 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
         breaker.failed(error)
         reject(isServerFailure(error) ? unavailable(options.name, error) : error)
       }
-      const waiting = deadlines.begin(failed)
+      const waiting = deadlines.begin(error => {
+        failed(error)
+        replaceSilent()
+      })
       command(client).then(
         value => {
           if (!waiting.end()) return
@@ -163,7 +174,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     client,
     breaker,
     run,
-    getBuffer: gatherTurns(getManyBuffers),
+    getBuffer: batchPerTick(getManyBuffers),
     getMany,
     getManyBuffers,
     call,

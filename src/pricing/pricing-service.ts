@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
+import { createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
 import { createRecent } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
@@ -64,15 +65,6 @@ export interface PricingOptions {
   readonly workerFile?: string
 }
 
-interface Job {
-  readonly request: CartRequest
-  readonly since: number
-  /** It has been on a thread that failed. */
-  alone: boolean
-  resolve(cart: PricedCart): void
-  reject(error: unknown): void
-}
-
 export function createPricing(options: PricingOptions, metrics: Metrics): Pricing {
   const { threads, queueMax, currency, inline = 'auto', taskMsMax = FIXED.pricingMsMax } = options
   const terms = { currency, shippingFee: options.shippingFee ?? 0 }
@@ -89,7 +81,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   // A thread that fails outside a task must not take the process with it; another begins.
   piscina.on('error', start)
   const waits = metrics.poolWaits.labels({ pool: 'pricing' })
-  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => queue.length)
+  metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => queue.waiting())
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
 
   let packedCatalog: Snapshot | undefined
@@ -98,9 +90,16 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
   let factsOf: ((codes: readonly string[]) => Promise<CodeFacts>) | undefined
   const memo = createRecent<PricedCart>(FIXED.pricingMemoMax)
-  const queue: Job[] = []
-  let running = 0
-  let scheduled = false
+  const queue = createBatchQueue<CartRequest, PricedCart>({
+    batchMax: FIXED.pricingBatchMax,
+    waitingMax: queueMax,
+    concurrency: threads,
+    waitMsMax: taskMsMax,
+    run: priceOnThread,
+    isRetriedAlone: () => true,
+    overloaded: tooBusy,
+    onWait: waitedMs => waits.observe(waitedMs / 1000),
+  })
 
   function requireCatalog(): Catalog {
     // Without a catalogue every product would look as if it were not sold any more.
@@ -116,7 +115,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     if (known) return known
     const since = performance.now()
     try {
-      const priced = isSmall(request) ? priceCart(request, sold, rules, terms) : await onThread(request)
+      const priced = isSmall(request) ? priceCart(request, sold, rules, terms) : await queue.add(request)
       if (key !== undefined && priced.catalogVersion === sold.version) memo.set(key, priced)
       return priced
     } finally {
@@ -141,59 +140,34 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   /** Without promotions a price is a sum: quicker than looking whether it is known. */
   const isPlain = () => rules.compiled.promotions.length === 0
 
-  function onThread(request: CartRequest): Promise<PricedCart> {
-    if (queue.length >= queueMax) return Promise.reject(tooBusy('queue is full'))
-    return new Promise((resolve, reject) => {
-      queue.push({ request, since: performance.now(), alone: false, resolve, reject })
-      if (!scheduled) {
-        scheduled = true
-        setImmediate(pump) // whatever this turn of the event loop asks for goes over together
-      }
-    })
-  }
-
   /** Threads begin with the first promotion, not with the first cart that needs one: that one should not wait for them. */
   function start(): void {
     if (!packedCatalog || (isPlain() && inline !== 'never')) return
-    const task = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts: [] }
+    if (!packedCatalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
+    const task: PricingTask = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts: [] }
     for (let n = piscina.threads.length; n < threads; n++) void piscina.run(task).catch(() => undefined)
   }
 
-  function pump(): void {
-    scheduled = false
-    while (running < threads && queue.length > 0) {
-      const batch = queue[0]?.alone ? queue.splice(0, 1) : queue.splice(0, FIXED.pricingBatchMax)
-      running++
-      void runBatch(batch).finally(() => {
-        running--
-        pump()
-      })
+  /** @throws AppError `unavailable` when the thread died or ran out of time */
+  async function priceOnThread(requests: readonly CartRequest[]): Promise<readonly (PricedCart | Error)[]> {
+    if (!packedCatalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
+    const task = {
+      catalog: packedCatalog,
+      rules: packedRules,
+      usage: rules.usage,
+      terms,
+      carts: requests.map(packCart),
     }
-  }
-
-  async function runBatch(all: Job[]): Promise<void> {
-    const now = performance.now()
-    const jobs = all.filter(job => {
-      waits.observe((now - job.since) / 1000)
-      if (job.alone || now - job.since < taskMsMax) return true
-      job.reject(tooBusy(`waited ${taskMsMax} ms`))
-      return false
-    })
-    if (jobs.length === 0 || !packedCatalog) return
-    const carts = jobs.map(job => packCart(job.request))
-    const task = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts }
     try {
       const results = await piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) })
-      for (const [at, job] of jobs.entries()) {
+      return requests.map((_, at) => {
         const result = results[at]
-        if (result && 'lines' in result) job.resolve(result)
-        else job.reject(unavailable('pricing', new Error(result?.error ?? 'the thread gave no result')))
-      }
+        if (result && 'lines' in result) return result
+        return unavailable('pricing', new Error(result?.error ?? 'the thread gave no result'))
+      })
     } catch (error) {
-      // The thread died or ran out of time: whoever was on it with others is tried once more, alone.
       start()
-      if (jobs.length === 1) jobs[0]?.reject(unavailable('pricing', error))
-      else queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
+      throw unavailable('pricing', error)
     }
   }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { unavailable } from '../lib/errors.ts'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
-import { gatherTurns } from '../lib/batch-per-tick.ts'
+import { batchPerTick } from '../lib/batch-per-tick.ts'
 import { FIXED } from '../model/limits.ts'
 import { type MasterLease, NO_LEASE } from './master-lease.ts'
 import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
@@ -105,7 +105,7 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     },
 
     /** The session of a token, or undefined when there is none (any more). @throws AppError `unavailable` */
-    find: gatherTurns(findAll),
+    find: batchPerTick(findAll),
     /** The same of many, in one command. */
     findAll,
 

@@ -109,7 +109,7 @@ let isLeaving = false
 async function leave(): Promise<void> {
   if (isLeaving) return
   isLeaving = true
-  await app.drain.run(app.doors)
+  await app.drain.run(app.listeners)
   await app.close()
   process.exit(0)
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import type { AppOptions } from '../../src/app.ts'
+import type { AppOptions } from '../../src/wiring/stores.ts'
 import { type RedisConnection, type RedisLibrary, libraryOf } from '../../src/lib/redis.ts'
 import type { Statement, Transaction } from '../../src/store/database.ts'
 import { createNaiveStock } from '../sale/naive.ts'

@@ -121,9 +121,10 @@ async function runRound(
   } finally {
     await load.stop()
   }
-  await lab.healthy()
-  const unread = await load.readAll()
-  load.close()
+  const unread = await lab
+    .healthy()
+    .then(load.readAll)
+    .finally(() => load.close())
   const carts = checkCarts(load.recorder.operations)
   const sessions = checkSessions(load.recorder.operations)
   const orders = await judge(lab, { sku, units: UNITS, history: load.orders, buyers: load.buyers, brokenSeen: 0 })

@@ -116,14 +116,14 @@ describe('the Unix socket of an instance', () => {
 
   it('closes with the port when the instance drains, and not while requests come on the socket', async () => {
     let isOver = false
-    const draining = app.drain.run(app.doors).then(() => (isOver = true))
+    const draining = app.drain.run(app.listeners).then(() => (isOver = true))
     const ask = async () => (await send('GET', '/v1/products?limit=1', {})).status
     await eventually('the instance sends requests away', async () => (await ask()) === 502)
     // For longer than the quiet that a drain waits for.
     for (const until = performance.now() + 600; performance.now() < until; ) expect(await ask()).to.equal(502)
     expect(isOver).to.equal(false)
     await draining
-    expect(app.doors.map(door => door.listening)).to.deep.equal([false, false])
+    expect(app.listeners.map(listener => listener.listening)).to.deep.equal([false, false])
     expect(existsSync(socket)).to.equal(false)
   })
 })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { type App, type AppOptions, createApp } from '../../src/app.ts'
+import { type App, createApp } from '../../src/app.ts'
+import type { AppOptions } from '../../src/wiring/stores.ts'
 import { type Config, loadConfig, type ServerAddresses } from '../../src/config/config.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { PROJECT, testServers } from './servers.ts'

@@ -24,8 +24,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   accounts: [...BELOW, 'cart'],
   ops: ['store', 'sharding', 'cache', 'sessions', 'pricing', 'model', 'lib', 'telemetry'],
   web: ['model', 'lib'],
-  http: [...USE_CASES, 'ops', 'web', 'model', 'lib', 'telemetry'],
-  'app.ts': [...USE_CASES, ...BELOW, 'config', 'ops', 'http', 'web'],
+  http: [...USE_CASES, 'sessions', 'ops', 'web', 'model', 'lib', 'telemetry'],
+  wiring: [...USE_CASES, ...BELOW, 'config', 'ops', 'http'],
+  'app.ts': [...USE_CASES, ...BELOW, 'config', 'ops', 'http', 'wiring'],
   'main.ts': ['app.ts', 'config', 'ops', 'lib', 'telemetry'],
   stack: ['config', 'store', 'sharding', 'model', 'lib', 'telemetry'],
   cli: ['app.ts', 'config', 'ops', 'stack', 'store', 'sharding', 'model', 'lib', 'telemetry'],
@@ -33,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 const OWNERS: Readonly<Record<string, RegExp>> = {
   express: /^http\//,
+  'proxy-addr': /^http\/client-address\.ts$/,
   ioredis: /^lib\/redis(-check)?\.ts$/,
   mysql2: /^store\//,
   'mysql2/promise': /^store\//,

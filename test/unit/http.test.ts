@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { matches, readIfMatch } from '../../src/http/cart-routes.ts'
+import { matches, readIfMatch } from '../../src/http/conditional.ts'
 import { problemOf, STATUS } from '../../src/http/errors.ts'
 import { pointerOf } from '../../src/http/route.ts'
 import { AppError } from '../../src/lib/errors.ts'

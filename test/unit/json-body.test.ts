@@ -1,9 +1,8 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Request, Response } from 'express'
 import { jsonBody } from '../../src/http/json-body.ts'
 import { isAppError } from '../../src/lib/errors.ts'
 
@@ -18,12 +17,13 @@ describe('reading a JSON body', () => {
     const read = jsonBody(BYTES_MAX)
     server = createServer((request, response) => {
       const done = (error?: unknown) => {
-        const outcome = error === undefined ? (request as Request).body : isAppError(error) ? error.code : error
+        const outcome =
+          error === undefined ? (request as { body?: unknown }).body : isAppError(error) ? error.code : error
         outcomes.push(outcome)
         response.end(JSON.stringify({ outcome }))
       }
       try {
-        void read(request as Request, response as Response, done)
+        void read(request, response, done)
       } catch (error) {
         done(error)
       }
@@ -112,7 +112,7 @@ describe('reading a JSON body', () => {
   it('says once that a body ended early', async () => {
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     socket.write(`POST / HTTP/1.1\r\nHost: a\r\n${json}\r\nContent-Length: 9\r\n\r\n`)
-    const [request] = (await once(server, 'request')) as [Request]
+    const [request] = (await once(server, 'request')) as [IncomingMessage]
     const begun = once(request, 'data')
     socket.write('{"a"')
     await begun

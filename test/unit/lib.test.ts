@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createBreaker } from '../../src/lib/circuit-breaker.ts'
-import { createClosers } from '../../src/lib/closers.ts'
 import { createDeadlines, type Deadlines } from '../../src/lib/timeout-queue.ts'
 import { isAppError } from '../../src/lib/errors.ts'
 import { createGate } from '../../src/lib/bulkhead.ts'
 import { createKeyedQueue } from '../../src/lib/keyed-mutex.ts'
 import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
-import { gatherTurns } from '../../src/lib/batch-per-tick.ts'
+import { batchPerTick } from '../../src/lib/batch-per-tick.ts'
 
 /** A promise that the test settles. */
 function gateway(): { promise: Promise<void>; open: () => void } {
@@ -153,23 +152,6 @@ describe('lib', () => {
     })
   })
 
-  describe('closers', () => {
-    it('run last in, first out, all of them, and throw the first failure', async () => {
-      const closers = createClosers()
-      const ran: string[] = []
-      closers.push(() => ran.push('a'))
-      closers.push(() => {
-        ran.push('b')
-        throw new Error('b failed')
-      })
-      closers.push(async () => ran.push('c'))
-      expect(await codeOf(closers.closeAll())).to.equal('Error: b failed')
-      expect(ran).to.deep.equal(['c', 'b', 'a'])
-      await closers.closeAll()
-      expect(ran).to.have.length(3)
-    })
-  })
-
   describe('a keyed queue', () => {
     it('runs the work of one key one after another and other keys beside it', async () => {
       const queue = createKeyedQueue()
@@ -194,7 +176,7 @@ describe('lib', () => {
 
   describe('a turn', () => {
     const asked: number[][] = []
-    const double = gatherTurns(async (wanted: number[]) => {
+    const double = batchPerTick(async (wanted: number[]) => {
       asked.push(wanted)
       if (wanted.includes(0)) throw new Error('zero')
       return wanted.map(one => one * 2)

@@ -1,8 +1,8 @@
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createApp } from '../../../src/app.ts'
 import { loadConfig, socketOf } from '../../../src/config/config.ts'
-import { readCredentials, setCookie } from '../../../src/http/cookies.ts'
-import { createSideDoor } from '../../../src/http/listeners.ts'
+import { setCookie } from '../../../src/http/authenticator.ts'
+import { createUnixListener } from '../../../src/http/listeners.ts'
 import { allRoutes } from '../../../src/http/server.ts'
 import { type Call, readInput, type Route } from '../../../src/http/route.ts'
 import { scheduleAsBatch } from '../../../src/ops/cpu-scheduling.ts'
@@ -48,7 +48,7 @@ await server.listen({
   backlog: 4096,
 })
 if (config.socketDir !== undefined) {
-  await createSideDoor(server.server, socketOf(config.socketDir, 0)).open()
+  await createUnixListener(server.server, socketOf(config.socketDir, 0)).open()
 }
 process.send?.('ready')
 
@@ -72,17 +72,17 @@ function handlerOf(route: Route) {
 }
 
 function callOf(request: FastifyRequest): Call {
-  const { token } = readCredentials(request.raw, false)
+  const { authenticator } = app.routed
+  const { token } = authenticator.read(request.headers)
   const header = (name: string) => request.headers[name] as string | undefined
   let found: ReturnType<Call['session']> | undefined
-  const session = () => (found ??= token ? app.routed.logins.find(token) : Promise.resolve(undefined))
+  const session = () => (found ??= token ? authenticator.find(token) : Promise.resolve(undefined))
   return {
-    operatorToken: undefined,
+    operator: '',
     traceId: header('x-request-id') ?? '',
     address: request.ip,
-    token,
+    token: () => token,
     session,
-    admit: known => known,
     async requireSession() {
       const known = await session()
       if (!known) throw new AppError('session_required', 'Log in first.')
