@@ -37,7 +37,7 @@ export default async function bigCartsScenario(big: Big): Promise<void> {
   await weighted(TASKS)(pick(big.tokens), big)
 }
 
-/** The next page of a cart that somebody changes meanwhile is refused (409 cursor_stale): so the whole in one piece of its own. */
+/** The next page of a cart that is changed meanwhile: so the whole cart in one request. */
 async function turnThrough(_: string, { skus }: Big): Promise<void> {
   const added = await addLines(
     undefined,

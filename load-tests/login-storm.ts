@@ -3,7 +3,7 @@ import { USERS } from './lib/data.ts'
 import { shaped } from './lib/profiles.ts'
 
 /**
- * Doors open: everybody logs in and looks at the cart. What it costs is the password (20 ms of a core, on purpose), so the rate that a box
+ * A sale begins: all shoppers log in and look at the cart. What it costs is the password (20 ms of a core, on purpose), so the rate that a box
  * carries follows from its cores; the question is what the others notice.
  */
 export const options = shaped({ rate: 20, secondsEach: 1 })

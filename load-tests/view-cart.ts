@@ -3,7 +3,7 @@ import { logInAll, pick, USERS } from './lib/data.ts'
 import { shaped } from './lib/profiles.ts'
 
 /**
- * The worst minute of a shop: everybody looks at the cart. The shoppers have logged in before the clock starts; while it
+ * The worst minute of a shop: all shoppers look at the cart. The shoppers have logged in before the clock starts; while it
  * runs, one in fifty logs in again (a password check costs as much as a hundred views), and every third turns a page.
  */
 export const options = shaped({ rate: 100 })

@@ -38,7 +38,7 @@ export interface Open {
 /** Of the closed loop. */
 const CONNECTIONS = 64
 const FIRST = 3
-/** Process numbers of generators that run or ran: their CPU is nobody else's. */
+/** Process numbers of generators that run or ran: their CPU is no contender's. */
 const generators = new Set<number>()
 export const generatorPids = (): number[] => [...generators]
 

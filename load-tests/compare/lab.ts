@@ -220,7 +220,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     }
   }
 
-  /** Its load, and what each of its processes used; `bystanders` are nobody else's either. */
+  /** Its load, and what each of its processes used; `bystanders` belong to it alone too. */
   async function loaded(unit: Unit, seconds: number, bystanders: readonly number[] = []) {
     const { stack } = await get(unit.stack)
     const found = await requestsOf(unit)
@@ -233,7 +233,7 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
     return { ...result, used }
   }
 
-  /** What it uses while nobody asks for anything: at a low rate that is much of a request, and the others on the same servers have a part in it. */
+  /** What it uses without requests: at a low rate that is much of a request, and the others on the same servers have a part in it. */
   async function rest({ stack: name }: Unit, ms: number): Promise<Used> {
     const { stack } = await get(name)
     return (await measure(stack.pids(), generatorPids, () => sleep(ms))).used

@@ -25,7 +25,7 @@ interface Reading {
   readonly stolen: number
 }
 
-/** Measures `pids` while `work` runs. Processes that `except` names are the generator's: nobody else's. */
+/** Measures `pids` while `work` runs. Processes that `except` names are the generator's. */
 export async function measure<T>(
   pids: readonly number[],
   except: () => readonly number[],

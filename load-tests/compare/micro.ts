@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { Bench } from 'tinybench'
 import { type WantedFence, createCartCache } from '../../src/cache/cart-cache.ts'
 import { renderCart, type RenderedCart, pageOf } from '../../src/cart/cart-rendering.ts'
-import { contentsOf, readContents } from '../../src/cart/cart-codec.ts'
+import { encodeCart, decodeCart } from '../../src/cart/cart-codec.ts'
 import { createGenerator } from '../../src/cli/generator.ts'
 import type { CartLine } from '../../src/model/cart.ts'
 import { createPricing } from '../../src/pricing/pricing-service.ts'
@@ -55,7 +55,7 @@ for (const count of [10, 100, 500]) {
   const cart = cartOf(count)
   const priced = await pricing.price({ ...cart, lines: cart.lines })
   const rendered = render(cart, priced)
-  const contents = contentsOf(cart)
+  const contents = encodeCart(cart)
   bench
     .add(`price ${count} lines, no promotion`, async () => {
       // Another quantity each time, so that no result is remembered.
@@ -67,8 +67,8 @@ for (const count of [10, 100, 500]) {
       `first page of ${count} lines, from what is rendered`,
       () => void pageOf(rendered, { offset: 0, limit: 20 }).body,
     )
-    .add(`contents of ${count} lines, written`, () => void contentsOf(cart))
-    .add(`contents of ${count} lines, read`, () => void readContents(contents))
+    .add(`contents of ${count} lines, written`, () => void encodeCart(cart))
+    .add(`contents of ${count} lines, read`, () => void decodeCart(contents))
 }
 
 try {

@@ -116,7 +116,7 @@ export async function logOut(token: string): Promise<void> {
 
 /** A new account. */
 export async function register(email: string): Promise<void> {
-  const body = { email, password: `${PASSWORD}-of-${email}`, name: 'Somebody New' }
+  const body = { email, password: `${PASSWORD}-of-${email}`, name: 'New Shopper' }
   const answer = await send({ method: 'POST', path: '/v1/accounts', name: '/v1/accounts', body, expected: [201] })
   told<{ email: string }>(answer, 'registration', 201, { 'is of the address': account => account.email === email })
 }

@@ -186,7 +186,7 @@ const carriedBy = (points: readonly Point[], n: number): number =>
 const idle = new Map<string, number>()
 const idleOf = ({ stack }: Unit): number => idle.get(stack) ?? 0
 
-/** Cores that a stack uses while nobody asks for anything, with what the others do on the same servers: no part of what a view costs. */
+/** Cores that a stack uses without requests, with what the others do on the same servers: no part of what a view costs. */
 async function measureIdle(lab: Lab, unit: Unit): Promise<void> {
   const { sum, seconds } = await lab.rest(unit, IDLE_MS)
   idle.set(unit.stack, sum / seconds)

@@ -109,8 +109,8 @@ export function differencesOf(before: Result, after: Result): string[] {
 }
 
 function judge({ middle, low, high }: Ratio, isMoreBetter: boolean): Change['verdict'] {
-  const isSure = low > 1 || high < 1
-  if (isSure && Math.abs(middle - 1) >= LEAST) return middle > 1 === isMoreBetter ? 'better' : 'worse'
+  const isForced = low > 1 || high < 1
+  if (isForced && Math.abs(middle - 1) >= LEAST) return middle > 1 === isMoreBetter ? 'better' : 'worse'
   return high - low > WIDE ? 'unclear' : 'the same'
 }
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Series } from './readings.ts'
 
-/** A page that stands alone: its charts, their program and their data are in it, and it asks nobody for anything. */
+/** A page that stands alone: its charts, their program and their data are in it, and it loads nothing from elsewhere. */
 export interface Page {
   readonly title: string
   readonly about: string

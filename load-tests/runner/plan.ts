@@ -85,5 +85,5 @@ function instancesFor(cores: number, scaling: Scaling): { instances: number; clu
   return { instances: most, clusters }
 }
 
-/** Of one cluster: with more of them nobody has tried it. */
+/** Of one cluster: more of them have not been tried. */
 const INSTANCES_MAX = 100

@@ -16,13 +16,13 @@ export interface Wish {
   readonly dir: string
 }
 
-export interface Prepared {
+export interface PreparedWrite {
   /** What the scenario is told. */
   readonly environment: Readonly<Record<string, string>>
   undo?(): Promise<void>
 }
 
-export async function prepare(scenario: string, wish: Wish): Promise<Prepared> {
+export async function prepare(scenario: string, wish: Wish): Promise<PreparedWrite> {
   if (scenario === 'flash-sale') return makeSale(wish)
   if (scenario === 'replay') return { environment: { FILE: resolve(wish.args.text('file') ?? writeBaskets(wish.dir)) } }
   return { environment: {} }
@@ -46,7 +46,7 @@ export async function checkShop(url: string, password: string): Promise<void> {
 }
 
 /** A sale of the last product of the catalogue, open to guests; afterwards it is sold as before. */
-async function makeSale({ projectDir, args, url }: Wish): Promise<Prepared> {
+async function makeSale({ projectDir, args, url }: Wish): Promise<PreparedWrite> {
   if (args.text('url') !== undefined)
     throw new UsageError('flash-sale makes a sale, so it runs on its own cluster only')
   const units = args.number('units', args.text('profile') === 'smoke' ? 20 : 50, 1, 1_000_000)

@@ -1,4 +1,4 @@
-import type { Handover, Merged } from '../cart/guest-merge.ts'
+import type { GuestMerge, Merged } from '../cart/guest-merge.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Session, Sessions } from '../sessions/sessions.ts'
@@ -14,7 +14,7 @@ import { canonicalAddress } from '../model/email.ts'
 import type { Registrations } from './registration.ts'
 
 /**
- * Who somebody is: logging in and out, guests, the password. An unknown address and a wrong password get the same answer
+ * Logging in and out, guests, and the password. An unknown address and a wrong password get the same answer
  * after the same work. A password change ends all other sessions twice over: the session epoch in MySQL rises in the same
  * transaction, and the sessions are deleted from Redis.
  */
@@ -30,14 +30,14 @@ export interface LoginsDeps {
   readonly throttle: Throttle
   readonly passwords: Passwords
   readonly registrations: Registrations
-  readonly handover: Handover
+  readonly guestMerge: GuestMerge
   readonly metrics: Metrics
 }
 
 export type Logins = ReturnType<typeof createLogins>
 
 export function createLogins(deps: LoginsDeps) {
-  const { router, sessions, throttle, passwords, registrations, handover, metrics } = deps
+  const { router, sessions, throttle, passwords, registrations, guestMerge, metrics } = deps
 
   async function findByAddress(address: string): Promise<User | undefined> {
     const entry = await loginRows.find(router.of(address), address, FIXED.reservationAbandonedS)
@@ -67,7 +67,7 @@ export function createLogins(deps: LoginsDeps) {
     return { replayed: true }
   }
 
-  /** Not what a login is for: while everybody logs in there may be no place for it, and the next login does it. */
+  /** Best effort: where the hashing queue is full, the next login does it. */
   async function renewHash({ id, passwordHash }: User, password: string): Promise<void> {
     try {
       await userRows.rehash(router.of(id), id, passwordHash, await passwords.hash(password))
@@ -105,7 +105,7 @@ export function createLogins(deps: LoginsDeps) {
       if (passwords.isOutdated(user.passwordHash)) await renewHash(user, password)
       await throttle.succeeded(account)
       const guest = from.current?.kind === 'guest' ? from.current : undefined
-      const merged = guest && (await handover.handOver(guest.userId, user.id))
+      const merged = guest && (await guestMerge.mergeGuestCart(guest.userId, user.id))
       const session = await sessions.create(user.id, 'member', user.sessionEpoch)
       // A password change or a log-out everywhere may have passed while this login was under way: it must not outlive it.
       const now = await userRows.find(router.of(user.id), user.id)
@@ -193,7 +193,7 @@ export function createLogins(deps: LoginsDeps) {
   }
 }
 
-/** The same for every reason, so that nobody learns which. */
+/** The same for every reason: the answer does not tell whether the account exists. */
 function wrongCredentials(): AppError {
   return new AppError('credentials_invalid', 'The e-mail address or the password is wrong.')
 }

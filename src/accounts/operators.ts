@@ -15,7 +15,7 @@ const LIST_MAX = 1_000
 export function createOperators(global: Database) {
   const hashOf = (token: string) => hash('sha256', token, 'base64url')
   return {
-    /** Who a token belongs to. @throws AppError `operator_required` */
+    /** The name of a token's operator. @throws AppError `operator_required` */
     async require(token: string | undefined): Promise<string> {
       const name = token !== undefined && FORM.test(token) ? await operatorRows.find(global, hashOf(token)) : undefined
       if (name === undefined) throw new AppError('operator_required', 'This is for operators: send an operator token.')

@@ -1,5 +1,5 @@
 import { hash, verify } from '@node-rs/argon2'
-import { createGate, type Gate } from '../lib/bulkhead.ts'
+import { createBulkhead, type Bulkhead } from '../lib/bulkhead.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
@@ -13,7 +13,7 @@ export interface Passwords {
   hash(password: string): Promise<string>
   /**
    * With `undefined` (no such user) it does the same work and says no, so that the answer takes as long. `beforehand` runs
-   * when its turn has come, and may still refuse: whoever waited meanwhile must not pass a throttle that has closed.
+   * when its turn has come, and may still refuse: a login that waited must not pass a throttle that has closed meanwhile.
    */
   verify(passwordHash: string | undefined, password: string, beforehand?: () => Promise<void>): Promise<boolean>
   /** True when a stored hash was made with weaker parameters than today's. */
@@ -23,8 +23,8 @@ export interface Passwords {
 const ARGON2ID = 2
 export const PARAMETERS = { algorithm: ARGON2ID, memoryCost: 7_168, timeCost: 5, parallelism: 1 }
 const PREFIX = `$argon2id$v=19$m=${PARAMETERS.memoryCost},t=${PARAMETERS.timeCost},p=${PARAMETERS.parallelism}$`
-/** The hash of a random password that was thrown away: what a login of nobody is compared with. */
-const NOBODY = `${PREFIX}i5ARQM8pyMRbqN93H5edDg$HGUl+b0dvYf4bOP5FgrCs7jVd5lP/vvQMvddBoB1E0o`
+/** The hash of a random password that was thrown away: a login without an account is compared with it. */
+const NO_ACCOUNT = `${PREFIX}i5ARQM8pyMRbqN93H5edDg$HGUl+b0dvYf4bOP5FgrCs7jVd5lP/vvQMvddBoB1E0o`
 
 /** One form for what keyboards send in two (NIST SP 800-63B, 3.1.1.2). */
 const passwordForm = (password: string): string => password.normalize('NFKC')
@@ -34,7 +34,7 @@ export function createPasswords(
   metrics: Metrics,
 ): Passwords {
   const waits = metrics.poolWaits.labels({ pool: 'passwords' })
-  const gate: Gate = createGate(
+  const gate: Bulkhead = createBulkhead(
     {
       name: 'passwords',
       concurrencyMax: passwordChecksMax,
@@ -51,7 +51,7 @@ export function createPasswords(
     async verify(passwordHash, password, beforehand) {
       const matches = await gate.run(async () => {
         await beforehand?.()
-        const known = passwordHash ?? NOBODY
+        const known = passwordHash ?? NO_ACCOUNT
         if (await verify(known, passwordForm(password))) return true
         // Hashes of before: of the text as it came. Tried only where it makes a difference.
         return passwordForm(password) !== password && (await verify(known, password))

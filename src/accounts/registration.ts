@@ -141,7 +141,7 @@ export function createRegistrations({ router, ids, passwords }: RegistrationDeps
     register,
     addMember,
 
-    /** Somebody without a name who gets a cart. */
+    /** A user without a name, with a cart. */
     async newGuest(): Promise<string> {
       const id = await ids.next()
       await router.write(id, async (tx, { slot }) => {

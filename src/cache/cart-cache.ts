@@ -5,7 +5,7 @@ import { FIXED } from '../model/limits.ts'
 
 /**
  * THE CART CACHE PROTOCOL: fence before commit, fill under a share lock. A hit is linearizable: a read that starts after
- * a write was acknowledged sees it, on every instance, whoever dies when.
+ * a write was acknowledged sees it, on every instance, whichever process dies at any time.
  *
  * Truth is the row `carts(user_id, version)`; every change raises the version by one. A hash per cart has four states,
  * changed only by the short atomic functions of cart-functions.lua:
@@ -37,14 +37,14 @@ import { FIXED } from '../model/limits.ts'
  *      old one would let a late RESOLVE of its token bring v5 back after v6 was acknowledged.
  *   R5 the key is evicted, or Redis restarts empty, between FENCE and COMMIT: a reader leases, but its share lock waits
  *      for the writer, so it can only fill what is committed.
- *   R6 the same, and a late FENCE of an older version lands on the empty key: whoever sees it may not take its version for what is
+ *   R6 the same, and a late FENCE of an older version lands on the empty key: a reader may not take its version for what is
  *      committed, and fill without a lock. (A draft did: the model in test/model found it.)
  *
  *   R7 the hash is evicted and the page is not: the page is what the hash was, and the next FENCE or LEASE deletes it before anything
  *      else can be committed or filled.
  *   R8 a fence keeps the chunks of v5, its writer commits v6 and dies, the next fences v7: what it changed is on top of v6, which the
  *      fence does not have. A publish that brings only what changed, on top of a version that was not kept (also where the hash was
- *      evicted since), leaves EMPTY, and whoever reads the cart next fills it.
+ *      evicted since), leaves EMPTY, and the next reader fills it.
  *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
@@ -229,7 +229,7 @@ export function keyOf(key: CartKey): string {
 
 const CART_KEY = /^\{u:(\d+)\}:cart:(\d+)$/
 
-/** The first page, which nearly everybody asks for, stands by itself: it is read with those of others in one command. */
+/** The first page, which nearly every request wants, is a value of its own: many carts' are read in one command. */
 export function pageKeyOf(key: CartKey): string {
   return `{u:${key.userId}}:page:${key.epoch}`
 }
@@ -268,7 +268,7 @@ function hitOf(page: Buffer): CartHit {
   return new PageHit(readMeta(page.subarray(0, end)), page.subarray(end + 1))
 }
 
-/** Takes the page apart only for who asks. */
+/** Parsed only when asked for. */
 class PageHit {
   readonly version: number
   readonly catalogVersion: number

@@ -95,7 +95,7 @@ local function lease(keys, args)
   return { 'V' }
 end
 
--- RENEW key | token ttl m -> {'L'} ours, {'B'} somebody else was first. Takes over a VALUE whose
+-- RENEW key | token ttl m -> {'L'} ours, {'B'} another reader was first. Takes over a VALUE whose
 -- totals are old, so that one reader calculates it anew; also one of which only the first page was not evicted.
 local function renew(keys, args)
   local s, m = unpack(redis.call('HMGET', keys[1], 's', 'm'))

@@ -11,7 +11,7 @@ export function createPageCache(redis: RedisConnection) {
   return {
     get: (version: number, request: string): Promise<Buffer | null> => redis.getBuffer(keyOf(version, request)),
 
-    /** Whether the caller is the one who makes a missing page: one over all instances, until it is there or its time is over. */
+    /** Whether the caller makes a missing page: one caller of all instances, until the page is there or the claim expires. */
     async claim(version: number, request: string): Promise<boolean> {
       const key = makingKeyOf(version, request)
       return (await redis.run(client => client.set(key, '1', 'PX', FIXED.catalogMakingMs, 'NX'))) !== null

@@ -47,7 +47,7 @@ export function startAuditor({ router, cache, modes, limits, perSecond, metrics,
     const stored = await cartRows.load(router.of(key.userId), key.userId)
     const page = await cache.read(key, 0, 0)
     const after = await cache.read(key, 1, 1) // of the hash again
-    // When the cache was turned off meanwhile, what is left in it may be old, and nobody reads it.
+    // The cache was turned off meanwhile: what is left in it may be old, and no reader uses it.
     const isRead = modes.lease(router.of(key.userId)) === key.epoch
     if (after?.version !== before.version || !isRead) return 'moved'
     const version = stored?.version ?? 0
@@ -61,7 +61,7 @@ export function startAuditor({ router, cache, modes, limits, perSecond, metrics,
 
   async function auditOne(): Promise<void> {
     const key = await cache.sample()
-    // Keys of an epoch that is over are not read by anybody.
+    // No reader uses keys of an epoch that is over.
     if (!key || modes.lease(router.of(key.userId)) !== key.epoch) return
     const finding = await audit(key)
     metrics.audits.inc({ result: finding })

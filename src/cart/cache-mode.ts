@@ -9,22 +9,22 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { RestoreWatch } from '../store/restore-watch.ts'
 
 /**
- * Whether carts of a shard may be read from the cache: the way on when the cache cannot be reached.
+ * Whether carts of a shard may be read from the cache: lets writes go on when the cache cannot be reached.
  *
  * Each shard has one row (epoch, on | draining | off). An instance reads carts from the cache only while it holds a lease:
  * it saw `on` at most 1.5 s ago, counted on its monotonic clock from before it asked, and asks twice a second. A writer
  * reads the row share-locked in its transaction:
  *
  *   on        it must fence the cache before it commits
- *   draining  it must not commit yet: somebody could not fence, and others may still be reading the cache
- *   off       it commits without the cache; everybody reads the database
+ *   draining  it must not commit yet: a writer could not fence, and others may still read the cache
+ *   off       it commits without the cache; all readers use the database
  *
  *   on → draining   a writer that could not fence twice
- *   draining → off  anybody who has watched it for a whole lease: by then every lease has run out
- *   off → on        anybody who can reach the cache again, after a pause, with a new epoch: all keys are new then
+ *   draining → off  any instance that has seen it for a whole lease: every lease has run out then
+ *   off → on        any instance that can reach the cache again, after a pause, with a new epoch: all keys are new then
  *
  * A new epoch is not below the seconds since 1970: after a restore (store/restore-watch.ts) the row's own epoch says nothing about which were
- * used since. A shard that was restored is drained before anybody gets a lease on it.
+ * used since. A shard that was restored is drained before an instance gets a lease on it.
  *
  * The row's share lock is held until the writer's commit, so a change of mode waits for the writers before it, and no
  * writer can commit under a mode that is over.

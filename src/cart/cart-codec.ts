@@ -10,7 +10,7 @@ export type KnownCart = StoredCart & { readonly shown?: Shown }
  * be old only where a hit may be, which is never (cache/cart-cache.ts); and what is written on top of it is compared with the
  * row's version.
  */
-export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
+export function encodeCart({ lines, shown, ...rest }: KnownCart): string {
   const skus = lines.map(({ sku }) => sku).join(BREAK)
   const quantities = lines.map(({ quantity }) => quantity)
   const unusual: Unusual[] = []
@@ -25,7 +25,7 @@ export function contentsOf({ lines, shown, ...rest }: KnownCart): string {
 }
 
 /** Undefined for what an instance of another version of cartload has left. */
-export function readContents(text: string): KnownCart | undefined {
+export function decodeCart(text: string): KnownCart | undefined {
   const [form, rest, skus, quantities, unusual, shown] = JSON.parse(text) as Columns
   if (form !== FORM) return undefined
   const exceptions = unusual.values()

@@ -7,11 +7,11 @@ import { LockWaitError } from '../store/database.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
-import { contentsOf } from './cart-codec.ts'
+import { encodeCart } from './cart-codec.ts'
 import type { Prices } from './cart-pricing.ts'
 import { type RenderedCart, renderCart, renderUnpriced } from './cart-rendering.ts'
-import { type Funnel, requireCart } from './cart-writer.ts'
-import type { OnCartStep } from './failpoints.ts'
+import { type CartWriter, requireCart } from './cart-writer.ts'
+import type { OnCartFailpoint } from './failpoints.ts'
 import type { FreshnessOf } from './freshness.ts'
 
 /** The miss path: reads a cart from its shard and fills the cache, in the ways that the cache protocol allows (cache/cart-cache.ts). */
@@ -24,10 +24,10 @@ export interface CartFillerDeps {
   readonly freshnessOf: FreshnessOf
   readonly prices: Prices
   /** Where prices have moved under a cart, its version changes as with every change. */
-  readonly funnel: Pick<Funnel, 'reprice'>
+  readonly writer: Pick<CartWriter, 'reprice'>
   readonly currency: string
   readonly metrics: Metrics
-  readonly onStep: OnCartStep
+  readonly onFailpoint: OnCartFailpoint
 }
 
 export interface ReadCart extends RenderedCart {
@@ -37,7 +37,7 @@ export interface ReadCart extends RenderedCart {
 }
 
 export function createCartFiller(deps: CartFillerDeps) {
-  const { router, cache, modes, freshnessOf, prices, funnel, currency, metrics, onStep } = deps
+  const { router, cache, modes, freshnessOf, prices, writer, currency, metrics, onFailpoint } = deps
 
   /** Undefined while the shard's cache may not be read. */
   function readableKey(userId: string): CartKey | undefined {
@@ -45,7 +45,7 @@ export function createCartFiller(deps: CartFillerDeps) {
     return epoch === undefined ? undefined : { userId, epoch }
   }
 
-  /** Reads the database in the way that the cache's state allows; undefined: the cache has the cart now. */
+  /** Reads the database as the cache's state allows; undefined: the cache has the cart now. */
   async function readThrough(userId: string): Promise<ReadCart | undefined> {
     const key = readableKey(userId)
     if (!key) return readPlain(userId, 'degraded')
@@ -56,7 +56,7 @@ export function createCartFiller(deps: CartFillerDeps) {
       const lease = cached ? await cache.renew(key, token, cached) : await cache.lease(key, token)
       switch (lease.kind) {
         case 'leased':
-          onStep('leased')
+          onFailpoint('leased')
           return await readShared(userId, 'filled', cart => cache.fill(key, lease.token, cart))
         case 'value':
           return undefined
@@ -90,10 +90,10 @@ export function createCartFiller(deps: CartFillerDeps) {
       const cart = await router.of(userId).transaction(async tx => {
         const rendered = await render(requireCart(await cartRows.loadShared(tx, userId)))
         if (rendered.isOutdated) return undefined
-        onStep('filling')
+        onFailpoint('filling')
         // An unavailable cache does not keep the reader from its answer.
         if (rendered.cart.isPriced) await fill(rendered.cart).catch(() => false)
-        onStep('filled')
+        onFailpoint('filled')
         return rendered.cart
       })
       if (!cart) return await reprice(userId)
@@ -119,13 +119,13 @@ export function createCartFiller(deps: CartFillerDeps) {
       return { cart: { ...rendered, contents: '', isPriced }, isOutdated: false }
     }
     const rendered = renderCart(stored.version, currency, stored.lines, priced, Date.now())
-    const cart = { ...rendered, contents: contentsOf({ ...stored, shown: rendered.chunks.shown }), isPriced }
+    const cart = { ...rendered, contents: encodeCart({ ...stored, shown: rendered.chunks.shown }), isPriced }
     const isCurrent = stored.digest === '' || stored.mergedInto !== undefined || stored.digest === cart.digest
     return { cart, isOutdated: !isCurrent }
   }
 
   async function reprice(userId: string): Promise<ReadCart> {
-    await funnel.reprice(userId)
+    await writer.reprice(userId)
     return (await render(await load(userId))).cart
   }
 

@@ -13,12 +13,12 @@ import type { CartContents } from './cart-rendering.ts'
  * trouble), a cart goes on without: it shows its last totals, said to be old, and is priced again in the background.
  */
 export interface Prices {
-  /** @throws AppError `unavailable` when prices cannot be told to be new enough */
+  /** @throws AppError `unavailable` when it is unknown whether prices are new enough */
   of(current: StoredCart, contents: CartContents): Promise<{ readonly cart: PricedCart; readonly isPriced: boolean }>
   /** Prices a cart in the background, soon and until it works. */
   later(userId: string): void
-  /** What `later` does; set once, by whoever can change carts. */
-  onLater(reprice: (userId: string) => Promise<unknown>): void
+  /** What `scheduleReprice` runs; set once. */
+  onReprice(reprice: (userId: string) => Promise<unknown>): void
   stop(): void
 }
 
@@ -29,14 +29,14 @@ export interface PricesDeps {
   readonly metrics: Metrics
 }
 
-export function createPrices({ pricing, catalog, rules, metrics }: PricesDeps): Prices {
+export function createCartPricing({ pricing, catalog, rules, metrics }: PricesDeps): Prices {
   const waiting = new Map<string, NodeJS.Timeout>()
   let reprice: (userId: string) => Promise<unknown> = async () => undefined
   let stopped = false
   metrics.watch('cartload_carts_unpriced', 'Carts that wait for a price in the background', () => waiting.size)
 
   function schedule(userId: string, delayMs: number): void {
-    // What does not fit is priced by whoever reads the cart next.
+    // A cart that does not fit is priced by its next read.
     if (stopped || waiting.has(userId) || waiting.size >= FIXED.repriceWaitingMax) return
     const work = () => {
       waiting.delete(userId) // so that a cart that cannot be priced again is put back
@@ -62,7 +62,7 @@ export function createPrices({ pricing, catalog, rules, metrics }: PricesDeps): 
       }
     },
     later: userId => schedule(userId, FIXED.repriceRetryMs),
-    onLater(work) {
+    onReprice(work) {
       reprice = work
     },
     stop() {

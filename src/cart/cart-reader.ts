@@ -1,7 +1,7 @@
 import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
 import { batchPerTick } from '../lib/batch-per-tick.ts'
 import { sessionEnded, unlessUnavailable } from '../lib/errors.ts'
-import { createKeyedQueue } from '../lib/keyed-mutex.ts'
+import { createKeyedMutex } from '../lib/keyed-mutex.ts'
 import { lineNotFound } from '../model/cart.ts'
 import type { Limits } from '../model/limits.ts'
 import type { PricedCart } from '../pricing/price.ts'
@@ -49,7 +49,7 @@ interface FirstPage {
 
 export function createCartReader(deps: CartReaderDeps) {
   const { sessions, cache, filler, freshnessOf, pricing, limits, currency, metrics } = deps
-  const fills = createKeyedQueue()
+  const fills = createKeyedMutex()
   const hits = metrics.cartReads.labels({ result: 'hit' })
 
   // One promise for the batch and one for the request: with promises of its own for each layer a view took 2.4 µs more of some 44

@@ -33,7 +33,7 @@ export interface PageOfCart {
 
 export interface CartView {
   readonly version: number
-  /** Put together each time it is asked for: who has this version already needs none. */
+  /** Built when it is asked for: a client that has this version needs none. */
   readonly body: Bytes | string
 }
 

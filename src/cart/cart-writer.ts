@@ -1,6 +1,6 @@
 import { type CartCache, pack, type Packed } from '../cache/cart-cache.ts'
 import { AppError, idempotencyMismatch, unlessUnavailable } from '../lib/errors.ts'
-import { createKeyedQueue } from '../lib/keyed-mutex.ts'
+import { createKeyedMutex } from '../lib/keyed-mutex.ts'
 import { differenceOf, type Lines } from '../model/cart.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Purchases } from '../model/order.ts'
@@ -19,25 +19,25 @@ import {
   renderUnpriced,
   withChanged,
 } from './cart-rendering.ts'
-import { type CartWrite, type Committed, LostRace, writeCart } from './commit.ts'
-import { contentsOf, type KnownCart, readContents } from './cart-codec.ts'
+import { type CartWrite, type Committed, VersionConflict, writeCart } from './commit.ts'
+import { encodeCart, type KnownCart, decodeCart } from './cart-codec.ts'
 import type { FencedWrite } from './fenced-write.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Prices } from './cart-pricing.ts'
-import type { OnCartStep } from './failpoints.ts'
+import type { OnCartFailpoint } from './failpoints.ts'
 
 /**
- * The one function through which every cart changes, whatever the route: load, plan (pure), price, and one short
- * transaction in the owner's shard (cart/commit.ts), together with changes of other carts where that goes
+ * The one function through which every cart changes, whatever the route: load, edit (pure), price, and one short
+ * transaction in the owner's shard (cart/commit.ts), where possible together with changes of other carts
  * (cart/group-commit.ts). Then answer, and publish to the cache beside the answer.
  *
- * All branching and retrying of writes lives here. A lost compare-and-set loads and plans again on top of what happened
- * meanwhile, so edits of two tabs are both kept; after a few losses the row is locked first, so that everybody gets
- * through. Why the fence stands before the commit: cache/cart-cache.ts.
+ * All branching and retrying of writes is here (optimistic concurrency). After a version conflict the cart is loaded and edited
+ * again, so edits of two tabs are both kept; after a few conflicts the row is locked first, so that
+ * every write gets through. Why the fence stands before the commit: cache/cart-cache.ts.
  */
 export interface ChangeRequest {
   readonly userId: string
-  /** The version that the client has seen, when it insists on it. */
+  /** The version that the client has seen, when it bypassesNegativeCache on it. */
   readonly ifMatch?: number | undefined
   readonly idempotency?: { readonly key: string; readonly fingerprint: string } | undefined
   /** Lines of the page that the answer shows after those that have changed. */
@@ -58,8 +58,8 @@ export interface Plan {
   readonly record?: (tx: Transaction, fence: Fence) => Promise<void>
 }
 
-/** From what the cart holds to what it should hold; run again when somebody else was faster. */
-export type Planner = (cart: CartContents) => Plan | Promise<Plan>
+/** From what the cart holds to what it should hold; run again after a version conflict. */
+export type EditCart = (cart: CartContents) => Plan | Promise<Plan>
 
 export interface Changed {
   readonly version: number
@@ -70,8 +70,8 @@ export interface Changed {
 }
 
 /** Thrown when a guest's cart has been handed to a user: it changes no more. */
-export class HandedOver extends Error {
-  override readonly name = 'HandedOver'
+export class CartMerged extends Error {
+  override readonly name = 'CartMerged'
   readonly userId: string
 
   constructor(userId: string) {
@@ -80,7 +80,7 @@ export class HandedOver extends Error {
   }
 }
 
-export interface FunnelDeps {
+export interface CartWriterDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly modes: Pick<CacheModes, 'lease'>
@@ -90,14 +90,14 @@ export interface FunnelDeps {
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics
-  readonly onStep: OnCartStep
+  readonly onFailpoint: OnCartFailpoint
 }
 
 /**
  * What one attempt wants to write on top of one stored version: of the cart itself some texts, and none of its lines but those that change. Many
  * wait for their commit at once, and what outlives the nursery meanwhile makes the heap grow.
  */
-interface Prepared {
+interface PreparedWrite {
   readonly write: CartWrite
   readonly version: number
   readonly answer: string
@@ -108,17 +108,17 @@ interface Prepared {
 
 const OPTIMISTIC_ATTEMPTS = 3
 
-export type Funnel = ReturnType<typeof createFunnel>
+export type CartWriter = ReturnType<typeof createCartWriter>
 
-export function createFunnel(deps: FunnelDeps) {
-  const { router, cache, modes, fencedWrite, groupCommit, prices, limits, currency, metrics, onStep } = deps
-  const queue = createKeyedQueue()
+export function createCartWriter(deps: CartWriterDeps) {
+  const { router, cache, modes, fencedWrite, groupCommit, prices, limits, currency, metrics, onFailpoint } = deps
+  const queue = createKeyedMutex()
 
   /**
    * @throws AppError `version_mismatch`, `idempotency_mismatch`, `idempotency_in_flight`, `product_unknown`, whatever the
    * plan throws, and `unavailable`, `overloaded`, `outcome_unknown` of the dependencies
    */
-  async function change(request: ChangeRequest, plan: Planner): Promise<Changed> {
+  async function change(request: ChangeRequest, plan: EditCart): Promise<Changed> {
     return queue.run(request.userId, async () => {
       const stored = await findAnswer(request)
       if (stored) return stored
@@ -126,8 +126,8 @@ export function createFunnel(deps: FunnelDeps) {
         try {
           return await attemptChange(request, plan, attempt)
         } catch (error) {
-          if (error instanceof LostRace || error instanceof LockWaitError) groupCommit.leaveOut(request.userId)
-          if (error instanceof LostRace) metrics.cartWrites.inc({ result: 'conflict' })
+          if (error instanceof VersionConflict || error instanceof LockWaitError) groupCommit.leaveOut(request.userId)
+          if (error instanceof VersionConflict) metrics.cartWrites.inc({ result: 'conflict' })
           else if (error instanceof DuplicateKeyError && request.idempotency) {
             const first = await findAnswer(request)
             if (first) return first
@@ -139,7 +139,7 @@ export function createFunnel(deps: FunnelDeps) {
     })
   }
 
-  async function attemptChange(request: ChangeRequest, plan: Planner, attempt: number): Promise<Changed> {
+  async function attemptChange(request: ChangeRequest, plan: EditCart, attempt: number): Promise<Changed> {
     const { userId } = request
     if (attempt > OPTIMISTIC_ATTEMPTS) {
       const locked = async (tx: Transaction) =>
@@ -149,40 +149,40 @@ export function createFunnel(deps: FunnelDeps) {
     }
     const seen = await look(request, plan, attempt)
     if (!seen.write.to && !seen.record && !request.idempotency) return answered(seen, 'unchanged')
-    onStep('planned')
+    onFailpoint('planned')
     const grouped = seen.record ? undefined : await groupCommit.commit(seen.write)
     const committed = grouped ?? (await commitAlone(request, () => seen)).committed
     return publish(userId, seen, committed)
   }
 
   /** Without a lock. What was loaded is let go when it is done. */
-  async function look(request: ChangeRequest, plan: Planner, attempt: number): Promise<Prepared> {
+  async function look(request: ChangeRequest, plan: EditCart, attempt: number): Promise<PreparedWrite> {
     const { userId } = request
     const cached = attempt === 1 ? await fromCache(userId) : undefined
     return prepare(request, cached ?? requireCart(await cartRows.load(router.of(userId), userId)), plan)
   }
 
-  /** A transaction of its own. `ready` may look at the cart under its lock. */
+  /** A transaction of its own. `ready` may read the cart under its lock. */
   async function commitAlone(
     request: ChangeRequest,
-    ready: (tx: Transaction) => Prepared | Promise<Prepared>,
-  ): Promise<{ prepared: Prepared; committed: Committed }> {
+    ready: (tx: Transaction) => PreparedWrite | Promise<PreparedWrite>,
+  ): Promise<{ prepared: PreparedWrite; committed: Committed }> {
     return fencedWrite(request.userId, async (tx, fence, setFence) => {
       const prepared = await ready(tx)
       // A new token for each run: a late command for the token of an earlier run must find nothing.
       const committed = { fence, token: cache.newToken() }
-      await writeCart(tx, committed, setFence, prepared.write, onStep)
+      await writeCart(tx, committed, setFence, prepared.write, onFailpoint)
       await prepared.record?.(tx, fence)
       return { prepared, committed }
     })
   }
 
-  function publish(userId: string, prepared: Prepared, { fence, token }: Committed): Changed {
-    onStep('committed')
+  function publish(userId: string, prepared: PreparedWrite, { fence, token }: Committed): Changed {
+    onFailpoint('committed')
     if (prepared.packed && fence.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
       const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.packed)
-      published.then(() => onStep('published')).catch(() => undefined)
+      published.then(() => onFailpoint('published')).catch(() => undefined)
     }
     const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
     return answered(prepared, prepared.write.to ? result : 'unchanged')
@@ -193,11 +193,11 @@ export function createFunnel(deps: FunnelDeps) {
     const epoch = modes.lease(router.of(userId))
     if (epoch === undefined) return undefined
     const contents = await unlessUnavailable(cache.contents({ userId, epoch }))
-    return contents === undefined ? undefined : readContents(contents)
+    return contents === undefined ? undefined : decodeCart(contents)
   }
 
-  async function prepare(request: ChangeRequest, current: KnownCart, plan: Planner): Promise<Prepared> {
-    if (current.mergedInto !== undefined) throw new HandedOver(current.mergedInto)
+  async function prepare(request: ChangeRequest, current: KnownCart, plan: EditCart): Promise<PreparedWrite> {
+    if (current.mergedInto !== undefined) throw new CartMerged(current.mergedInto)
     if (request.ifMatch !== undefined && request.ifMatch !== current.version) {
       throw new AppError('version_mismatch', `The cart is at version ${current.version} by now.`, {
         extra: { version: current.version },
@@ -260,7 +260,7 @@ export function createFunnel(deps: FunnelDeps) {
     return { version: stored.version, body: stored.body, replayed: true }
   }
 
-  function answered(prepared: Prepared, result: 'saved' | 'unchanged' | 'degraded'): Changed {
+  function answered(prepared: PreparedWrite, result: 'saved' | 'unchanged' | 'degraded'): Changed {
     metrics.cartWrites.inc({ result })
     return { version: prepared.version, body: prepared.answer, replayed: false }
   }
@@ -282,7 +282,7 @@ function claimOf({ idempotency }: ChangeRequest, version: number, body: string):
 }
 
 function packOnTopOf(current: KnownCart, next: StoredCart, rendered: RenderedCart): Packed {
-  const contents = contentsOf({ ...next, shown: rendered.chunks.shown })
+  const contents = encodeCart({ ...next, shown: rendered.chunks.shown })
   return pack({ ...rendered, contents }, current.shown && current)
 }
 

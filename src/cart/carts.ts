@@ -13,27 +13,27 @@ import {
 } from '../model/cart.ts'
 import type { Limits } from '../model/limits.ts'
 import type { CartContents } from './cart-rendering.ts'
-import { type Changed, type ChangeRequest, type Funnel, HandedOver, type Plan } from './cart-writer.ts'
-import type { Handover } from './guest-merge.ts'
+import { type Changed, type ChangeRequest, type CartWriter, CartMerged, type Plan } from './cart-writer.ts'
+import type { GuestMerge } from './guest-merge.ts'
 
-/** Changes that shoppers make: each is one line over the funnel. */
+/** Changes that shoppers make: each is one line over the writer. */
 export type Carts = ReturnType<typeof createCarts>
 
 export interface CartsDeps {
-  readonly funnel: Funnel
-  readonly handover: Handover
+  readonly writer: CartWriter
+  readonly guestMerge: GuestMerge
   readonly limits: Limits
   /** A code as the shop wrote it, however it was typed. */
   codeAsWritten(code: string): Promise<string>
 }
 
-export function createCarts({ funnel, handover, limits, codeAsWritten }: CartsDeps) {
+export function createCarts({ writer, guestMerge, limits, codeAsWritten }: CartsDeps) {
   async function change(request: ChangeRequest, plan: (cart: CartContents) => Plan): Promise<Changed> {
     try {
-      return await funnel.change(request, plan)
+      return await writer.change(request, plan)
     } catch (error) {
-      if (!(error instanceof HandedOver)) throw error
-      await handover.finish(request.userId, error.userId)
+      if (!(error instanceof CartMerged)) throw error
+      await guestMerge.finish(request.userId, error.userId)
       throw new AppError('session_ended', 'This cart was merged into an account; log in to see it.', { cause: error })
     }
   }
@@ -65,6 +65,6 @@ export function createCarts({ funnel, handover, limits, codeAsWritten }: CartsDe
     },
     removeCode: (request: ChangeRequest, code: string) =>
       change(request, ({ lines, codes }) => ({ lines, codes: removeCode(codes, code) })),
-    undoMerge: (request: ChangeRequest) => handover.undo(request),
+    undoMerge: (request: ChangeRequest) => guestMerge.undo(request),
   }
 }

@@ -6,7 +6,7 @@ import { LockWaitError, type Transaction } from '../store/database.ts'
 import { idempotencyKeys, type StoredAnswer } from '../store/idempotency.ts'
 import type { Fence } from '../store/shard-router.ts'
 import type { SetFence } from './fenced-write.ts'
-import type { OnCartStep } from './failpoints.ts'
+import type { OnCartFailpoint } from './failpoints.ts'
 
 /** What one change leaves in the database, on top of one stored version. */
 export interface CartWrite {
@@ -27,21 +27,21 @@ export interface Committed {
 }
 
 /** The cart has moved on. */
-export class LostRace extends Error {}
+export class VersionConflict extends Error {}
 
 export type NewToken = CartCache['newToken']
 
 /**
  * Key, version, fence, lines: in this order, because the version's compare-and-set takes the row's lock, and the fence may only be set
  * under it (cache/cart-cache.ts). Of many carts at once: cart/group-commit.ts.
- * @throws LostRace; AppError `idempotency_in_flight`; DuplicateKeyError when the key was used; what `setFence` and the database throw
+ * @throws VersionConflict; AppError `idempotency_in_flight`; DuplicateKeyError when the key was used; what `setFence` and the database throw
  */
 export async function writeCart(
   tx: Transaction,
   { fence, token }: Committed,
   setFence: SetFence,
   { userId, from, to, difference, claim }: CartWrite,
-  onStep: OnCartStep,
+  onFailpoint: OnCartFailpoint,
 ): Promise<void> {
   if (claim) {
     try {
@@ -49,11 +49,11 @@ export async function writeCart(
     } catch (error) {
       throw error instanceof LockWaitError ? inFlight(error) : error
     }
-    onStep('claimed')
+    onFailpoint('claimed')
   }
   if (!to) return
-  if (!(await cartRows.advance(tx, userId, from, to))) throw new LostRace()
-  onStep('locked')
+  if (!(await cartRows.advance(tx, userId, from, to))) throw new VersionConflict()
+  onFailpoint('locked')
   // Both are waited for: a connection may be given back only when nothing is under way on it any more.
   const [fenced, written] = await Promise.allSettled([
     setFence(to.version, token),
@@ -61,7 +61,7 @@ export async function writeCart(
   ])
   if (written.status === 'rejected') throw written.reason
   if (fenced.status === 'rejected') throw fenced.reason
-  onStep('fenced')
+  onFailpoint('fenced')
 }
 
 function inFlight(cause: unknown): AppError {

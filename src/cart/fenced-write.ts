@@ -7,15 +7,15 @@ import type { CacheModes } from './cache-mode.ts'
 
 /**
  * A write transaction of a cart's owner under the cache mode of its shard: it does not commit while the mode is draining, and
- * while the mode is on it does not commit without an acknowledged fence. When the cache cannot be reached twice, it turns it
- * off and goes on without.
+ * while the mode is on it does not commit without an acknowledged fence. When the cache cannot be reached twice, the mode
+ * is turned off, and the write goes on without the cache.
  */
 export type FencedWrite = ReturnType<typeof createFencedWrite>
 
 /** Sets the fence for a version, where the mode asks for one. To be called after the row's lock is held. */
 export type SetFence = (version: number, token: string) => Promise<void>
 
-class CannotFence extends Error {}
+class FenceFailed extends Error {}
 class Draining extends Error {}
 
 export function createFencedWrite({ router, cache, modes }: { router: Router; cache: CartCache; modes: CacheModes }) {
@@ -33,14 +33,14 @@ export function createFencedWrite({ router, cache, modes }: { router: Router; ca
           return work(tx, fence, async (version, token) => {
             if (fence.cache.state !== 'on') return
             await cache.fence([{ key: { userId, epoch }, minVersion: version, token }]).catch((error: unknown) => {
-              throw new CannotFence('the cache did not acknowledge the fence', { cause: error })
+              throw new FenceFailed('the cache did not acknowledge the fence', { cause: error })
             })
           })
         })
       } catch (error) {
         const shard = router.of(userId)
         if (error instanceof Draining) await modes.settle(shard, epoch)
-        else if (!(error instanceof CannotFence)) throw error
+        else if (!(error instanceof FenceFailed)) throw error
         else if (++failures > 1) await modes.suspend(shard, epoch)
       }
     }

@@ -1,7 +1,7 @@
 import type { CartCache } from '../cache/cart-cache.ts'
 import { type BatchQueue, createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
-import { createRecent } from '../lib/lru-cache.ts'
+import { createLruCache } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import { cartRows } from '../store/carts.ts'
 import { slotOf } from '../sharding/slots.ts'
@@ -9,7 +9,7 @@ import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CartWrite, Committed } from './commit.ts'
-import type { OnCartStep } from './failpoints.ts'
+import type { OnCartFailpoint } from './failpoints.ts'
 
 /**
  * Group commit: writes of many carts of one shard in one transaction, with the same steps as for one cart (cart/commit.ts), each
@@ -26,17 +26,17 @@ export interface GroupCommitDeps {
   readonly router: Router
   readonly cache: Pick<CartCache, 'fence' | 'newToken'>
   readonly metrics: Metrics
-  readonly onStep: OnCartStep
+  readonly onFailpoint: OnCartFailpoint
 }
 
 type Changing = CartWrite & { readonly to: NonNullable<CartWrite['to']> }
 
 class GroupAborted extends Error {}
 
-export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommitDeps) {
+export function createGroupCommit({ router, cache, metrics, onFailpoint }: GroupCommitDeps) {
   const queues = new Map<string, BatchQueue<Changing, Committed | undefined>>()
   /** Carts that are changed elsewhere too, and until when that is assumed. */
-  const contended = createRecent<number>(FIXED.contendedCartsMax)
+  const contended = createLruCache<number>(FIXED.contendedCartsMax)
 
   function queueOf(shard: string): BatchQueue<Changing, Committed | undefined> {
     const queue =
@@ -72,16 +72,16 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
     const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
     const keys = rows.map(({ userId }) => userId)
-    const committed = await router.writeTogether?.(keys, statements, async (_, fences, outcomes) => {
+    const committed = await router.writeGroup?.(keys, statements, async (_, fences, outcomes) => {
       const mode = fences[0]?.cache
       if (mode?.state === 'draining') throw new GroupAborted('the cache mode is changing')
-      if (claims.length > 0) onStep('claimed')
+      if (claims.length > 0) onFailpoint('claimed')
       if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
         throw new GroupAborted('one of the carts has moved on')
-      onStep('locked')
+      onFailpoint('locked')
       const all = fences.map(fence => ({ fence, token: cache.newToken() }))
       if (mode?.state === 'on') await setFences(mode.epoch, rows, all)
-      onStep('fenced')
+      onFailpoint('fenced')
       return all
     })
     return committed ?? []
@@ -116,7 +116,7 @@ export function createGroupCommit({ router, cache, metrics, onStep }: GroupCommi
     async commit(write: CartWrite): Promise<Committed | undefined> {
       const { userId, to, difference } = write
       const isSmall = difference.upserts.length + difference.removals.length <= FIXED.groupedLinesMax
-      if (!to || !isSmall || !router.writeTogether || isContended(userId)) return undefined
+      if (!to || !isSmall || !router.writeGroup || isContended(userId)) return undefined
       return queueOf(router.of(userId).name).add({ ...write, to })
     },
     /** Leaves a cart out of groups for a while: its write had a conflict alone. */

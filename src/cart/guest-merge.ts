@@ -8,7 +8,7 @@ import { DuplicateKeyError } from '../store/database.ts'
 import { orderRows } from '../store/orders.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { FencedWrite } from './fenced-write.ts'
-import type { Changed, ChangeRequest, Funnel } from './cart-writer.ts'
+import type { Changed, ChangeRequest, CartWriter } from './cart-writer.ts'
 
 /**
  * What happens to a guest's cart at login. Guest and user may live on different shards, so it is two transactions, each
@@ -18,7 +18,7 @@ import type { Changed, ChangeRequest, Funnel } from './cart-writer.ts'
  *   2. user's shard: the frozen lines are merged in, and the merge is recorded in the same transaction; the record's
  *      primary key (user, guest) makes a second merge of the same guest impossible.
  *
- * A crash between 1 and 2 leaves a marked cart without a record: whoever meets it next (the guest's next change, the next
+ * A crash between 1 and 2 leaves a marked cart without a record: the next request that meets it (the guest's next change, the next
  * login with that guest) finishes step 2 for the user it is marked with.
  */
 export interface Merged {
@@ -29,20 +29,20 @@ export interface Merged {
   readonly leftOut: number
 }
 
-export type Handover = ReturnType<typeof createHandover>
+export type GuestMerge = ReturnType<typeof createGuestMerge>
 
-export interface HandoverDeps {
+export interface GuestMergeDeps {
   readonly router: Router
   readonly cache: CartCache
-  readonly funnel: Funnel
+  readonly writer: CartWriter
   readonly fencedWrite: FencedWrite
   readonly limits: Limits
   readonly rule: MergeRule
 }
 
-export function createHandover({ router, cache, funnel, fencedWrite, limits, rule }: HandoverDeps) {
-  /** Hands a guest's cart to a user. Undefined when there was nothing to merge, or it went to somebody else before. */
-  async function handOver(guestId: string, userId: string): Promise<Merged | undefined> {
+export function createGuestMerge({ router, cache, writer, fencedWrite, limits, rule }: GuestMergeDeps) {
+  /** Merges a guest's cart into a user's. Undefined when there was nothing to merge, or it was merged into another's before. */
+  async function mergeGuestCart(guestId: string, userId: string): Promise<Merged | undefined> {
     await freeze(guestId, userId)
     const guest = await cartRows.load(router.of(guestId), guestId)
     if (!guest?.mergedInto) return undefined
@@ -52,7 +52,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
 
   async function freeze(guestId: string, userId: string): Promise<void> {
     await fencedWrite(guestId, async (tx, _, setFence) => {
-      if (!(await cartRows.handOver(tx, guestId, userId))) return
+      if (!(await cartRows.mergeGuestCart(tx, guestId, userId))) return
       const guest = await cartRows.loadLocked(tx, guestId)
       await setFence(guest?.version ?? 1, cache.newToken())
     })
@@ -65,7 +65,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
     if (!guest || !(await bringsSomething(guestId, guest))) return undefined
     let merged: Merged | undefined
     try {
-      await funnel.change({ userId }, ({ lines, codes, ...purchases }) => {
+      await writer.change({ userId }, ({ lines, codes, ...purchases }) => {
         const merge = mergeLines(lines, guest.lines, rule, limits)
         merged = { guestId, lines: merge.changes.length, leftOut: merge.leftOut.length }
         return {
@@ -92,7 +92,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
   /** Takes the newest merge back. @throws AppError `merge_not_found` when there is none within the time for it */
   async function undo(request: ChangeRequest): Promise<Changed> {
     const { userId } = request
-    return funnel.change(request, async ({ lines, ...purchases }) => {
+    return writer.change(request, async ({ lines, ...purchases }) => {
       const merge = await cartRows.latestMerge(router.of(userId), userId, FIXED.mergeUndoHours)
       if (!merge) throw nothingToUndo()
       const guest = await cartRows.load(router.of(merge.guestId), merge.guestId)
@@ -106,7 +106,7 @@ export function createHandover({ router, cache, funnel, fencedWrite, limits, rul
     })
   }
 
-  return { handOver, finish, undo }
+  return { mergeGuestCart, finish, undo }
 }
 
 function nothingToUndo(): AppError {

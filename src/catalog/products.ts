@@ -40,7 +40,7 @@ export interface ProductsDeps {
 export function createProducts({ global, pages, watch, currency, metrics }: ProductsDeps) {
   const flights = createSingleFlight<Buffer | string>()
 
-  /** Pages are made of one catalogue version; of all who miss one, over all instances, one makes it. */
+  /** Pages are made of one catalogue version; of all requests that miss one, over all instances, one makes it. */
   async function cached(request: string, make: () => Promise<string>): Promise<CatalogPage> {
     const catalogVersion = watch.version()
     const page = await look(catalogVersion, request)
@@ -66,7 +66,7 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       return makeAlone('unfilled', make)
     }
     try {
-      const made = await look(version, request) // by whoever had the claim before
+      const made = await look(version, request) // by the previous holder of the claim
       if (made) return made
       const body = await makeAlone('filled', make)
       await unlessUnavailable(pages.set(version, request, body))

@@ -11,7 +11,7 @@ import type { Report } from './files/report.ts'
 import { eachOf } from './parallel.ts'
 import { progress, step } from './terminal.ts'
 
-/** Carts from a file, each the cart of an account that nobody can log into before its owner has set a password. */
+/** Carts from a file, each the cart of an account without a password: its owner sets one before the first login. */
 export interface CartsImport {
   readonly app: App
   readonly file: string

@@ -25,7 +25,7 @@ export function importCommand(projectDir: string): Command {
 
 carts: one order a line, as {"n": "536365", "l": [["85123A", 6, 255], …]} or
   {"id": "536365", "email": "a@example.com", "lines": [{"sku": "85123A", "quantity": 6}]}.
-  Each becomes the cart of an account without a password, which nobody can log into; without an email it is <id>@import.example. Lines of
+  Each becomes the cart of an account without a password; without an email it is <id>@import.example. Lines of
   one product are added up, prices come from the catalogue, returns ("r": 1) are passed over. An account that has a cart is left
   alone and reported, or with --merge gets the lines added.
 

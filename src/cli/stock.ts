@@ -100,7 +100,7 @@ export function saleCommand(projectDir: string): Command {
     summary: 'Announces, lists and ends flash sales',
     usage: 'create --sku SKU --units N | list | end ID',
     details: `create: sets the stock of a product, and from --starts on lets buyers in through a queue.
-        Before the start nobody can order it; afterwards only who has been admitted.`,
+        Before the start it cannot be ordered; afterwards only by admitted buyers.`,
     options: {
       sku: { type: 'string', value: 'SKU', doc: 'create: the product' },
       units: { type: 'string', value: 'N', doc: 'create: units to sell' },

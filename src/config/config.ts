@@ -9,7 +9,7 @@ import { defaultInstances, SETTINGS, type SettingKey, type SettingValues } from 
 /**
  * The only reader of the environment. Sources, first one wins: the environment, `.env` in the project folder, and with embedded servers what
  * the running cluster was started with (cluster-settings.ts) and the addresses that were written when it was set up.
- * Every mistake is found before anything starts, and all are told at once.
+ * Every mistake is found before anything starts, and all are reported together.
  */
 export interface Config {
   readonly projectDir: string

@@ -42,7 +42,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       answer: { status: 201, description: 'The session; the token is also set as a cookie', schema: schemas.loggedIn },
       problems: ['credentials_invalid', 'too_many_attempts'],
       async handle({ body }, call) {
-        // A session that is over must not keep anybody from logging in.
+        // A session that is over must not prevent a login.
         const current = await call.session().catch((error: unknown) => {
           if (isAppError(error, 'session_ended')) return undefined
           throw error

@@ -7,7 +7,7 @@ import type { Middleware } from './pipeline.ts'
 import { contextOf } from './request-context.ts'
 
 /**
- * Who sends a request. Another source of identity is another implementation of this, made in app.ts.
+ * The sender of a request. Another source of identity is another implementation, made in wiring/accounts.ts.
  *
  * A token names its user before it is looked up, so that the cart can be read at the same time; nothing is shown or changed
  * before the session is known to be good.

@@ -24,7 +24,7 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
   const answer = { ...seen, schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] } as const
   const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: CHANGE } as const
 
-  /** A change by whoever calls: a first write without a session makes a guest. */
+  /** Changes the caller's cart; a first write without a session makes a guest. */
   async function change(
     call: Call,
     { body, query }: { readonly body?: unknown; readonly query: { readonly limit: number } },

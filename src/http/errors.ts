@@ -107,7 +107,7 @@ export function errorHandler(log: Log) {
     const known = translate(error)
     const { traceId } = contextOf(response)
     if (known.code === 'internal') log.error({ err: error, traceId }, 'unexpected error')
-    // What is away is told once, by telemetry/outages.ts; a line for each request that needed it would hide everything else.
+    // telemetry/outages.ts reports an outage once; a line for each request would hide everything else.
     else if (isOutage(known)) log.debug({ err: error, traceId, cause: known.cause }, known.message)
     else if (STATUS[known.code] >= 500) log.error({ err: error, traceId, cause: known.cause }, known.message)
     if (response.headersSent) {

@@ -5,7 +5,7 @@ import type { Middleware } from './pipeline.ts'
 
 /**
  * Reads a JSON body into `request.body`: an object or a list, in UTF-8, not compressed, of at most `bytesMax` bytes; undefined where there is no body.
- * Ours because it is on the way of every write: `express.json` makes a bare server's small POST a quarter dearer (docs/performance.md, finding 39).
+ * Ours because every write passes it: `express.json` makes a bare server's small POST a quarter dearer (docs/performance.md, finding 39).
  * @throws AppError `unsupported_media_type`, `body_too_large`, `malformed_body`, or passes it on
  */
 export function jsonBody(bytesMax: number): Middleware {

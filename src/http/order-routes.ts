@@ -1,13 +1,16 @@
 import { hash } from 'node:crypto'
-import type { Placing } from '../orders/place-order.ts'
+import type { OrderPlacement } from '../orders/place-order.ts'
 import type { Orders } from '../orders/orders.ts'
 import { AppError } from '../lib/errors.ts'
 import { quantitiesOf } from './quote-routes.ts'
 import { type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
-/** From cart to order. Payment is somebody else's: the shop's server says what came of it, with an operator's token. */
-export function orderRoutes({ placing, orders }: { placing: Placing; orders: Orders }, schemas: Schemas): Route[] {
+/** From cart to order. cartload takes no payments: the shop's server reports their result, with an operator's token. */
+export function orderRoutes(
+  { placement, orders }: { placement: OrderPlacement; orders: Orders },
+  schemas: Schemas,
+): Route[] {
   const common = { tag: 'Orders', query: schemas.noQuery } as const
   const answer = { status: 200, description: 'The order', schema: schemas.order }
 
@@ -45,7 +48,7 @@ export function orderRoutes({ placing, orders }: { placing: Placing; orders: Ord
           'quote' in body
             ? { quote: { token: body.quote, lines: quantitiesOf(body.lines), codes: body.codes } }
             : { cart: { version: body.cartVersion } }
-        const { order, replayed } = await placing.place({ session, ...idempotency, ...what, total, admission })
+        const { order, replayed } = await placement.place({ session, ...idempotency, ...what, total, admission })
         const headers = {
           Location: `/v1/orders/${order.orderId}`,
           ...(replayed ? { 'Idempotency-Replayed': 'true' } : {}),

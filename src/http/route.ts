@@ -54,7 +54,7 @@ export interface Input<Body, Query, Params> {
 /** Everything about a request that is not its input. */
 export interface Call {
   readonly traceId: string
-  /** The client's address, as told by a proxy that we trust. */
+  /** The client's address (client-address.ts). */
   readonly address: string
   /** The token that was sent, not looked up. @throws AppError `session_ended` for what cannot be one */
   token(): SessionToken | undefined

@@ -13,7 +13,7 @@ import type { Limits } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import type { Drain } from '../ops/drain.ts'
 import type { Orders } from '../orders/orders.ts'
-import type { Placing } from '../orders/place-order.ts'
+import type { OrderPlacement } from '../orders/place-order.ts'
 import type { Quotes } from '../orders/quotes.ts'
 import type { Sales } from '../sales/flash-sales.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -49,7 +49,7 @@ export interface ServerDeps {
   readonly quotes: Quotes
   readonly promotions: Promotions
   readonly operators: Operators
-  readonly placing: Placing
+  readonly placement: OrderPlacement
   readonly orders: Orders
   readonly stock: Stock
   readonly sales: Sales

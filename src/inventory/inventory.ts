@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BatchQueue, createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError } from '../lib/errors.ts'
-import { createRecent } from '../lib/lru-cache.ts'
+import { createLruCache } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import { DuplicateKeyError } from '../store/database.ts'
 import type { Router } from '../store/shard-router.ts'
 import { type StockLevels, stockRows } from '../store/stock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { applyBatch, BuyerRace, type Operation, type Outcome, TooFew } from './reservation-batch.ts'
+import { applyBatch, DuplicateBuyer, type Operation, type Outcome, InsufficientBucket } from './reservation-batch.ts'
 
 /**
  * The stock as orders use it. Operations on one item are run in batches, one batch at a time. Items that have run out are
@@ -31,10 +31,10 @@ export interface Claim {
   readonly orderId: string
   readonly userId: string
   readonly units: number
-  /** After this somebody else looks what became of it. */
+  /** After this, recovery (orders/order-recovery.ts) resolves the reservation. */
   readonly lookMs: number
-  /** Do not believe the memory that it has run out. */
-  readonly insists?: boolean
+  /** Ask the rows even where the item is remembered as sold out. */
+  readonly bypassesNegativeCache?: boolean
 }
 
 export interface StockDeps {
@@ -47,10 +47,10 @@ export interface StockDeps {
 export function createStock({ router, instance, metrics }: StockDeps): Stock {
   const queues = new Map<string, BatchQueue<Operation, Outcome>>()
   /** Items that are nearly gone: the fast way would find too few. */
-  const tight = createRecent<true>(FIXED.stockTightMax)
+  const tight = createLruCache<true>(FIXED.stockTightMax)
   /** Items that have run out, and until when that is believed. */
-  const soldOut = createRecent<number>(FIXED.stockTightMax)
-  const recent = createRecent<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
+  const soldOut = createLruCache<number>(FIXED.stockTightMax)
+  const recent = createLruCache<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
     [...queues.values()].reduce((sum, queue) => sum + queue.waiting(), 0),
   )
@@ -68,7 +68,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       concurrency: 1,
       run: operations => applied(item, operations),
       // One whose counters do not fit must not fail the others.
-      isRetriedAlone: error => error instanceof TooFew,
+      isRetriedAlone: error => error instanceof InsufficientBucket,
       overloaded: () => new AppError('overloaded', 'Too many want the same product right now.', { retryAfterS: 1 }),
       onIdle: () => void queues.delete(item),
     })
@@ -88,9 +88,9 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
         }
         return outcomes
       } catch (error) {
-        const isRaced = error instanceof BuyerRace || error instanceof DuplicateKeyError
-        if (!(error instanceof TooFew || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
-        if (error instanceof TooFew) tight.set(item, true)
+        const isRaced = error instanceof DuplicateBuyer || error instanceof DuplicateKeyError
+        if (!(error instanceof InsufficientBucket || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
+        if (error instanceof InsufficientBucket) tight.set(item, true)
         else await sleep(Math.random() * 5)
       }
     }
@@ -105,10 +105,10 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   }
 
   return {
-    async hold(item, { insists = false, ...claim }) {
-      const outcome = insists ? undefined : known(item)
+    async hold(item, { bypassesNegativeCache = false, ...claim }) {
+      const outcome = bypassesNegativeCache ? undefined : known(item)
       if (!outcome) return enqueue(item, { kind: 'hold', ...claim })
-      // The crowd is turned away from memory, but not a retry of somebody who has one of the last.
+      // Negative cache; but a retry must not be refused because of its own reservation.
       return (await stockRows.hasClaim(router.of(item), item, claim.orderId)) ? { is: 'present' } : outcome
     },
     sell: async (item, orderId) => enqueue(item, { kind: 'sell', orderId }),

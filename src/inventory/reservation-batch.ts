@@ -9,7 +9,7 @@ import { type BucketChange, type ClaimRow, type StockHead, stockRows } from '../
  * the hot row is locked for the length of a commit and no longer. *Exact*: lock all buckets first, decide in the order of
  * arrival who still gets units, and bring units over from other buckets. Fast gives way to exact when its bucket has too few.
  *
- * An order has one claim on an item, whoever makes it: the primary key is (item, order). Only who made all its claims may go on
+ * An order has one claim on an item, whichever process makes it: the primary key is (item, order). Only the process that made all its claims may go on
  * to make the order; others find them present and leave them alone.
  */
 export type Operation =
@@ -29,7 +29,7 @@ export type Operation =
 
 export type Outcome =
   | { readonly is: 'done' }
-  /** Somebody else has made this claim: the same order is being made there, or was when its process died. */
+  /** Another process has made this claim: it makes the same order, or did when it died. */
   | { readonly is: 'present' }
   /** There is no such claim (any more). */
   | { readonly is: 'missing' }
@@ -49,14 +49,14 @@ export interface Batch {
 }
 
 /** The fast way found too few units in its bucket: nothing was done. */
-export class TooFew extends Error {}
+export class InsufficientBucket extends Error {}
 /** Something about the same buyer or order is there already: to be done again, carefully. */
-export class BuyerRace extends Error {}
+export class DuplicateBuyer extends Error {}
 
 const DONE: Outcome = { is: 'done' }
 const MISSING: Outcome = { is: 'missing' }
 
-/** @throws TooFew, BuyerRace, DuplicateKeyError for a claim that is there already, and what the database throws; then nothing was done */
+/** @throws InsufficientBucket, DuplicateBuyer, DuplicateKeyError for a claim that is there already, and what the database throws; then nothing was done */
 export async function applyBatch(
   tx: Transaction,
   batch: Batch,
@@ -87,7 +87,7 @@ export async function applyBatch(
   }
   if (buckets) bringOver(buckets, own, changes)
   for (const change of changes.list()) {
-    if (!(await stockRows.changeBucket(tx, item, change))) throw new TooFew(item)
+    if (!(await stockRows.changeBucket(tx, item, change))) throw new InsufficientBucket(item)
   }
   const result = operations.map(operation => outcomes.get(operation) ?? DONE)
   return { outcomes: result, left: left === undefined ? undefined : left - units }
@@ -149,7 +149,7 @@ async function refund(
 
 type Hold = Operation & { kind: 'hold' }
 
-/** Decides in the order of arrival who gets units, and counts them to their buyers. */
+/** Allocates units in the order of arrival, and counts them to their buyers. */
 async function grant(tx: Transaction, work: Work & { left: number }): Promise<Hold[]> {
   const { item, slot, head, claims, outcomes } = work
   const ended = new Set(work.operations.flatMap(({ kind, orderId }) => (kind === 'hold' ? [] : [orderId])))
@@ -172,8 +172,8 @@ async function grant(tx: Transaction, work: Work & { left: number }): Promise<Ho
     const { userId, units } = hold
     const added = more.get(userId) ?? 0
     if (max !== undefined && (had.get(userId) ?? 0) + added + units > max) {
-      // Nobody is refused for a claim of their own: look for it first.
-      if (!work.careful) throw new BuyerRace(item)
+      // A retry must not be refused because of its own claim: look for it first.
+      if (!work.careful) throw new DuplicateBuyer(item)
       outcomes.set(hold, { is: 'limit', max })
       return false
     }
@@ -189,7 +189,7 @@ async function grant(tx: Transaction, work: Work & { left: number }): Promise<Ho
   if (more.size > 0) {
     const known = [...more.keys()].filter(userId => had.has(userId)).length
     const { present } = await stockRows.addBuyers(tx, item, slot, more)
-    if (max !== undefined && present > known) throw new BuyerRace(item)
+    if (max !== undefined && present > known) throw new DuplicateBuyer(item)
   }
   return granted
 }

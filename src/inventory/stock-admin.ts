@@ -22,7 +22,7 @@ interface Units {
 /**
  * What operators do with the stock of products and with sales.
  *
- * More units come last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-watermark.ts): whoever orders
+ * More units come last. Before, what is counted and on sale was committed, and every shard says so (store/catalog-watermark.ts): an instance that orders
  * one of the units, on whichever instance, knows that it is counted.
  */
 export interface Stocking extends Units {
@@ -188,11 +188,11 @@ export function createStockKeeping({
 const itemOf = ({ sku, stockItem }: Product, wish: Pick<Stocking, 'stockItem'>): string =>
   stockItemOf({ sku, stockItem: wish.stockItem ?? stockItem })
 
-/** Somebody else has the rows: an import, or orders of a product that everybody wants. */
+/** The rows are locked by an import, or by orders of a product in demand. */
 async function busyIfLocked<T>(work: Promise<T>): Promise<T> {
   return work.catch((cause: unknown) => {
     if (!(cause instanceof LockWaitError)) throw cause
-    throw new AppError('overloaded', 'Somebody else is changing the same rows just now: try again.', {
+    throw new AppError('overloaded', 'The same rows are being changed just now: try again.', {
       retryAfterS: 1,
       cause,
     })

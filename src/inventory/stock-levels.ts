@@ -39,7 +39,7 @@ export function createInventory({ router }: { router: Router }) {
       let known = await stockRows.head(tx, item, true)
       if (!known) {
         await stockRows.make(tx, item, slot, terms.buckets ?? FIXED.stockBuckets)
-        known = await stockRows.head(tx, item, true) // whoever else made it meanwhile has set it by now
+        known = await stockRows.head(tx, item, true) // another caller may have made it meanwhile
       }
       if (!known) throw new Error(`the item '${item}' was made and is not there`)
       const before = await stockRows.lockBuckets(tx, item)
@@ -77,11 +77,11 @@ export function createInventory({ router }: { router: Router }) {
    * where `repair` says so; claims and ledger that contradict each other are only reported.
    */
   async function check(item: string, repair: boolean): Promise<Finding[]> {
-    // Without locks first: one statement sees one moment, and most items need no more.
+    // Without locks first: one statement is one snapshot, and most items need no more.
     const seen = await stockAudit.sums(router.of(item), item)
     if (!seen || contradictionsOf(seen).length + wrongOf(seen).length === 0) return []
     return router.write(item, async tx => {
-      const head = await stockRows.head(tx, item, true) // whoever changes anything of the item waits for this lock
+      const head = await stockRows.head(tx, item, true) // every change of the item waits for this lock
       const sums = head && (await stockAudit.sums(tx, item))
       if (!sums) return []
       const findings = contradictionsOf(sums).map(problem => ({ item, problem, repaired: false }))

@@ -1,17 +1,17 @@
 import { AppError } from './errors.ts'
 
 /**
- * A bounded gate in front of something scarce: at most `concurrencyMax` inside, at most `queueMax` waiting, nobody
- * waiting longer than `waitMsMax`. Whoever does not fit is told so at once; nothing queues without a limit.
+ * A bulkhead around a scarce resource: at most `concurrencyMax` calls run, at most `queueMax` wait, none longer than
+ * `waitMsMax`. A call that does not fit fails at once.
  */
-export interface GateOptions {
+export interface BulkheadOptions {
   readonly name: string
   readonly concurrencyMax: number
   readonly queueMax: number
   readonly waitMsMax: number
 }
 
-export interface Gate {
+export interface Bulkhead {
   /** @throws AppError `overloaded` when the queue is full or the wait is over */
   run<T>(work: () => Promise<T>): Promise<T>
   readonly inside: () => number
@@ -23,7 +23,7 @@ interface Waiter {
   readonly timer: NodeJS.Timeout
 }
 
-export function createGate(options: GateOptions, onWait: (waitedMs: number) => void = () => {}): Gate {
+export function createBulkhead(options: BulkheadOptions, onWait: (waitedMs: number) => void = () => {}): Bulkhead {
   const queue: Waiter[] = []
   let inside = 0
 

@@ -1,12 +1,12 @@
 import { unavailable } from './errors.ts'
 
 /**
- * A circuit breaker for one dependency: after a run of failures it answers at once instead of making everybody wait. When its time is
- * over, one caller tries; whoever comes meanwhile is answered as before. Ours, because every command to Redis passes it: without a
+ * A circuit breaker for one dependency: after a run of failures calls fail at once instead of waiting. When its time is
+ * over, one call probes the dependency; the others go on failing. Ours, because every command to Redis passes it: without a
  * promise of its own (docs/performance.md).
  */
 export interface Breaker {
-  /** To be called before work; then exactly one of the others. @throws AppError `unavailable` naming the dependency while it is open */
+  /** Call before the work; then call exactly one of `succeeded` and `failed`. @throws AppError `unavailable` naming the dependency while it is open */
   enter(): void
   succeeded(): void
   failed(error: unknown): void
@@ -21,7 +21,7 @@ export interface BreakerOptions {
   readonly openMs: number
   /** Which errors say that the dependency is ill (not: that the request was wrong). */
   readonly isFailure: (error: unknown) => boolean
-  /** Told of each failure, of the first opening, and when work succeeds after that. */
+  /** Called for each failure, when the circuit opens, and when it closes. */
   readonly watch?: BreakerWatch
 }
 

@@ -101,7 +101,7 @@ export function unavailable(dependency: string, cause: unknown, retryAfterS = 1)
   })
 }
 
-/** The key of another request: what it is a retry of cannot be told. */
+/** The key was used for another request. */
 export function idempotencyMismatch(): AppError {
   const detail = 'This Idempotency-Key was used for another request.'
   return new AppError('idempotency_mismatch', detail, {
@@ -118,7 +118,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** What was asked for, or undefined when the dependency does not answer: for callers who can do without. */
+/** The result, or undefined when the dependency is unavailable: for callers that can do without. */
 export async function unlessUnavailable<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked

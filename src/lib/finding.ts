@@ -1,7 +1,7 @@
 /** Exit status of a process that must not run like this; PM2 does not start it again (ecosystem.config.js). As in sysexits.h. */
 export const EXIT_WRONG_CONFIGURATION = 78
 
-/** What a look at a dependency or at the host found. */
+/** One result of a check of a dependency or of the host. */
 export interface Finding {
   /** What it is about: `shard-0`, `cache`, `host`. */
   readonly subject: string
@@ -16,7 +16,7 @@ export interface Finding {
 /** Whether something must be changed, or be reached again, before all is well. */
 export const isFault = ({ kind }: Finding): boolean => kind === 'wrong' || kind === 'away'
 
-/** What a look at one server found. */
+/** The results of the checks of one server. */
 export interface Check {
   readonly findings: readonly Finding[]
   /** Empty when it could not be reached; `role` too. */

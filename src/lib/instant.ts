@@ -1,6 +1,6 @@
 const FORM = /^(\d{4})-(\d\d)-(\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/
 
-/** What a moment looks like, for messages. */
+/** The form of an instant, for messages. */
 export const INSTANT_EXAMPLE = '2027-01-01T00:00:00Z'
 
 /** A date and time with a zone (ISO 8601), or undefined: nothing is guessed, neither the zone nor which number is the month. */

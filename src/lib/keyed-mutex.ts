@@ -6,7 +6,7 @@ export interface KeyedQueue {
   run<T>(key: string, work: () => Promise<T>): Promise<T>
 }
 
-export function createKeyedQueue(): KeyedQueue {
+export function createKeyedMutex(): KeyedQueue {
   const tails = new Map<string, Promise<unknown>>()
   return {
     async run(key, work) {

@@ -1,11 +1,11 @@
 /** A map of at most so many entries: what was used longest ago goes first. */
-export interface Recent<Value> {
+export interface LruCache<Value> {
   get(key: string): Value | undefined
   set(key: string, value: Value): void
   delete(key: string): void
 }
 
-export function createRecent<Value>(entriesMax: number): Recent<Value> {
+export function createLruCache<Value>(entriesMax: number): LruCache<Value> {
   const entries = new Map<string, Value>()
   return {
     get(key) {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { type Breaker, type BreakerWatch, createBreaker } from './circuit-breaker.ts'
-import { createDeadlines } from './timeout-queue.ts'
+import { createTimeoutQueue } from './timeout-queue.ts'
 import { unavailable } from './errors.ts'
 import { batchPerTick } from './batch-per-tick.ts'
 
@@ -27,7 +27,7 @@ export interface RedisConnection {
   readonly breaker: Breaker
   /** Runs a command behind the breaker. @throws AppError `unavailable` when the server cannot be reached or is slow */
   run<T>(command: (client: Redis) => Promise<T>): Promise<T>
-  /** GET; those of one turn of the event loop are one MGET. @throws as `run` */
+  /** GET; calls of one tick are one MGET. @throws as `run` */
   getBuffer(key: string): Promise<Buffer | null>
   /** MGET. @throws as `run` */
   getMany(keys: string[]): Promise<(string | null)[]>
@@ -105,9 +105,9 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     : new Redis(options.url, common)
   client.on('error', onError)
   limitHandshakes(client, options.connectMsMax)
-  client.connect().catch(() => undefined) // the error event has told; it goes on trying
+  client.connect().catch(() => undefined) // reported by the error event; ioredis tries again
   const breaker = createBreaker({ ...options, isFailure: isServerFailure })
-  const deadlines = createDeadlines(options.commandMsMax)
+  const deadlines = createTimeoutQueue(options.commandMsMax)
   const gather = gatherWrites(client)
 
   const getMany = (keys: string[]) => exchange(redis => redis.mget(keys))
@@ -186,8 +186,8 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
 }
 
 /**
- * Commands of one turn of the event loop leave in one write, whoever they are for: under load the write to the socket is a third of
- * what a request costs (docs/performance.md). A turn ends as soon as there is nothing to read, so nobody waits for others.
+ * Commands of one tick leave in one write: under load the write to the socket is a third of the cost of a request
+ * (docs/performance.md). A tick ends as soon as there is nothing to read, so no command waits for another tick.
  */
 function gatherWrites(client: Redis): () => void {
   let held: Redis['stream'] | undefined

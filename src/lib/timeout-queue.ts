@@ -1,14 +1,14 @@
 /**
- * One time limit for many answers, with one timer for all of them: they are due in the order in which they were asked for. A busy process
- * does not mistake itself for a slow server: when the timer itself comes late, because the event loop was blocked or the process was
- * stopped, answers may have arrived meanwhile, and everybody gets the whole limit again, a few times.
+ * One time limit for many operations with one timer: all have the same limit, so they are due in the order in which they began. After
+ * an event-loop stall (the timer itself is late) the open operations get the whole limit again, at most `STALLS_MAX` times: answers may have
+ * arrived meanwhile, and a local pause must not be reported as a slow server.
  */
-export interface Deadlines {
+export interface TimeoutQueue {
   /** `onLate` is called once when the limit is over; `end` before that says that the answer is there. */
-  begin(onLate: (error: Error) => void): Deadline
+  begin(onLate: (error: Error) => void): PendingTimeout
 }
 
-export interface Deadline {
+export interface PendingTimeout {
   /** False when it was late: then `onLate` has been called. */
   end(): boolean
 }
@@ -16,7 +16,7 @@ export interface Deadline {
 const STALL_MS = 30
 const STALLS_MAX = 3
 
-class Waiting implements Deadline {
+class Waiting implements PendingTimeout {
   dueMs: number
   stalls = 0
   onLate: ((error: Error) => void) | undefined
@@ -36,16 +36,16 @@ class Waiting implements Deadline {
   }
 }
 
-/** So many that have ended may stand at the front of the queue before it is made anew. */
+/** The queue is compacted after so many settled entries. */
 const ENDED_MAX = 256
 
-export function createDeadlines(msMax: number): Deadlines {
+export function createTimeoutQueue(msMax: number): TimeoutQueue {
   let queue: Waiting[] = []
   let first = 0
   let timer: NodeJS.Timeout | undefined
   let timerDueMs = 0
 
-  /** Whoever has ended is let go at once: kept until the timer looks, they grew old and cost the garbage collector most. */
+  /** Drops settled entries at once: kept until the timer fires, they grew old and cost the garbage collector most. */
   function tidy(): void {
     while (first < queue.length && queue[first]?.onLate === undefined) first++
     if (first === queue.length) queue.length = first = 0
@@ -80,7 +80,7 @@ export function createDeadlines(msMax: number): Deadlines {
     if (next) arm(next.dueMs, now)
   }
 
-  function begin(onLate: (error: Error) => void): Deadline {
+  function begin(onLate: (error: Error) => void): PendingTimeout {
     const now = performance.now()
     const waiting = new Waiting(now + msMax, onLate, tidy)
     queue.push(waiting)

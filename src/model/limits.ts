@@ -92,7 +92,7 @@ export const FIXED = {
   leaseMs: 3_000,
   /** A fence this old has lost its writer; a reader may resolve it under a share lock. */
   fenceAbandonedMs: 2_500,
-  /** How long a reader waits for another who is filling, look by look, before it asks the database too. */
+  /** How long a reader waits for another one's fill, by attempt, before it asks the database too. */
   busyWaitsMs: [8, 16, 32, 64, 128],
 
   /** The lease an instance holds on "the cache of this shard is on" (reliability protocol, step 9). */
@@ -172,7 +172,7 @@ export const FIXED = {
   stockReadsMax: 10_000,
   /** Items of which an instance remembers that they are nearly gone, or gone. */
   stockTightMax: 10_000,
-  /** How long making an order may take, and more for each item; then others settle what it holds. */
+  /** How long making an order may take, and more for each item; then recovery resolves what it holds. */
   orderMs: 3_500,
   /** How long, and how often, a retry looks for the order that another process is making with its key. */
   orderInFlightWaitMs: 2_000,
@@ -184,7 +184,7 @@ export const FIXED = {
   orderLeaseS: 2,
   settleEveryMs: 300,
   settleBatchMax: 200,
-  /** What cannot be settled now is looked at again after this. */
+  /** What cannot be recovered now is tried again after this. */
   putOffS: 3,
   /** Rows that a check looks up at once. */
   checkAtOnceMax: 4,

@@ -96,7 +96,7 @@ export const inOrder = (demands: readonly Demand[]): Demand[] =>
   [...demands].sort((a, b) => (a.item < b.item ? -1 : a.item > b.item ? 1 : 0))
 
 /**
- * The id of an order follows from whose it is, its key, and what it claims: whoever makes the order of a key, on whichever
+ * The id of an order follows from whose it is, its key, and what it claims: a process that makes the order of a key, on whichever
  * instance, makes the same one, and claims are made once. It begins with the user's id, so it leads to one shard.
  */
 export function orderIdOf(userId: string, key: string, claims: readonly Demand[], attempt: number): string {
@@ -110,7 +110,7 @@ export function userOfOrder(orderId: string): string {
   return orderId.slice(0, orderId.indexOf('-'))
 }
 
-/** What somebody has bought before, as far as promotions ask. */
+/** What a buyer has bought before, as far as promotions ask. */
 export interface Purchases {
   readonly ordersPlaced: number
   /** How often promotions that count it were used, by promotion. */

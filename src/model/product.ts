@@ -38,7 +38,7 @@ export interface ProductChange {
   readonly newCategory?: string
 }
 
-/** `none`: sold without counting. `track`: taken when an order is confirmed. `reserve`: held from the moment of ordering. */
+/** `none`: sold without counting. `track`: taken when an order is confirmed. `reserve`: held when it is ordered. */
 export const STOCK_MODES = ['none', 'track', 'reserve'] as const
 export type StockMode = (typeof STOCK_MODES)[number]
 

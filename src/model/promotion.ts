@@ -195,7 +195,7 @@ export const policySchema = z.strictObject({
   units: z.enum(['shared', 'fresh-first', 'one-offer']).default('shared'),
   /** What a discount is split by: what lines cost, that with the tax to be added, or evenly over lines or units. */
   split: z.enum(['value', 'value-with-tax', 'even-lines', 'even-units']).default('value'),
-  /** Who gets the odd minor units of a split: the largest fractions, or all go to the first line by product code, the last, or the largest. */
+  /** Which lines get the odd minor units of a split: the largest fractions, or all go to the first line by product code, the last, or the largest. */
   remainder: z.enum(['largest-fraction', 'first', 'last', 'largest']).default('largest-fraction'),
   tax: z
     .strictObject({

@@ -8,11 +8,11 @@ const SCHED_OTHER = 0
 
 /**
  * Gives all threads of this process, and those it starts from now on, Linux's policy SCHED_BATCH (sched(7)): the same share of the CPU as before,
- * but who is woken waits until the core is free or the running process's slice is over, instead of interrupting it. An instance that is not woken for
+ * but a woken thread waits until the core is free or the running process's slice is over, instead of preempting it. An instance that is not woken for
  * each request alone finds more of them at once, and one write to Redis or one commit serves them all. It is felt when cores are full: 0.86 of
  * the CPU for a warm view with two instances on two cores, 0.82 with four (docs/performance.md, finding 44).
  *
- * A policy that somebody chose already is left alone, and other systems have none.
+ * A policy that was set already is left alone, and other systems have none.
  * @returns whether the policy was changed
  * @throws Error when `chrt` (util-linux) is not there or was refused
  */

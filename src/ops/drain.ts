@@ -18,10 +18,10 @@ export interface Drain {
   /** True when this request should be sent to another instance: nginx does that with reads, and with writes that have a key. */
   refuses(method: string, hasKey: boolean): boolean
   /** Returns when all have closed and nothing is under way. The first sees the requests of all. */
-  run(doors: readonly Server[]): Promise<void>
+  run(listeners: readonly Server[]): Promise<void>
 }
 
-/** Longer than nginx's fail_timeout, whose clock has steps of a second: whoever was out before us is back by now. */
+/** Longer than nginx's fail_timeout, whose clock has steps of a second: an instance that left before is back by then. */
 const CLOSE_HEADERS_MS = 2_200
 const QUIET_MS = 250
 const GRACE_MS = 3_000
@@ -33,10 +33,10 @@ export function createDrain(isBetterElsewhere: () => boolean = () => false, msMa
   return {
     isDraining: () => phase !== 'open',
     refuses: (method, hasKey) => (phase === 'refusing' || isBetterElsewhere()) && (hasKey || REFUSABLE.has(method)),
-    async run(doors) {
+    async run(listeners) {
       const deadline = performance.now() + msMax
       let lastRequest = performance.now()
-      doors[0]?.on('request', () => {
+      listeners[0]?.on('request', () => {
         lastRequest = performance.now()
       })
       phase = 'closing'
@@ -44,7 +44,7 @@ export function createDrain(isBetterElsewhere: () => boolean = () => false, msMa
       phase = 'refusing'
       // What is still under way when the quiet never comes has a grace of its own before it is cut off.
       while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline - GRACE_MS) await sleep(20)
-      await Promise.all(doors.map(door => close(door, deadline)))
+      await Promise.all(listeners.map(listener => close(listener, deadline)))
     },
   }
 }

@@ -3,7 +3,7 @@ import { checkRedis } from '../lib/redis-check.ts'
 import { shardName } from '../sharding/slots.ts'
 import { checkDatabase } from '../store/database-check.ts'
 
-/** Looks at each server that cartload was told of, by connections of its own. For the start of an instance, `cartload doctor` and `status`. */
+/** Checks each configured server, by connections of its own. For the start of an instance, `cartload doctor` and `status`. */
 export interface ServersToCheck {
   readonly shards: readonly string[]
   readonly global: string

@@ -1,4 +1,4 @@
-/** Told after each step; tests stop the process there. */
-export type OnStep = (step: CheckoutStep) => void
-export const CHECKOUT_STEPS = ['priced', 'held-first', 'held-all', 'decided', 'sold', 'paid', 'refund-noted'] as const
-export type CheckoutStep = (typeof CHECKOUT_STEPS)[number]
+/** Failpoints: called after each step; tests stop the process there. */
+export type OnOrderFailpoint = (step: OrderFailpoint) => void
+export const ORDER_FAILPOINTS = ['priced', 'held-first', 'held-all', 'decided', 'sold', 'paid', 'refund-noted'] as const
+export type OrderFailpoint = (typeof ORDER_FAILPOINTS)[number]

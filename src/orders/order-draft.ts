@@ -9,7 +9,7 @@ import { cartRows, type StoredCart } from '../store/carts.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Session } from '../sessions/sessions.ts'
 import type { Router } from '../store/shard-router.ts'
-import type { Allowances } from './promotion-limits.ts'
+import type { PromotionLimits } from './promotion-limits.ts'
 import { documentOf } from './order-view.ts'
 
 export interface PlaceRequest {
@@ -41,7 +41,7 @@ export interface Basket {
 
 export interface BasketDeps {
   readonly router: Router
-  readonly allowances: Allowances
+  readonly promotionLimits: PromotionLimits
   readonly pricing: Pricing
   readonly prices: Prices
   readonly quotes: Quotes
@@ -49,7 +49,7 @@ export interface BasketDeps {
   readonly paymentS: number | undefined
 }
 
-export function createBaskets({ router, allowances, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
+export function createBaskets({ router, promotionLimits, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
   async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
     const { stored, pending } = await buyerOf(session)
     const request = withPending(stored, pending)
@@ -127,7 +127,7 @@ export function createBaskets({ router, allowances, pricing, prices, quotes, cur
       versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
       held: inOrder(paymentS === undefined ? [...reserved, ...track] : reserved),
       atPayment: paymentS === undefined ? [] : track,
-      counted: allowances.countedByBuyer(priced),
+      counted: promotionLimits.countedByBuyer(priced),
       fromCart: cart !== undefined,
     }
   }

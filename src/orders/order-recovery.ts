@@ -15,32 +15,30 @@ import { documentOf } from './order-view.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /**
- * Settles what was left behind: by a process that died, was stopped for longer than an order takes, or could not reach a shard.
+ * In-doubt recovery: resolves reservations of orders whose process died, was stopped for longer than an order takes, or could not reach a shard.
  * The order's row decides. Where a claim has no order, one is written as `void` first: from then on the process that
  * was making it cannot any more, however late it wakes up, and only then are its units freed.
  *
  * Any instance does it. A lease keeps all but one from looking; with two of them every step would still be right.
  */
-export type Settlement = ReturnType<typeof startSettlement>
+export type OrderRecovery = ReturnType<typeof startOrderRecovery>
 
-export interface SettlementDeps {
+export interface OrderRecoveryDeps {
   readonly router: Router
   readonly stock: Stock
   readonly metrics: Metrics
   readonly log: Log
 }
 
-export function startSettlement({ router, stock, metrics, log }: SettlementDeps) {
+export function startOrderRecovery({ router, stock, metrics, log }: OrderRecoveryDeps) {
   const holder = randomUUID()
   const looks = new Map<string, number>()
   /** By shard: where the next page of open refunds begins. */
   const refundPlaces = new Map<string, Place>()
   const ages = new Map<string, { claims: number; orders: number }>()
   const oldest = (of: 'claims' | 'orders') => Math.max(0, ...[...ages.values()].map(age => age[of])) / 1000
-  metrics.watch(
-    'cartload_claims_overdue_seconds',
-    'By how much the oldest claim is overdue that nobody has settled',
-    () => oldest('claims'),
+  metrics.watch('cartload_claims_overdue_seconds', 'By how much the oldest unresolved claim is overdue', () =>
+    oldest('claims'),
   )
   metrics.watch('cartload_orders_overdue_seconds', 'By how much the oldest pending order is past its time', () =>
     oldest('orders'),
@@ -89,7 +87,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   }
 
   /** Brings the stock of an order to what the order says. What fails is done by the next look at it. */
-  async function settleOrder(order: OrderRow): Promise<void> {
+  async function recoverOrder(order: OrderRow): Promise<void> {
     const { held, atPayment } = documentOf(order)
     const isSold = order.state === 'confirmed'
     const follow = async ({ item }: Demand) => {
@@ -101,7 +99,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   }
 
   /** Puts the units of a refund back, once, and marks it done. */
-  async function settleRefund({ userId, orderId, refundId, document }: RefundRow): Promise<void> {
+  async function recoverRefund({ userId, orderId, refundId, document }: RefundRow): Promise<void> {
     const { items } = JSON.parse(document) as { items: OrderDocument['held'] }
     for (const { item, units } of items) {
       let { is } = await stock.refund(item, { orderId, refundId, units })
@@ -127,7 +125,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const overdue = await stockAudit.overdue(shard, FIXED.settleBatchMax)
     const settle = ({ item, orderId }: OverdueClaim) =>
       settleClaim(item, orderId).catch(async (error: unknown) => {
-        // Somebody else has just decided about the order, for another of its claims: the next look finds it.
+        // The order was decided just now, for another of its claims: the next run finds it.
         if (error instanceof DuplicateKeyError) return
         // Its other shard is away: others must not wait behind it.
         await router.write(item, tx => stockRows.putOffClaim(tx, item, orderId, FIXED.putOffS))
@@ -143,7 +141,7 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
       router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', 'expired'))
     await all(over, expire, logOrderFailure)
     const settleLater = (order: OrderRow) =>
-      settleOrder(order).catch(async (error: unknown) => {
+      recoverOrder(order).catch(async (error: unknown) => {
         await orderRows.putOff(shard, order)
         throw error
       })
@@ -152,14 +150,14 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
     const { refunds, next } = await orderRows.openRefunds(shard, FIXED.settleBatchMax, refundPlaces.get(shard.name))
     if (next) refundPlaces.set(shard.name, next)
     else refundPlaces.delete(shard.name)
-    await all(refunds, settleRefund, logRefundFailure)
+    await all(refunds, recoverRefund, logRefundFailure)
     ages.set(shard.name, {
       claims: await stockAudit.oldestOverdueMs(shard),
       orders: await orderRows.oldestOverMs(shard),
     })
   }
 
-  /** One that cannot be settled now, since its other shard is away, does not keep the rest waiting. */
+  /** An order that cannot be recovered now, since its other shard is unavailable, does not delay the rest. */
   async function all<T>(
     list: readonly T[],
     work: (one: T) => Promise<unknown>,
@@ -175,8 +173,8 @@ export function startSettlement({ router, stock, metrics, log }: SettlementDeps)
   )
   return {
     settleClaim,
-    settleOrder,
-    settleRefund,
+    recoverOrder,
+    recoverRefund,
     sellAll,
     stop() {
       for (const one of looking) one.stop()

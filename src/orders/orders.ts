@@ -1,6 +1,6 @@
 import type { Session } from '../sessions/sessions.ts'
 import type { CartContents } from '../cart/cart-rendering.ts'
-import { type Funnel, HandedOver } from '../cart/cart-writer.ts'
+import { type CartWriter, CartMerged } from '../cart/cart-writer.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
@@ -11,23 +11,23 @@ import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Router } from '../store/shard-router.ts'
 import { documentOf, orderView, wrongState } from './order-view.ts'
 import { createRefunds, refundView } from './refunds.ts'
-import type { OnStep } from './failpoints.ts'
-import type { Settlement } from './order-recovery.ts'
+import type { OnOrderFailpoint } from './failpoints.ts'
+import type { OrderRecovery } from './order-recovery.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /** Orders after they were placed: looking at them, paying, cancelling, refunding. An order's id leads to its one shard. */
 export interface OrdersDeps {
   readonly router: Router
   readonly stock: Stock
-  readonly settlement: Settlement
-  readonly funnel: Funnel
-  readonly onStep: OnStep
+  readonly recovery: OrderRecovery
+  readonly writer: CartWriter
+  readonly onFailpoint: OnOrderFailpoint
 }
 
 export type Orders = ReturnType<typeof createOrders>
 
-export function createOrders({ router, stock, settlement, funnel, onStep }: OrdersDeps) {
-  /** @throws AppError `order_not_found`, also for an order of somebody else */
+export function createOrders({ router, stock, recovery, writer, onFailpoint }: OrdersDeps) {
+  /** @throws AppError `order_not_found`, also for an order of another user */
   async function find(orderId: string, owner: string | undefined): Promise<OrderRow> {
     const userId = ORDER_ID.test(orderId) ? userOfOrder(orderId) : undefined
     const isTheirs = userId !== undefined && (owner === undefined || (await isOf(userId, owner)))
@@ -46,7 +46,13 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
     const { orderId, userId } = order
     const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * atPayment.length
     for (const demand of atPayment) {
-      const { is } = await stock.hold(demand.item, { orderId, userId, units: demand.units, lookMs, insists: true })
+      const { is } = await stock.hold(demand.item, {
+        orderId,
+        userId,
+        units: demand.units,
+        lookMs,
+        bypassesNegativeCache: true,
+      })
       if (is === 'done' || is === 'present') continue
       await end(order, 'failed')
       throw new AppError(
@@ -71,7 +77,7 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
       purchases: bought(current, document),
     })
     try {
-      await funnel.change({ userId }, current => ({
+      await writer.change({ userId }, current => ({
         ...taken(current),
         async record(tx) {
           if (!(await orderRows.confirm(tx, userId, orderId))) throw await refuse()
@@ -79,17 +85,17 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
       }))
     } catch (error) {
       if (isAppError(error, 'order_state') && error.extra['state'] === 'confirmed') return // another request was first
-      if (!(error instanceof HandedOver)) throw error
+      if (!(error instanceof CartMerged)) throw error
       // A guest who has logged in since: the order stays the guest's, the cart and what was bought went to the account.
       if (!(await router.write(userId, tx => orderRows.confirm(tx, userId, orderId)))) throw await refuse()
-      await funnel.change({ userId: error.userId }, taken)
+      await writer.change({ userId: error.userId }, taken)
     }
   }
 
   return {
     find,
 
-    /** Newest first, also those that a guest had made who is this account now. @throws AppError `invalid_request` for a cursor that is not one of orders */
+    /** Newest first, also those made as a guest that was merged into this account. @throws AppError `invalid_request` for a cursor that is not one of orders */
     async list(
       session: Session,
       limit: number,
@@ -122,11 +128,11 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
         if (order.isOver) throw wrongState('expired', result)
         await takeAtPayment(order, document)
         await confirm(order, document)
-        onStep('paid')
+        onFailpoint('paid')
         const paid = await find(orderId, userId)
-        // Beside the answer: the order stands, and settlement does what this does not.
-        void settlement.settleOrder(paid).then(
-          () => onStep('sold'),
+        // Beside the answer: the order stands, and recovery does what this does not.
+        void recovery.recoverOrder(paid).then(
+          () => onFailpoint('sold'),
           () => undefined,
         )
         return paid
@@ -140,7 +146,7 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
       return order.state === 'cancelled' ? order : end(order, 'cancelled')
     },
 
-    refund: createRefunds({ router, settlement, find, onStep }),
+    refund: createRefunds({ router, recovery, find, onFailpoint }),
 
     view: orderView,
 
@@ -157,8 +163,8 @@ export function createOrders({ router, stock, settlement, funnel, onStep }: Orde
     const changed = await router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', state))
     const now = await find(orderId, userId)
     if (!changed && now.state !== state) throw wrongState(now.state, state)
-    // What fails here is done by settlement: the order's row has decided already.
-    await settlement.settleOrder(now).catch(() => undefined)
+    // What fails here is done by recovery: the order's row has decided already.
+    await recovery.recoverOrder(now).catch(() => undefined)
     return now
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Session } from '../sessions/sessions.ts'
-import { type Funnel, HandedOver } from '../cart/cart-writer.ts'
+import { type CartWriter, CartMerged } from '../cart/cart-writer.ts'
 import type { Prices } from '../cart/cart-pricing.ts'
 import { type Quotes, totalChanged } from './quotes.ts'
 import type { CatalogWatch } from '../catalog/catalog-watch.ts'
@@ -16,12 +16,12 @@ import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Fence, Router } from '../store/shard-router.ts'
 import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Allowances } from './promotion-limits.ts'
+import type { PromotionLimits } from './promotion-limits.ts'
 import { type Basket, cartChanged, createBaskets, type PlaceRequest } from './order-draft.ts'
 import { createHolding, type Draft } from './reservations.ts'
 import type { Sales } from '../sales/flash-sales.ts'
-import type { Settlement } from './order-recovery.ts'
-import type { OnStep } from './failpoints.ts'
+import type { OrderRecovery } from './order-recovery.ts'
+import type { OnOrderFailpoint } from './failpoints.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /**
@@ -35,7 +35,7 @@ import type { Stock } from '../inventory/inventory.ts'
  *      (store/catalog-watermark.ts). This row is the commit point.
  *   4. sell: held units become sold. Nothing can go wrong here any more that would not be put right later.
  *
- * Who dies after 2 leaves units held without an order, after 3 units held with one: orders/order-recovery.ts frees or sells them within
+ * A process that dies after 2 leaves units held without an order, after 3 units held with one: orders/order-recovery.ts frees or sells them within
  * seconds. With payment (`two-step`), 3 writes the order as `pending` and leaves the cart; the shop's server confirms it within its
  * time, which is the decision then.
  */
@@ -48,10 +48,10 @@ export interface CheckoutDeps {
   readonly router: Router
   readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly stock: Stock
-  readonly settlement: Settlement
+  readonly recovery: OrderRecovery
   readonly sales: Sales
-  readonly allowances: Allowances
-  readonly funnel: Funnel
+  readonly promotionLimits: PromotionLimits
+  readonly writer: CartWriter
   readonly pricing: Pricing
   readonly prices: Prices
   readonly quotes: Quotes
@@ -59,11 +59,11 @@ export interface CheckoutDeps {
   /** Seconds that an order waits for its payment; undefined: it is confirmed at once. */
   readonly paymentS: number | undefined
   readonly metrics: Metrics
-  readonly onStep: OnStep
+  readonly onFailpoint: OnOrderFailpoint
 }
 
 /** What the order goes by has changed since it was begun (store/catalog-watermark.ts). */
-class FloorRaised extends Error {
+class CatalogAdvanced extends Error {
   readonly floor: number
 
   constructor(floor: number) {
@@ -72,10 +72,10 @@ class FloorRaised extends Error {
   }
 }
 
-export type Placing = ReturnType<typeof createPlacing>
+export type OrderPlacement = ReturnType<typeof createOrderPlacement>
 
-export function createPlacing(deps: CheckoutDeps) {
-  const { router, catalog, sales, allowances, funnel, prices, settlement, paymentS, metrics, onStep } = deps
+export function createOrderPlacement(deps: CheckoutDeps) {
+  const { router, catalog, sales, promotionLimits, writer, prices, recovery, paymentS, metrics, onFailpoint } = deps
   const baskets = createBaskets(deps)
   const holding = createHolding(deps)
 
@@ -89,7 +89,7 @@ export function createPlacing(deps: CheckoutDeps) {
     const [floor] = await Promise.all([catalogFloor.read(router.of(session.userId)), requireEpoch(session)])
     try {
       const replay = await replayOf(request)
-      const placed = replay ?? (await placeKnowing(request, floor))
+      const placed = replay ?? (await placeAtCatalog(request, floor))
       metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
       return placed
     } catch (error) {
@@ -119,7 +119,7 @@ export function createPlacing(deps: CheckoutDeps) {
   }
 
   /** What is counted, or on sale, may change on another instance, also while the order is being made: nothing is sold past that. */
-  async function placeKnowing(request: PlaceRequest, firstFloor: number): Promise<Placed> {
+  async function placeAtCatalog(request: PlaceRequest, firstFloor: number): Promise<Placed> {
     let floor = firstFloor
     for (let attempt = 1; attempt <= FIXED.orderAttemptsMax; attempt++) {
       await catalog.atLeast(floor)
@@ -127,7 +127,7 @@ export function createPlacing(deps: CheckoutDeps) {
       try {
         return await placeAnew(request, floor)
       } catch (error) {
-        if (!(error instanceof FloorRaised)) throw error
+        if (!(error instanceof CatalogAdvanced)) throw error
         floor = error.floor
       }
     }
@@ -142,7 +142,7 @@ export function createPlacing(deps: CheckoutDeps) {
       if (basket.cart) await holding.showAnew(session.userId)
       throw totalChanged(basket.seen, priced.totals.total)
     }
-    const limited = await allowances.of(priced)
+    const limited = await promotionLimits.of(priced)
     await sales.admit(
       session,
       basket.request.lines.filter(line => line.selected),
@@ -152,20 +152,20 @@ export function createPlacing(deps: CheckoutDeps) {
     const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
     const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limited)
     const draft = await draftOf(request, wanted)
-    onStep('priced')
-    const document = await holding.holdAll(draft, basket)
-    onStep('held-all')
+    onFailpoint('priced')
+    const document = await holding.reserveAll(draft, basket)
+    onFailpoint('held-all')
     let order: OrderRow
     try {
       order = await decide(request, basket, { ...draft, document }, floor)
     } catch (error) {
-      // Whether it was committed is not known: what is held stays until settlement has looked.
+      // Whether it was committed is not known: what is held stays until recovery has looked.
       if (isAppError(error, 'outcome_unknown')) throw error
       return await undecided(request, { ...draft, document }, error)
     }
-    onStep('decided')
-    // Beside the answer: the order stands, and settlement sells what this does not.
-    if (paymentS === undefined) void settlement.sellAll(order).then(() => onStep('sold'))
+    onFailpoint('decided')
+    // Beside the answer: the order stands, and recovery sells what this does not.
+    if (paymentS === undefined) void recovery.sellAll(order).then(() => onFailpoint('sold'))
     sales.finished(session.userId, [...document.lines, ...document.gifts])
     return { order, replayed: false }
   }
@@ -206,7 +206,7 @@ export function createPlacing(deps: CheckoutDeps) {
     let made: OrderRow | undefined
     const insert = async (tx: Transaction, { slot, shard }: Fence) => {
       const floorNow = await catalogFloor.readShared(tx, shard)
-      if (floorNow > floor) throw new FloorRaised(floorNow)
+      if (floorNow > floor) throw new CatalogAdvanced(floorNow)
       await orderRows.insert(tx, slot, {
         userId,
         orderId,
@@ -222,7 +222,7 @@ export function createPlacing(deps: CheckoutDeps) {
     }
     const moved = () => new AppError('version_mismatch', 'The cart, or what was bought before, has changed.')
     if (paymentS === undefined) {
-      await funnel.change({ userId, ifMatch: basket.version }, current => ({
+      await writer.change({ userId, ifMatch: basket.version }, current => ({
         lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
         purchases: bought(current, document),
         record: insert,
@@ -255,7 +255,7 @@ export function createPlacing(deps: CheckoutDeps) {
       throw givenUp('Making this order took too long, and what it held was given free: try again.')
     }
     await holding.freeAll(orderId, document.held)
-    if (error instanceof HandedOver) throw new AppError('session_ended', 'This cart went to an account. Log in again.')
+    if (error instanceof CartMerged) throw new AppError('session_ended', 'This cart went to an account. Log in again.')
     if (!isAppError(error, 'version_mismatch')) throw error
     const stored = await cartRows.load(router.of(userId), userId)
     if (!stored) throw error

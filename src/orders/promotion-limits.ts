@@ -18,16 +18,16 @@ import type { Stock } from '../inventory/inventory.ts'
  * that can be used a hundred times is used a hundred times. Prices go by what an instance last heard, which is up to a second
  * old; an order that claims more than there is left is refused with the total that holds now.
  */
-export type Allowances = ReturnType<typeof createAllowances>
+export type PromotionLimits = ReturnType<typeof createPromotionLimits>
 
-export interface AllowancesDeps {
+export interface PromotionLimitsDeps {
   readonly stock: Stock
   readonly inventory: Inventory
   readonly pricing: Pricing
   readonly log: Log
 }
 
-export function createAllowances({ stock, inventory, pricing, log }: AllowancesDeps) {
+export function createPromotionLimits({ stock, inventory, pricing, log }: PromotionLimitsDeps) {
   /** Items whose rows say what the rules of a version say. */
   let prepared = { version: 0, items: new Set<string>() }
   const flight = createSingleFlight<void>()

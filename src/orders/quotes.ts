@@ -12,7 +12,7 @@ import { codeForm } from '../model/code.ts'
 
 /**
  * A price for a cart that does not exist, with a promise: the total is signed, with what it is for and until when. Nothing is
- * stored; whoever brings the text back within its time can be held to that total. All instances sign with one key, which the
+ * stored; an order with the token, in time, costs that total. All instances sign with one key, which the
  * first of them left in the global database.
  */
 export interface Quote {

@@ -29,7 +29,7 @@ export function createReconciler({ router, inventory }: { router: Router; invent
     return `${claim.units} sold to the order ${claim.orderId}, which is ${order?.state ?? 'not there'} (${item})`
   }
 
-  /** What an order has claimed it has; sold, when it is confirmed and settled. */
+  /** An order has what it has claimed; sold, when it is confirmed and recovered. */
   async function missingOf(order: OrderRow): Promise<Finding[]> {
     const { held, atPayment } = documentOf(order)
     const findings: Finding[] = []
@@ -86,7 +86,7 @@ export function createReconciler({ router, inventory }: { router: Router; invent
   }
 }
 
-/** A check must leave room for those who buy. */
+/** A check must leave capacity for buyers. */
 async function fewAtOnce<T, R>(list: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
   for (let at = 0; at < list.length; at += FIXED.checkAtOnceMax) {

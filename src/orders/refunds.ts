@@ -8,8 +8,8 @@ import { byRate, type TaxOfRate } from '../pricing/engine/taxes.ts'
 import { type OrderRow, orderRows, type RefundRow } from '../store/orders.ts'
 import type { Router } from '../store/shard-router.ts'
 import { documentOf, wrongState } from './order-view.ts'
-import type { Settlement } from './order-recovery.ts'
-import type { OnStep } from './failpoints.ts'
+import type { OrderRecovery } from './order-recovery.ts'
+import type { OnOrderFailpoint } from './failpoints.ts'
 
 export interface RefundView {
   readonly id: string
@@ -48,13 +48,13 @@ export interface Refunded {
 
 export interface RefundsDeps {
   readonly router: Router
-  readonly settlement: Settlement
-  readonly onStep: OnStep
+  readonly recovery: OrderRecovery
+  readonly onFailpoint: OnOrderFailpoint
   /** @throws AppError `order_not_found` */
   find(orderId: string, owner: string | undefined): Promise<OrderRow>
 }
 
-export function createRefunds({ router, settlement, onStep, find }: RefundsDeps) {
+export function createRefunds({ router, recovery, onFailpoint, find }: RefundsDeps) {
   /**
    * Puts units of a confirmed order back into the stock: all that are left of it, or some lines. The refund is written down before
    * the stock is touched, so that it is done once, and done even if this process dies.
@@ -85,10 +85,10 @@ export function createRefunds({ router, settlement, onStep, find }: RefundsDeps)
     if (JSON.stringify(noted.asked) !== JSON.stringify(wanted ?? null)) {
       throw new AppError('idempotency_mismatch', 'This Idempotency-Key was used for another refund.')
     }
-    onStep('refund-noted')
-    const restocked = await settlement.settleRefund(row).then(
+    onFailpoint('refund-noted')
+    const restocked = await recovery.recoverRefund(row).then(
       () => true,
-      () => false, // settlement goes on with it
+      () => false, // recovery goes on with it
     )
     const view = refundView(row)
     return { view: { ...view, restocked: view.restocked || restocked }, replayed }

@@ -1,24 +1,24 @@
-import type { Funnel } from '../cart/cart-writer.ts'
+import type { CartWriter } from '../cart/cart-writer.ts'
 import { AppError } from '../lib/errors.ts'
 import { markShort } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Demand, OrderDocument } from '../model/order.ts'
-import type { Allowances } from './promotion-limits.ts'
+import type { PromotionLimits } from './promotion-limits.ts'
 import type { Basket } from './order-draft.ts'
-import type { OnStep } from './failpoints.ts'
+import type { OnOrderFailpoint } from './failpoints.ts'
 import type { Sales } from '../sales/flash-sales.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /**
  * All that an order claims, or nothing. One item after the other, in the one order that `demandsOf` gives. Only what this very
- * request has claimed may it free again: where nobody knows whether a claim was made, settlement finds out.
+ * request has claimed may it free again: where it is unknown whether a claim was made, recovery resolves it.
  */
 export interface HoldingDeps {
   readonly stock: Stock
   readonly sales: Sales
-  readonly allowances: Allowances
-  readonly funnel: Funnel
-  readonly onStep: OnStep
+  readonly promotionLimits: PromotionLimits
+  readonly writer: CartWriter
+  readonly onFailpoint: OnOrderFailpoint
 }
 
 export interface Draft {
@@ -39,12 +39,12 @@ class Refused extends Error {
 
 export type Holding = ReturnType<typeof createHolding>
 
-export function createHolding({ stock, sales, allowances, funnel, onStep }: HoldingDeps) {
+export function createHolding({ stock, sales, promotionLimits, writer, onFailpoint }: HoldingDeps) {
   /**
    * What was held: less than was asked only where a gift has run out.
    * @throws AppError `out_of_stock`, `purchase_limit`, `total_changed`, `idempotency_in_flight`, and of the dependencies
    */
-  async function holdAll(draft: Draft, basket: Basket): Promise<OrderDocument> {
+  async function reserveAll(draft: Draft, basket: Basket): Promise<OrderDocument> {
     const { orderId, userId } = draft
     let { document } = draft
     const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * document.held.length
@@ -57,7 +57,7 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
         const isRefused = outcome.is === 'short' || outcome.is === 'limit' || outcome.is === 'unknown-item'
         const gifts = isRefused ? giftUnits(document, item) : 0
         if (gifts > 0) {
-          // A gift is there while stocks last; nobody is refused what they pay for because of it.
+          // A gift is there while stocks last; it is no reason to refuse an order.
           document = { ...document, gifts: document.gifts.filter(gift => gift.item !== item) }
           taken = units - gifts
           if (taken === 0) continue
@@ -69,7 +69,7 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
           const { max } = outcome
           throw new Refused(() => overLimit(draft, basket, item, max))
         } else throw new Refused(() => shortOf(draft, basket, item))
-        if (held.length === 1) onStep('held-first')
+        if (held.length === 1) onFailpoint('held-first')
       }
     } catch (error) {
       await freeAll(orderId, held)
@@ -78,7 +78,7 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
     return { ...document, held }
   }
 
-  /** Frees what this request has claimed. What cannot be freed now is freed by settlement. */
+  /** Frees what this request has claimed. What cannot be freed now is freed by recovery. */
   async function freeAll(orderId: string, held: readonly Demand[]): Promise<void> {
     await Promise.allSettled(held.map(({ item }) => stock.free(item, orderId)))
   }
@@ -96,19 +96,19 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
     }
     // The cart did not know that this buyer has used the promotion: now it does, and shows what holds.
     const used = { [name]: sold }
-    const learn = funnel.change({ userId }, ({ lines, ordersPlaced, uses }) => ({
+    const learn = writer.change({ userId }, ({ lines, ordersPlaced, uses }) => ({
       lines,
       purchases: { ordersPlaced, uses: { ...uses, ...used } },
     }))
     await learn.catch(() => undefined)
-    return allowances.exhausted(basket.seen, { ...basket.request, uses: { ...basket.request.uses, ...used } })
+    return promotionLimits.exhausted(basket.seen, { ...basket.request, uses: { ...basket.request.uses, ...used } })
   }
 
   /** Names every line of which too little is left, and marks them in the cart. */
   async function shortOf({ userId, document }: Draft, basket: Basket, first: string): Promise<AppError> {
     if (!first.startsWith('s:')) {
       if (basket.cart) await showAnew(userId)
-      return allowances.exhausted(basket.seen, basket.request)
+      return promotionLimits.exhausted(basket.seen, basket.request)
     }
     const levels = await Promise.all(document.held.map(({ item }) => stock.levels(item)))
     const left = new Map(document.held.map(({ item }, at) => [item, levels[at]?.free ?? 0]))
@@ -119,7 +119,7 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
     )
     if (basket.cart && !sales.isOnSale(document.lines)) {
       const marks = new Map(lines.map(line => [line.sku, line.left]))
-      const mark = funnel.change({ userId }, current => ({ lines: markShort(marks)(current.lines) }))
+      const mark = writer.change({ userId }, current => ({ lines: markShort(marks)(current.lines) }))
       await mark.catch(() => undefined) // the answer says it all the same
     }
     const named = lines.map(line => `'${line.sku}': ${line.left} left, ${line.wanted} wanted`).join('; ')
@@ -128,10 +128,10 @@ export function createHolding({ stock, sales, allowances, funnel, onStep }: Hold
 
   /** Prices the cart anew: as it is cached it may still show what has just been refused. */
   async function showAnew(userId: string): Promise<void> {
-    await funnel.reprice(userId).catch(() => undefined)
+    await writer.reprice(userId).catch(() => undefined)
   }
 
-  return { holdAll, freeAll, showAnew }
+  return { reserveAll, freeAll, showAnew }
 }
 
 /** What an order has of an item without paying for it. */

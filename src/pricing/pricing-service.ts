@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { Piscina } from 'piscina'
 import { createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
-import { createRecent } from '../lib/lru-cache.ts'
+import { createLruCache } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Product } from '../model/product.ts'
 import { NO_RULES, type RuleSet } from '../model/promotion.ts'
@@ -38,7 +38,7 @@ export interface Pricing {
   useStamp(stamp: number): void
   /** What limited promotions have given away. */
   useUsage(usage: GivenAway): void
-  /** Who knows about codes of promotions that have many. */
+  /** Looks up codes of promotions that have many. */
   useCodes(factsOf: (codes: readonly string[]) => Promise<CodeFacts>): void
   catalogVersion(): number
   rulesVersion(): number
@@ -76,7 +76,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     idleTimeout: Number.POSITIVE_INFINITY,
     concurrentTasksPerWorker: 1,
     recordTiming: false,
-    niceIncrement: FIXED.pricingNice, // where cores are short, whoever waits for a price waits longer, not everybody
+    niceIncrement: FIXED.pricingNice, // where cores are short, requests that wait for a price wait longer, not all requests
   })
   // A thread that fails outside a task must not take the process with it; another begins.
   piscina.on('error', start)
@@ -89,7 +89,7 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
   let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
   let factsOf: ((codes: readonly string[]) => Promise<CodeFacts>) | undefined
-  const memo = createRecent<PricedCart>(FIXED.pricingMemoMax)
+  const memo = createLruCache<PricedCart>(FIXED.pricingMemoMax)
   const queue = createBatchQueue<CartRequest, PricedCart>({
     batchMax: FIXED.pricingBatchMax,
     waitingMax: queueMax,

@@ -20,7 +20,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /**
- * Flash sales: one product, few units, everybody at once. Before its start nobody can order the product; from then on only who has
+ * Flash sales: one product, few units, very many buyers. Before its start the product cannot be ordered; from then on only a buyer who has
  * been admitted from the queue, which lets in no more buyers than there are units left times a factor. The queue spares the
  * stock the crowd; that nothing is oversold does not depend on it.
  */
@@ -52,7 +52,7 @@ export interface SalesDeps {
   readonly stock: Stock
   readonly room: WaitingRoom
   readonly pricing: Pricing
-  /** With it the shop signs that somebody is a person: HMAC-SHA256 of `<sale>.<user id>.<expiry>`. */
+  /** With it the shop signs that a buyer is a person: HMAC-SHA256 of `<sale>.<user id>.<expiry>`. */
   readonly proofKey: string | undefined
   readonly log: Log
 }
@@ -76,13 +76,13 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   /** The version of the catalogue whose sales are all among the watched. */
   let seenVersion = -1
 
-  /** Whoever asks for sales that are not there must not keep the database busy: all who ask share a look now and then. */
+  /** Requests for sales that do not exist must not keep the database busy: they share a refresh, throttled. */
   const lookSoon = () => (soon ??= waitAndLook())
   let soon: Promise<void> | undefined
 
   async function waitAndLook(): Promise<void> {
     await sleep(Math.max(0, lookedMs + FIXED.saleStockMs - performance.now()))
-    soon = undefined // who comes from here on is not served by a look that has begun
+    soon = undefined // later callers need a refresh that begins after they came
     await refresh()
   }
 
@@ -132,7 +132,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
       .digest('base64url')
   }
 
-  /** What everybody is told before the start and when there is nothing left. */
+  /** The same answer for all, before the start and when there is nothing left. */
   function early(one: Watched): QueueView {
     if (isGone(one)) return { state: 'sold_out' }
     const pollAfterMs = Math.max(FIXED.queuePollMsMin, Math.round(one.startsMs - performance.now()))
@@ -251,7 +251,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
 
     admit,
 
-    /** Gifts that this buyer cannot have now, since they are of a sale: nobody is refused what they pay for because of them. */
+    /** Gifts that this buyer cannot have now, since they are of a sale: a gift is no reason to refuse an order. */
     async withheld(
       session: Session,
       gifts: readonly { readonly sku: string }[],
@@ -267,7 +267,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
       return skus
     },
 
-    /** An order was made: the buyer's place goes to somebody else. Beside the answer. */
+    /** An order was made: the buyer's place goes to another. Beside the answer. */
     finished(userId: string, ordered: readonly { readonly sku: string }[]): void {
       for (const { sale } of salesOf(ordered)) room.leave(sale.id, userId).catch(() => undefined)
     },

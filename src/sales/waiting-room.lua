@@ -15,14 +15,14 @@ local function keep(keys, seconds)
   for _, key in ipairs(keys) do redis.call('EXPIRE', key, seconds) end
 end
 
--- What a user is told: kind, position, admitted so far, ms since the first admission, ms that the place still holds
-local function told(keys, user, now, used_within, seconds)
+-- What a user sees: kind, position, admitted so far, ms since the first admission, ms that the place still holds
+local function view_of(keys, user, now, used_within, seconds)
   local admitted_until = redis.call('ZSCORE', keys[2], user)
   local state = redis.call('HMGET', keys[3], 'total', 'since', 'gone')
   local total, since = tonumber(state[1] or 0), tonumber(state[2] or now)
   if admitted_until and tonumber(admitted_until) > now then
     local holds = tonumber(admitted_until)
-    -- Whoever comes for the place has longer to use it, once.
+    -- A user who comes for the place has longer to use it, once.
     if used_within > 0 and redis.call('HSETNX', keys[3], 'taken:' .. user, '1') == 1 then
       holds = now + used_within
       redis.call('ZADD', keys[2], holds, user)
@@ -39,17 +39,17 @@ end
 -- ENTER waiting, admitted, state | user, ms within which a place is to be used, seconds to keep the queue
 local function enter(keys, args)
   local now = now_ms()
-  local known = told(keys, args[1], now, tonumber(args[2]), args[3])
+  local known = view_of(keys, args[1], now, tonumber(args[2]), args[3])
   if known[1] ~= 'absent' then return known end
   redis.call('ZADD', keys[1], redis.call('HINCRBY', keys[3], 'arrivals', 1), args[1])
   redis.call('HDEL', keys[3], 'taken:' .. args[1])
   keep(keys, args[3])
-  return told(keys, args[1], now, 0, args[3])
+  return view_of(keys, args[1], now, 0, args[3])
 end
 
 -- LOOK waiting, admitted, state | user, ms within which a place is to be used, seconds to keep the queue
 local function look(keys, args)
-  return told(keys, args[1], now_ms(), tonumber(args[2]), args[3])
+  return view_of(keys, args[1], now_ms(), tonumber(args[2]), args[3])
 end
 
 -- LEAVE waiting, admitted, state | user

@@ -9,14 +9,14 @@ const BELIEVED = 'sessions-master-believed-by'
 /**
  * Whether what the sessions Redis says may be believed, where it has replicas. A master that was cut off from them may have been
  * replaced, and would go on accepting sessions that were ended at its successor. Such a master refuses writes after
- * `min-replicas-max-lag`; so an instance believes it only while a write was accepted a moment ago, counted on the instance's monotonic
+ * `min-replicas-max-lag`; so an instance believes it only while a write was accepted just before, counted on the instance's monotonic
  * clock from before it asked, on the connection that it was accepted on. Sentinel must wait longer than all that before it makes another
  * the master (decision 8).
  */
 export interface MasterLease {
   /** @throws AppError `unavailable` */
   check(): void
-  /** True while this instance has no valid lease and another one had one a moment ago: that one can serve its requests. */
+  /** True while this instance has no valid lease and another one had one just before: that one can serve its requests. */
   isOnlyHere(): boolean
   stop(): void
 }

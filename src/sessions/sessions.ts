@@ -7,7 +7,7 @@ import { type MasterLease, NO_LEASE } from './master-lease.ts'
 import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
 
 /**
- * Who is logged in. One GET per request; the idle limit is moved along at most once a minute, beside the request.
+ * Sessions. One GET per request; the idle limit is moved along at most once a minute, beside the request.
  * Ending a session is final at once on every instance, because every request asks the one Redis. That Redis may lose the
  * last second in a crash: the user's session epoch in MySQL, carried by every session, is what a route that matters
  * (changing the password, checkout) compares. Where it has replicas, an end is answered only when they know of it, so that none of
@@ -47,7 +47,7 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
   const lease = replicas?.lease ?? NO_LEASE
   const idleMs = (kind: Session['kind']) => (kind === 'guest' ? options.guestIdleMs : options.idleMs)
 
-  /** Ends sessions, for good. @throws AppError `unavailable` when a replica may not know: then nobody may take it for ended */
+  /** Ends sessions, for good. @throws AppError `unavailable` when a replica may not know: then the session may not be taken for ended */
   async function end(name: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const connection = replicas?.redis ?? redis
     const ended = await connection.call(SESSION_LIBRARY, name, keys, args)

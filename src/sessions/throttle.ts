@@ -6,7 +6,7 @@ import { SESSION_LIBRARY } from './sessions.ts'
 
 /**
  * Slows down guessing, per account and per address: the first failures are free, then each one doubles the wait, up to a
- * ceiling. Nobody is locked out for ever, and a right password clears the account's count.
+ * ceiling. No account is locked for ever, and a right password clears its count.
  */
 export type Throttle = ReturnType<typeof createThrottle>
 

@@ -11,7 +11,7 @@ export function slotOf(key: string): number {
   let slot = known.get(key)
   if (slot === undefined) {
     slot = calculate(key)
-    if (known.size >= KNOWN_MAX) known.clear() // cheaper than to remember who came last
+    if (known.size >= KNOWN_MAX) known.clear() // cheaper than an LRU
     known.set(key, slot)
   }
   return slot

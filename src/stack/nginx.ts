@@ -34,7 +34,7 @@ export function renderNginx(options: NginxOptions): void {
     logDir,
     pidFile: options.pidFile ?? join(runDir, 'nginx.pid'),
     listen: options.listen,
-    // As root the workers would become `nobody`, who may not enter a private data folder.
+    // As root the workers would run as an unprivileged user, which may not enter a private data folder.
     user: options.user ?? (process.getuid?.() === 0 ? 'user root;' : ''),
     servers: options.instances.map(address => `  server ${address} max_fails=1 fail_timeout=1s;`).join('\n'),
     bodyBytesMax: String(options.bodyBytesMax),
@@ -44,7 +44,7 @@ export function renderNginx(options: NginxOptions): void {
   for (const file of readdirSync(options.templates).filter(name => name.endsWith('.conf'))) {
     const text = readFileSync(join(options.templates, file), 'utf8').replace(/\{\{(\w+)\}\}/g, (_, word: string) => {
       const value = words[word]
-      if (value === undefined) throw new Error(`nginx/${file} asks for {{${word}}}, which nobody fills in`)
+      if (value === undefined) throw new Error(`nginx/${file} asks for {{${word}}}, which is not filled in`)
       return value
     })
     writeFileSync(join(confDir, file), text)
@@ -80,6 +80,6 @@ export async function checkNginx(program: Program, options: NginxOptions): Promi
 }
 
 function nginxArguments({ confDir, runDir, logDir }: NginxOptions): string[] {
-  // PM2 watches it in the foreground; an installed nginx is told by its unit.
+  // PM2 watches it in the foreground; an installed nginx is started by its unit.
   return ['-p', runDir, '-e', join(logDir, 'nginx-error.log'), '-c', join(confDir, 'nginx.conf'), '-g', 'daemon off;']
 }

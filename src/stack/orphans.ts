@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Finding and stopping processes of ours that have lost whoever watched them. */
+/** Finds and stops processes of ours whose supervisor has ended. */
 
 /** The process numbers in the pid files of some folders. */
 export function pidFiles(dirs: readonly string[]): number[] {
@@ -24,7 +24,7 @@ export function nginxOrphans(logDir: string): number[] {
         if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('nginx:')) return false
         return readdirSync(`/proc/${pid}/fd`).some(fd => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(logDir))
       } catch {
-        return false // gone, or somebody else's
+        return false // gone, or another user's
       }
     })
 }

@@ -32,7 +32,7 @@ export function createPlaces(config: Config, secrets: () => StackSecrets) {
       cacheRedis: redisUrl(config.redisPort + 1, secrets(), redisDir('cache')),
     }),
     /** Where nginx finds each instance: a port, or the path of a socket. */
-    instanceDoors: Array.from({ length: config.instances }, (_, index) =>
+    instanceAddresses: Array.from({ length: config.instances }, (_, index) =>
       config.socketDir === undefined ? config.instancePort + index : socketOf(config.socketDir, index),
     ),
   }

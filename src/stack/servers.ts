@@ -34,7 +34,7 @@ export interface RedisSpecOptions {
 }
 
 const LOOPBACK = '127.0.0.1'
-/** What a database server takes for the host of who comes on its Unix socket. */
+/** The host that a database server sees for a client on its Unix socket. */
 const ON_SOCKET = 'localhost'
 
 /** The application reads, writes, and loads and calls its functions; nothing that could empty or reconfigure the server. */
@@ -65,7 +65,7 @@ export function redisServer(options: RedisSpecOptions): ServerSpec {
     'tcp-backlog 2048',
     'maxclients 10000',
     'busy-reply-threshold 200',
-    // Nobody can log in as default, but Redis itself reads its append-only file as that user: without rights it would
+    // No client can log in as default, but Redis itself reads its append-only file as that user: without rights it would
     // refuse every transaction in it, and all sessions would be gone after a restart.
     'user default off ~* &* +@all',
     `user cartload on >${secrets.redisApp} ~* &* ${APP_COMMANDS}`,
@@ -205,8 +205,8 @@ export function mysqlUrl(
 
 /** Waits until a server is to be had on its port and, where it has one, on its socket. @throws Error after `msMax`, or when `signal` aborts the wait */
 export async function waitForServer({ port, socket }: ServerSpec, msMax: number, signal?: AbortSignal): Promise<void> {
-  const doors = socket === undefined ? [port] : [port, socket]
-  await Promise.all(doors.map(door => waitUntilListening(door, msMax, signal)))
+  const addresses = socket === undefined ? [port] : [port, socket]
+  await Promise.all(addresses.map(address => waitUntilListening(address, msMax, signal)))
 }
 
 /** What the instance with this operations port says of itself; not ready when it does not answer. */

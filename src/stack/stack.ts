@@ -80,7 +80,7 @@ export function createStack(config: Config): Stack {
     runDir: at('nginx', 'run'),
     logDir,
     listen: `127.0.0.1:${config.port}`,
-    instances: places.instanceDoors.map(door => (typeof door === 'number' ? `127.0.0.1:${door}` : `unix:${door}`)),
+    instances: places.instanceAddresses.map(at => (typeof at === 'number' ? `127.0.0.1:${at}` : `unix:${at}`)),
     bodyBytesMax: config.limits.bodyBytesMax,
     requestsPerAddress: config.requestsPerAddress,
   }
@@ -168,7 +168,7 @@ export function createStack(config: Config): Stack {
     return [...eachShard(shardDir), redisDir('sessions'), redisDir('cache')]
   }
 
-  /** Running servers stay where they are; a start with other ports would write addresses that nobody listens on. */
+  /** Running servers stay where they are; a start with other ports would write addresses on which nothing listens. */
   function refuseMovedPorts(): void {
     const file = at(EMBEDDED_ENV)
     if (!servers.isAlive() || !existsSync(file) || readFileSync(file, 'utf8') === embeddedEnv()) return
@@ -236,17 +236,17 @@ export function createStack(config: Config): Stack {
   async function startInstances(step: Step): Promise<void> {
     await step(`start ${config.instances} instances`, async () => {
       const running = (await instances.list()).filter(p => p.name === 'cartload')
-      const doors = places.instanceDoors
+      const addresses = places.instanceAddresses
       const isComplete = running.length === config.instances && running.every(p => p.status === 'online')
       // Those of another version or of other settings may be online and not where nginx will look for them.
-      if (isComplete && (await Promise.all(doors.map(isListening))).every(Boolean)) return
+      if (isComplete && (await Promise.all(addresses.map(isListening))).every(Boolean)) return
       if (running.length > 0) await instances.run('delete', 'cartload', '--silent')
       await compileAhead(config.projectDir)
       await instances.start(join(config.projectDir, 'ecosystem.config.js'), {
         CARTLOAD_INSTANCES: String(config.instances),
       })
-      for (const [index, door] of doors.entries()) {
-        await waitUntilListening(door, 30_000).catch((error: unknown) => {
+      for (const [index, address] of addresses.entries()) {
+        await waitUntilListening(address, 30_000).catch((error: unknown) => {
           throw new StackError(`instance ${index} did not start: see ${at('pm2', 'logs')}`, { cause: error })
         })
       }
@@ -263,7 +263,7 @@ export function createStack(config: Config): Stack {
     })
   }
 
-  /** In the order in which they need each other: nobody loses what it is working on. */
+  /** In the order in which they need each other: no process loses its work. */
   async function stop(step: Step): Promise<void> {
     if (servers.isAlive())
       await step('stop nginx', async () => void (await servers.run('delete', 'nginx', '--silent').catch(() => '')))

@@ -2,7 +2,7 @@ import type { Database } from './database.ts'
 import type { CacheModeRow, CacheState } from './shard-router.ts'
 import { statement } from './statement.ts'
 
-/** The one row per shard that says whether carts may be read from the cache. Who changes it, when: cart/cache-mode.ts. */
+/** The one row per shard that says whether carts may be read from the cache. Its changes: cart/cache-mode.ts. */
 
 const SELECT_MODE = statement('SELECT epoch, state FROM cache_mode WHERE shard = ?')
 const DRAIN = statement("UPDATE cache_mode SET state = 'draining' WHERE shard = ? AND epoch = ? AND state = 'on'")

@@ -3,7 +3,7 @@ import type { MergedLine } from '../model/merge.ts'
 import { type Database, NOW, type Outcome, type Statement, type Transaction } from './database.ts'
 import { limitTo, statement } from './statement.ts'
 
-/** The rows of carts. A cart's row exists from the moment its owner does, so there is always something to lock. */
+/** The rows of carts. A cart's row exists as long as its owner, so there is always a row to lock. */
 
 export interface StoredCart {
   readonly version: number
@@ -183,7 +183,7 @@ export const cartRows = {
   },
 
   /** Freezes a guest's cart for the user it goes to. False when it was frozen already. */
-  async handOver(tx: Transaction, guestId: string, userId: string): Promise<boolean> {
+  async mergeGuestCart(tx: Transaction, guestId: string, userId: string): Promise<boolean> {
     return (await tx.run(HAND_OVER_CART, [userId, guestId])) === 1
   },
 

@@ -6,7 +6,7 @@ import { statement } from './statement.ts'
  * Instances hear of a new catalogue within a second, and later when the global database is away; an order asks here, where its
  * buyer's rows are read anyway, whether its instance has heard of all that matters, and once more in the transaction that decides.
  *
- * A change raises it before it is committed, so for a moment it names a version that is not there yet (`catalogRows.settle`).
+ * A change raises it before it is committed, so for a short time it names a version that is not there yet (`catalogRows.settle`).
  */
 const SELECT_FLOOR = statement('SELECT version FROM catalog_floor WHERE shard = ?')
 const SELECT_FLOOR_SHARED = statement('SELECT version FROM catalog_floor WHERE shard = ? LOCK IN SHARE MODE')

@@ -174,7 +174,7 @@ export const catalogRows = {
     })
   },
 
-  /** The version that a transaction may make, which nobody else makes meanwhile. */
+  /** The version that a transaction may make; no other makes it meanwhile. */
   nextVersion: async (tx: Transaction): Promise<number> => (await lockVersion(tx)) + 1,
 
   async setVersion(tx: Transaction, version: number): Promise<void> {

@@ -51,7 +51,7 @@ export async function checkDatabase({ name, url, list, release }: DatabaseToChec
     const findings = [...schema, ...(await settingFindings(connection))].map(text => wrong(text))
     const rights = schema.length === 0 ? await rightsFindings(connection, list, username) : []
     const server = await aboutServer(connection)
-    // Not a wrong configuration for an instance: while a failover is under way, that is so for a moment.
+    // Not a wrong configuration for an instance: it is so for a short time during a failover.
     const isReadOnly = server.role === READ_ONLY
     const text = 'it is read-only, and every write fails: name the primary'
     return {

@@ -1,9 +1,9 @@
 import { promisify } from 'node:util'
 import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket, raw } from 'mysql2'
 import { createBreaker } from '../lib/circuit-breaker.ts'
-import { createDeadlines } from '../lib/timeout-queue.ts'
+import { createTimeoutQueue } from '../lib/timeout-queue.ts'
 import { AppError, isAppError, unavailable } from '../lib/errors.ts'
-import { createGate } from '../lib/bulkhead.ts'
+import { createBulkhead } from '../lib/bulkhead.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -107,7 +107,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
     watch: watchOutages(name, metrics, log),
   })
   const waits = metrics.poolWaits.labels({ pool: name })
-  const gate = createGate(
+  const gate = createBulkhead(
     {
       name,
       concurrencyMax: limits.mysqlConnectionsMax,
@@ -118,12 +118,12 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
   )
   const timer = metrics.statements.labels({ shard: name })
 
-  const deadlines = createDeadlines(limits.statementMsMax)
+  const deadlines = createTimeoutQueue(limits.statementMsMax)
   let isFull = false
 
   /**
    * Every statement has the same limit, whatever it waits for (preparing, a lock, a server that has stopped answering): a
-   * connection that missed it is thrown away, since nobody knows what it will still say.
+   * connection that missed it is closed: its late answers would be taken for those of other statements.
    */
   function send<R extends RowDataPacket[] | ResultSetHeader | Many>(
     connection: PoolConnection,
@@ -241,7 +241,7 @@ export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Lo
         try {
           return await guarded(() => gate.run(() => once(work)))
         } catch (error) {
-          const again = error instanceof RunAgain ? RUN_AGAIN.get(error.errno) : undefined
+          const again = error instanceof RetryableTransaction ? RUN_AGAIN.get(error.errno) : undefined
           if (!again) throw error
           if (attempt >= FIXED.transactionAttemptsMax) {
             throw new AppError('overloaded', 'Too many changes at once to the same rows.', {
@@ -283,7 +283,7 @@ class StatementTimeout extends Error {
   readonly fatal = true
 }
 
-class RunAgain extends Error {
+class RetryableTransaction extends Error {
   readonly errno: number
 
   constructor(errno: number, cause: unknown) {
@@ -310,7 +310,7 @@ function translate(database: string, error: unknown): unknown {
   const errno = errnoOf(error)
   if (errno === ERRNO.duplicate) return new DuplicateKeyError('duplicate key', { cause: error })
   if (errno === ERRNO.lockWait) return new LockWaitError('lock wait', { cause: error })
-  if (errno !== undefined && RUN_AGAIN.has(errno)) return new RunAgain(errno, error)
+  if (errno !== undefined && RUN_AGAIN.has(errno)) return new RetryableTransaction(errno, error)
   if (isIll(error) || isFullError(error)) return unavailable(database, error)
   if (error instanceof Error && error.message === 'Queue limit reached.') return unavailable(database, error)
   return error

@@ -4,7 +4,7 @@ import type { Database } from './database.ts'
 import { limitTo, statement } from './statement.ts'
 import { isoTime } from './time.ts'
 
-/** Operators: who may change rules. In the global database, by the hash of their token. And the keys that instances share. */
+/** Operators, by the hash of their token, in the global database; and the keys that instances share. */
 const SELECT_OPERATOR = statement('SELECT name FROM operators WHERE token_hash = ?')
 const INSERT_OPERATOR = statement(
   'INSERT INTO operators (token_hash, name, created_at) VALUES (?, ?, UTC_TIMESTAMP(3))',

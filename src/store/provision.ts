@@ -2,7 +2,7 @@ import { createConnection } from 'mysql2/promise'
 
 /**
  * What a database server needs before `cartload migrate`: the database, the account of the application, and its rights. As statements with
- * placeholders, so that they can be run, or shown for somebody who runs them by hand.
+ * placeholders, so that they can be run, or shown, to be run by hand.
  */
 export interface ProvisionStatement {
   readonly sql: string

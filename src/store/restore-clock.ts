@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
 import { statement } from './statement.ts'
 
-/** One number by database that only grows; who moves it, and what for: restore-watch.ts. */
+/** One number by database that only grows; its use: restore-watch.ts. */
 const NAME = 'ticks'
 const SELECT_TICKS = statement('SELECT ticks FROM restore_clock WHERE name = ?')
 const TICK = statement('UPDATE restore_clock SET ticks = ticks + 1 WHERE name = ? AND ticks = ?')
@@ -13,7 +13,7 @@ export const restoreClock = {
     if (!row) throw new Error(`the database '${database.name}' has no restore clock: has it been migrated?`)
     return Number(row.ticks)
   },
-  /** True when it was the caller who moved it from `seen`. */
+  /** True when the caller has moved it from `seen`. */
   tick: async (database: Database, seen: number): Promise<boolean> => (await database.run(TICK, [NAME, seen])) === 1,
   raise: (database: Database, to: number) => database.run(RAISE, [to, NAME]),
 }

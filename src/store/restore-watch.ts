@@ -15,7 +15,7 @@ export interface RestoreWatch {
   /**
    * Whether the database is behind what is known of it; then how far it has been. `mark`: a number of the caller that grows with the
    * database too, and of which the highest known is returned.
-   * @throws AppError `unavailable` while that cannot be told
+   * @throws AppError `unavailable` while that is unknown
    */
   look(database: Database, mark: number): Promise<Known | undefined>
   /** Ends the state of being behind, once nothing from the lost future can be shown. */

@@ -2,7 +2,7 @@ import type { Database, Transaction } from './database.ts'
 import { limitTo, statement } from './statement.ts'
 import { isoTime, sqlTime } from './time.ts'
 
-/** Sales, in the global database. When one starts is told by that server's clock. */
+/** Sales, in the global database. That server's clock says when one starts. */
 export interface SaleRow {
   readonly id: string
   readonly sku: string

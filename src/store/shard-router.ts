@@ -11,7 +11,7 @@ import { statement } from './statement.ts'
  * The slot map (slot, shard, epoch, state) stands in each shard's own database; instances work from a copy. A write
  * transaction first reads its slot's row there under a share lock and goes on only if that very database says "mine, this
  * epoch, active". So an instance with an old copy, or one that was stopped for an hour, cannot write to the wrong owner:
- * it is told, loads the map anew and goes again. The same read brings the cache mode of the shard (cart/cache-mode.ts),
+ * it gets WrongShard, loads the map again and tries again. The same read brings the cache mode of the shard (cart/cache-mode.ts),
  * share-locked too, so that the mode cannot change while a write is under way.
  *
  * Two routers, one interface: `slots` over several servers; `single` for one endpoint that shards by itself (Vitess) or
@@ -21,21 +21,21 @@ export interface Router {
   readonly shards: readonly Database[]
   /** The database of a user id (decimal text) or of a login address. */
   of(key: string): Database
-  /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map will not settle */
+  /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map keeps changing */
   write<T>(key: string, work: (tx: Transaction, fence: Fence) => Promise<T>): Promise<T>
   /**
    * A write transaction of several keys that live in the same database; nothing is done when they do not. The fences are read and `statements`
-   * are run in one way to the server; `work` is called with what came of them when the fences are passed. Not where one endpoint may be
+   * are run in one round trip; `work` is called with what came of them when the fences are passed. Not where one endpoint may be
    * several servers: it would not be atomic there.
    * @throws as `write`; anything that is not an AppError says that each may be written by itself
    */
-  readonly writeTogether?: <T>(
+  readonly writeGroup?: <T>(
     keys: readonly string[],
     statements: readonly Statement[],
     work: (tx: Transaction, fences: readonly Fence[], outcomes: readonly Outcome[]) => Promise<T>,
   ) => Promise<T>
   refresh(): Promise<void>
-  /** False until a map was loaded: then this instance can serve nobody, and another one may. */
+  /** False until a map was loaded: then this instance can serve no request, and another one may. */
   hasMap(): boolean
   /** False while some slots have no owner. */
   isComplete(): boolean
@@ -47,7 +47,7 @@ export interface Fence {
   readonly cache: CacheModeRow
 }
 
-/** `on`: writers fence, readers may read the cache. `draining`: nobody may start reading it. `off`: nobody reads it. */
+/** `on`: writers fence, readers may read the cache. `draining`: no reader may start. `off`: no reader uses it. */
 export type CacheState = 'on' | 'draining' | 'off'
 
 export interface CacheModeRow {
@@ -75,7 +75,7 @@ const SELECT_FENCE = statement(`
   SELECT s.shard, s.epoch, s.state, m.epoch AS cache_epoch, m.state AS cache_state
   FROM slots s JOIN cache_mode m ON m.shard = s.shard WHERE s.slot = ? LOCK IN SHARE MODE`)
 
-/** Two simple statements in one way to the server are a third cheaper than a join. */
+/** Two simple statements in one round trip are a third cheaper than a join. */
 const SELECT_SLOTS_SHARED = statement(`/* per shard */
   SELECT slot, shard, epoch, state FROM slots WHERE slot IN (?) LOCK IN SHARE MODE`)
 
@@ -84,7 +84,7 @@ const SELECT_CACHE_MODE_SHARED = statement(
 )
 
 /** The database says that the slot is not its own (any more). */
-class NotMine extends Error {}
+class WrongShard extends Error {}
 
 const MAP_ATTEMPTS_MAX = 3
 
@@ -128,7 +128,7 @@ export async function createSlotRouter(
             return work(tx, fenceOf(row, slot, owner))
           })
         } catch (error) {
-          if (!(error instanceof NotMine)) throw error
+          if (!(error instanceof WrongShard)) throw error
           if (attempt >= MAP_ATTEMPTS_MAX) {
             throw new AppError('unavailable', `Slot ${slot} is moving to another shard.`, { retryAfterS: 1 })
           }
@@ -136,10 +136,10 @@ export async function createSlotRouter(
         }
       }
     },
-    async writeTogether(keys, statements, work) {
+    async writeGroup(keys, statements, work) {
       const slots = keys.map(slotOf)
       const [first, ...others] = slots.map(slot => owners[slot])
-      if (!first || others.some(owner => owner?.database !== first.database)) throw new NotMine('several owners')
+      if (!first || others.some(owner => owner?.database !== first.database)) throw new WrongShard('several owners')
       return first.database.transaction(async tx => {
         const readSlots = { sql: SELECT_SLOTS_SHARED, values: [[...new Set(slots)]] }
         const readMode = { sql: SELECT_CACHE_MODE_SHARED, values: [first.database.name] }
@@ -154,11 +154,11 @@ export async function createSlotRouter(
   }
 }
 
-/** @throws NotMine unless the database says that the slot is its own, as the map has it */
+/** @throws WrongShard unless the database says that the slot is its own, as the map has it */
 function fenceOf(row: FenceRow | undefined, slot: number, owner: Owner | undefined): Fence {
   const isMine =
     row && owner && row.shard === owner.database.name && Number(row.epoch) === owner.epoch && row.state === 'active'
-  if (!isMine) throw new NotMine(`slot ${slot}`)
+  if (!isMine) throw new WrongShard(`slot ${slot}`)
   return { slot, shard: row.shard, cache: cacheModeOf(row) }
 }
 

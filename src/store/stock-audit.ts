@@ -61,7 +61,7 @@ const SELECT_CLAIM = statement(
 const LAST_ITEM = '\u007f'
 
 export const stockAudit = {
-  /** What counters, claims and ledger of an item say, all of one moment; undefined when there is no such item. */
+  /** What counters, claims and ledger of an item say, in one snapshot; undefined when there is no such item. */
   async sums(of: Database | Transaction, item: string): Promise<Sums | undefined> {
     const [row] = await of.rows<Numbers>(SELECT_SUMS_OF_ITEM, [item])
     const n = (name: string) => Number(row?.[name] ?? 0)

@@ -168,7 +168,7 @@ export const stockRows = {
   deleteClaims: (tx: Transaction, item: string, orderIds: readonly string[]) =>
     tx.run(DELETE_CLAIMS, [item, [...orderIds]]),
 
-  /** Puts off the moment at which somebody looks after a claim. */
+  /** Postpones the recovery of a claim. */
   async putOffClaim(tx: Transaction, item: string, orderId: string, seconds: number): Promise<void> {
     await tx.run(PUT_OFF_CLAIM, [seconds, item, orderId])
   },

@@ -23,7 +23,7 @@ export interface User {
 export interface LoginEntry {
   readonly userId: string
   readonly state: 'reserved' | 'confirmed'
-  /** True when it was reserved so long ago that whoever did it must be gone. */
+  /** True when it was reserved so long ago that its process must have ended. */
   readonly abandoned: boolean
 }
 

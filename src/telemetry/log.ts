@@ -1,6 +1,6 @@
 import { type Logger, pino } from 'pino'
 
-/** Structured log lines on standard output. What must never be logged is cut out here, whoever logs it. */
+/** Structured log lines on standard output. Secrets are removed here, whatever logs them. */
 export type Log = Logger
 
 export function createLog(level: string, base: Record<string, unknown> = {}): Log {

@@ -138,7 +138,7 @@ export function createMetrics() {
       if (!ofMethod) ofRoute.set(method, (ofMethod = []))
       ;(ofMethod[kind] ??= metrics.requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
     },
-    /** Shows a number that somebody else keeps, read when scraped. */
+    /** A gauge whose value is read when it is scraped. */
     watch(name: string, help: string, read: () => number): void {
       new Gauge({
         name,

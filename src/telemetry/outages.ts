@@ -37,7 +37,7 @@ function causeOf(error: unknown): string {
 const SAME_MS = 60_000
 
 /**
- * For background work that is repeated: a failure that follows from a dependency that is away is told by its outage; another one is told, with its
+ * For background work that is repeated: a failure that follows from an outage is reported by that; another one is reported, with its
  * stack the first time, and the same one not again within a minute.
  */
 export function createFailureLog(log: Log, what: string): (error: unknown) => void {

@@ -20,7 +20,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     todo: 'Send a new key with each intent, and the same key with each retry.',
   },
   session_required: {
-    when: 'The operation needs somebody who is logged in or a guest, and the request brings no token.',
+    when: 'The operation needs a session, of a user or a guest, and the request has no token.',
     todo: 'Log in (`POST /v1/sessions`), or make a guest with a first change of the cart.',
   },
   session_ended: {
@@ -68,7 +68,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     todo: 'Look at `GET /v1/rule-sets`.',
   },
   order_not_found: {
-    when: 'There is no such order, or it is somebody else’s.',
+    when: 'There is no such order, or it is another user’s.',
     todo: 'Look at `GET /v1/orders`.',
   },
   stock_not_found: {
@@ -84,7 +84,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     todo: 'Use one of the methods in `Allow`.',
   },
   email_taken: {
-    when: 'Somebody has registered with this e-mail address.',
+    when: 'There is an account with this e-mail address.',
     todo: 'Log in, or register with another address.',
   },
   idempotency_in_flight: {

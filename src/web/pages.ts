@@ -36,7 +36,7 @@ export function errorsPage(statuses: Readonly<Record<ErrorCode, number>>): strin
   )
 }
 
-/** What somebody sees who opens the address of the server. */
+/** The page at the root of the server. */
 export function homePage(version: string): string {
   return page(
     'cartload',

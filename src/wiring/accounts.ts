@@ -18,7 +18,7 @@ export type AccountParts = Awaited<ReturnType<typeof wireAccounts>>
 export async function wireAccounts(
   { config, servers, log, closing }: Setup,
   stores: Stores,
-  { handover }: Pick<CartParts, 'handover'>,
+  { guestMerge }: Pick<CartParts, 'guestMerge'>,
 ) {
   const { router, global, sessionsRedis, cacheRedis, redisTo, metrics } = stores
   if (config.sessionsReplicas === 0 && servers.sessionsRedis.startsWith('redis+sentinel:'))
@@ -46,7 +46,7 @@ export async function wireAccounts(
     authenticator: createAuthenticator(sessions, config),
     passwords,
     registrations,
-    logins: createLogins({ router, sessions, throttle, passwords, registrations, handover, metrics }),
+    logins: createLogins({ router, sessions, throttle, passwords, registrations, guestMerge, metrics }),
     operators: createOperators(global),
   }
 }

@@ -4,12 +4,12 @@ import { startAuditor } from '../cart/cache-auditor.ts'
 import { watchCacheModes } from '../cart/cache-mode.ts'
 import { createCartFiller } from '../cart/cart-filler.ts'
 import { createCartReader } from '../cart/cart-reader.ts'
-import { createFunnel } from '../cart/cart-writer.ts'
+import { createCartWriter } from '../cart/cart-writer.ts'
 import { createCarts } from '../cart/carts.ts'
 import { createFencedWrite } from '../cart/fenced-write.ts'
 import { createFreshness } from '../cart/freshness.ts'
 import { createGroupCommit } from '../cart/group-commit.ts'
-import { createHandover } from '../cart/guest-merge.ts'
+import { createGuestMerge } from '../cart/guest-merge.ts'
 import { createProducts } from '../catalog/products.ts'
 import type { Authenticator } from '../http/authenticator.ts'
 import { startHousekeeping } from '../ops/housekeeping.ts'
@@ -26,14 +26,14 @@ export async function wireCarts(
 ) {
   const { router, shards, global, cacheRedis, metrics } = stores
   const { limits, currency } = config
-  const { onStep = () => undefined } = options
+  const { onFailpoint = () => undefined } = options
   const modes = await watchCacheModes({ router, redis: cacheRedis, restores, metrics, log })
   closing.defer(modes.stop)
   closing.defer(startHousekeeping(shards, log).stop)
   const cache = createCartCache(cacheRedis)
   const fencedWrite = createFencedWrite({ router, cache, modes })
-  const groupCommit = createGroupCommit({ router, cache, metrics, onStep })
-  const funnel = createFunnel({
+  const groupCommit = createGroupCommit({ router, cache, metrics, onFailpoint })
+  const writer = createCartWriter({
     router,
     cache,
     modes,
@@ -43,15 +43,15 @@ export async function wireCarts(
     limits,
     currency,
     metrics,
-    onStep,
+    onFailpoint,
   })
-  prices.onLater(funnel.reprice)
-  const handover = createHandover({ router, cache, funnel, fencedWrite, limits, rule: config.mergeRule })
-  const carts = createCarts({ funnel, handover, limits, codeAsWritten: codes.asWritten })
+  prices.onReprice(writer.reprice)
+  const guestMerge = createGuestMerge({ router, cache, writer, fencedWrite, limits, rule: config.mergeRule })
+  const carts = createCarts({ writer, guestMerge, limits, codeAsWritten: codes.asWritten })
   const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
   closing.defer(auditor.stop)
   const products = createProducts({ global, pages: createPageCache(cacheRedis), watch: catalog, currency, metrics })
-  return { modes, cache, funnel, handover, carts, products }
+  return { modes, cache, writer, guestMerge, carts, products }
 }
 
 /** Reading carts, for requests with sessions of `authenticator`. */
@@ -59,13 +59,13 @@ export function wireReader(
   { config, options }: Setup,
   { router, metrics }: Stores,
   { pricing, prices }: PricingParts,
-  { modes, cache, funnel }: CartParts,
+  { modes, cache, writer }: CartParts,
   authenticator: Authenticator,
 ) {
   const { limits, currency, repriceSpreadMs } = config
-  const { onStep = () => undefined } = options
+  const { onFailpoint = () => undefined } = options
   const freshnessOf = createFreshness(pricing, repriceSpreadMs)
-  const filler = createCartFiller({ router, cache, modes, freshnessOf, prices, funnel, currency, metrics, onStep })
+  const filler = createCartFiller({ router, cache, modes, freshnessOf, prices, writer, currency, metrics, onFailpoint })
   return createCartReader({
     sessions: authenticator,
     cache,

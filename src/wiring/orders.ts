@@ -1,9 +1,9 @@
 import { createPromotions } from '../catalog/promotions.ts'
 import { createInventory } from '../inventory/stock-levels.ts'
-import { startSettlement } from '../orders/order-recovery.ts'
+import { startOrderRecovery } from '../orders/order-recovery.ts'
 import { createOrders } from '../orders/orders.ts'
-import { createPlacing } from '../orders/place-order.ts'
-import { createAllowances } from '../orders/promotion-limits.ts'
+import { createOrderPlacement } from '../orders/place-order.ts'
+import { createPromotionLimits } from '../orders/promotion-limits.ts'
 import { createQuotes } from '../orders/quotes.ts'
 import { watchSales } from '../sales/flash-sales.ts'
 import { createWaitingRoom } from '../sales/waiting-room.ts'
@@ -19,37 +19,37 @@ export async function wireOrders(
   { config, log, options, closing }: Setup,
   { router, global, sessionsRedis, metrics }: Stores,
   { pricing, catalog, prices, stock }: PricingParts,
-  { funnel }: CartParts,
+  { writer }: CartParts,
 ) {
   const { currency } = config
-  const { onStep = () => undefined } = options
+  const { onFailpoint = () => undefined } = options
   const quotes = createQuotes({ global, router, pricing, currency })
   const promotions = createPromotions(global, currency)
   const inventory = createInventory({ router })
-  const settlement = startSettlement({ router, stock, metrics, log })
-  closing.defer(settlement.stop)
-  const allowances = createAllowances({ stock, inventory, pricing, log })
-  closing.defer(allowances.stop)
+  const recovery = startOrderRecovery({ router, stock, metrics, log })
+  closing.defer(recovery.stop)
+  const promotionLimits = createPromotionLimits({ stock, inventory, pricing, log })
+  closing.defer(promotionLimits.stop)
   const room = createWaitingRoom(sessionsRedis)
   const sales = watchSales({ global, router, stock, room, pricing, proofKey: options.saleProofKey, log })
   closing.defer(sales.stop)
   await sales.refresh().catch(createFailureLog(log, 'the sales could not be loaded yet'))
-  const placing = createPlacing({
+  const placement = createOrderPlacement({
     router,
     catalog,
     stock,
-    settlement,
+    recovery,
     sales,
-    allowances,
-    funnel,
+    promotionLimits,
+    writer,
     pricing,
     prices,
     quotes,
     currency,
     paymentS: config.payment === 'two-step' ? config.paymentMinutes * 60 : undefined,
     metrics,
-    onStep,
+    onFailpoint,
   })
-  const orders = createOrders({ router, stock, settlement, funnel, onStep })
-  return { quotes, promotions, inventory, settlement, allowances, sales, placing, orders }
+  const orders = createOrders({ router, stock, recovery, writer, onFailpoint })
+  return { quotes, promotions, inventory, recovery, promotionLimits, sales, placement, orders }
 }

@@ -1,4 +1,4 @@
-import { createPrices } from '../cart/cart-pricing.ts'
+import { createCartPricing } from '../cart/cart-pricing.ts'
 import { watchCatalog } from '../catalog/catalog-watch.ts'
 import { watchRules } from '../catalog/rules-watch.ts'
 import { createCodes } from '../inventory/code-uses.ts'
@@ -28,7 +28,7 @@ export async function wirePricing({ config, log, options, closing }: Setup, stor
   closing.defer(catalog.stop)
   const rules = await watchRules(global, pricing, log)
   closing.defer(rules.stop)
-  const prices = createPrices({ pricing, catalog, rules, metrics })
+  const prices = createCartPricing({ pricing, catalog, rules, metrics })
   closing.defer(prices.stop)
   const ownStock = createStock({ router, instance: config.instanceIndex, metrics })
   const stock = options.wrap?.stock?.(ownStock, router) ?? ownStock

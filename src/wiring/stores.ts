@@ -1,11 +1,11 @@
-import type { CartStep } from '../cart/failpoints.ts'
+import type { CartFailpoint } from '../cart/failpoints.ts'
 import type { Config, ServerAddresses } from '../config/config.ts'
 import type { Middleware } from '../http/pipeline.ts'
 import type { Stock } from '../inventory/inventory.ts'
 import { connectRedis, type RedisConnection } from '../lib/redis.ts'
 import { releaseOf } from '../lib/release.ts'
 import { FIXED } from '../model/limits.ts'
-import type { CheckoutStep } from '../orders/failpoints.ts'
+import type { OrderFailpoint } from '../orders/failpoints.ts'
 import { shardName } from '../sharding/slots.ts'
 import { openDatabase } from '../store/database.ts'
 import { createSingleRouter, createSlotRouter, type Router, watchSlotMap } from '../store/shard-router.ts'
@@ -18,7 +18,7 @@ export interface AppOptions {
   /** The shop's own middleware: it sees every request (http/pipeline.ts). */
   readonly middleware?: readonly Middleware[]
   /** Failpoints: tests stop the process between two steps of a cart's write or of an order. */
-  readonly onStep?: (step: CartStep | CheckoutStep) => void
+  readonly onFailpoint?: (step: CartFailpoint | OrderFailpoint) => void
   /** Tests replace a part, for example by one with a planted mistake. */
   readonly wrap?: {
     readonly cacheRedis?: (redis: RedisConnection) => RedisConnection

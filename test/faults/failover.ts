@@ -20,7 +20,7 @@ import { type Proxies, startProxies } from './proxies.ts'
 /**
  * Rows C7 and C8: the sessions Redis with two replicas and three Sentinels. The master is killed; or it is cut off together with one
  * of the instances, which goes on talking to it while the others have a new master. A session whose end was acknowledged must never be
- * accepted again, by nobody. The control is the same without CARTLOAD_SESSIONS_REPLICAS.
+ * accepted again, by no instance. The control is the same without CARTLOAD_SESSIONS_REPLICAS.
  *
  * Everything that would be on the other side of the cut reaches the master through one proxy.
  */
@@ -36,7 +36,7 @@ export interface FailoverResult {
 
 const MASTER = 'sessions'
 const DOWN_AFTER_MS = 6_000
-/** Each way between the master and its replicas, so that what nobody waits for is lost with it. */
+/** Each way between the master and its replicas, so that what is not waited for is lost with it. */
 const REPLICATION_MS = 100
 const VISITORS = 6
 
@@ -148,7 +148,7 @@ async function startVisits(shop: BareShop, trio: Trio, instances: readonly Insta
         const ended = await recorder.record(client, { kind: 'logout', session }, async () => {
           const { status } = await http.send(at.url, 'DELETE', '/v1/sessions/current', { token })
           if (status === 200 || status === 204) lastLogoutMs = performance.now()
-          // 401: it has ended already, by an attempt of which nobody heard.
+          // 401: it has ended already, by an attempt whose answer was lost.
           return { result: status === 204 || status === 200 || status === 401 ? 'ok' : 'info' }
         })
         if (ended.result === 'ok') {

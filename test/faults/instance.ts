@@ -68,13 +68,13 @@ process.on('unhandledRejection', error => {
 
 let armed = { step: process.env['FAILPOINT'], signal: process.env['FAILPOINT_SIGNAL'] ?? 'SIGKILL' }
 let left = Number(process.env['FAILPOINT_AT'] ?? 1)
-const onStep = (step: string): void => {
+const onFailpoint = (step: string): void => {
   if (step !== armed.step || --left > 0) return
   armed = { ...armed, step: undefined }
   process.kill(process.pid, armed.signal)
 }
 const app = await createApp(config, servers, createLog(config.logLevel), {
-  onStep,
+  onFailpoint,
   wrap: plantOf(process.env['PLANT']),
 })
 await app.listen()

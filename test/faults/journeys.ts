@@ -27,7 +27,7 @@ export interface Missing {
 export interface Cell {
   readonly works: boolean
   readonly how: string
-  /** The slowest answer that is all right: to anybody, and to half of those who come after the first. */
+  /** The slowest answer that is all right: to any request, and to half of those after the first. */
   readonly firstMsMax: number
   readonly laterMsMax: number
 }
@@ -148,7 +148,7 @@ export async function startJourneyLab() {
     }
   }
 
-  /** One journey of somebody new; prepared while everything is there. */
+  /** One journey of a new user; prepared while everything is there. */
   async function prepare(journey: Journey): Promise<() => Promise<Timed>> {
     const { token, email } = await buyerOnShard0()
     const send = async (method: string, path: string, body?: object, key?: string) => {

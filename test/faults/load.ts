@@ -52,12 +52,12 @@ export interface Load {
   surge(factor: number, ms: number): Promise<void>
   /** For a while so many writers, who do not think, on one cart. */
   crowd(writers: number, ms: number): Promise<void>
-  /** Sets a quantity in somebody’s cart, once, without a key: nginx may send it again. */
+  /** Sets a quantity in a user’s cart, once, without a key: nginx may send it again. */
   set(user: User, sku: string, quantity: number): Promise<Outcome>
   view(user: User): Promise<Outcome>
   newUser(): Promise<User>
   stop(): Promise<void>
-  /** Everybody’s cart, read once more through each instance; how many could not be read. */
+  /** Every cart, read once more through each instance; how many could not be read. */
   readAll(): Promise<number>
   /** Writers wait until it is called again with false. */
   hold(isHeld: boolean): void
@@ -130,7 +130,7 @@ export async function startLoad(lab: Lab, options: LoadOptions): Promise<Load> {
         const isFinal = attempt === ATTEMPTS_MAX
         const sent = await http.send(lab.url, method, path, { token: user.token, key, ...(body ? { body } : {}) })
         const outcome = outcomeOf(judged(sent, 'write', user.shard, isFinal))
-        // A refusal says nothing of an attempt before it of which nobody heard.
+        // A refusal says nothing of an attempt before it whose answer was lost.
         if (outcome.result === 'fail' && isUnknown) return { ...outcome, result: 'info' }
         if (outcome.result !== 'info' || isFinal) return outcome
         isUnknown = true

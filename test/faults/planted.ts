@@ -37,7 +37,7 @@ interface Trouble {
 
 const TRIES = 3
 const UNITS = 60
-/** Few carts and nobody who waits: what can meet, meets. */
+/** Few carts and no waiting: requests meet as often as they can. */
 const CROWDED: Omit<LoadOptions, 'seed' | 'sku'> = {
   users: 3,
   readers: 16,

@@ -50,8 +50,8 @@ export function plantOf(name: string | undefined): Wrap {
         router: router => ({
           ...router,
           write: (key, work) => router.write(key, (tx, fence) => work(withoutCompare(tx), fence)),
-          writeTogether: (keys, statements, work) =>
-            router.writeTogether?.(keys, statements.map(withoutLook), work) as ReturnType<typeof work>,
+          writeGroup: (keys, statements, work) =>
+            router.writeGroup?.(keys, statements.map(withoutLook), work) as ReturnType<typeof work>,
         }),
       }
     case 'naive-stock':

@@ -19,7 +19,7 @@ export async function startProxies(targets: Readonly<Record<string, number>>): P
   let isGone = false
   child.once('exit', () => {
     isGone = true
-    for (const done of waiting.values()) done() // nothing goes through any more: whoever uses them finds out
+    for (const done of waiting.values()) done() // nothing goes through any more: the users of the proxies see that
   })
   let last = 0
   const ports = await new Promise<Record<string, number>>((resolve, reject) => {

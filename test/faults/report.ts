@@ -81,7 +81,7 @@ of a crowded machine. The same seed gives the same schedule (\`--schedule\` prin
 | versions that no write explains | **${all.unexplained}** (besides ${count(all.repriced)} that show what the one before showed: carts that were priced later) |
 | units sold, oversold, unsold though wanted | ${count(all.sold)}, **${all.oversold}**, **${all.undersold}** |
 | uses of sessions, ends, accepted after their end | ${count(all.requests)}, ${count(all.logouts)}, **${all.resurrected}** |
-| sessions refused that nobody had ended | ${all.sessionsLost} |
+| sessions refused that had not been ended | ${all.sessionsLost} |
 | carts compared by the product’s own auditor, breaches | ${count(all.audited)} or more, **${all.auditBreaches}** |
 | mistakes planted, caught | ${planted.length}, **${caught}** |
 

@@ -140,7 +140,7 @@ async function runRound(
     ...results.flatMap(result => result.problems.map(problem => `${result.row}: ${problem}`)),
     ...carts.breaches,
     ...sessions.breaches,
-    ...(sessions.lost > 0 ? [`${sessions.lost} requests were refused although nobody had ended their session`] : []),
+    ...(sessions.lost > 0 ? [`${sessions.lost} requests were refused although their session had not been ended`] : []),
     ...(isCleanOrder(orders) && orders.again === 0 && orders.unclear === 0
       ? []
       : [`orders: ${JSON.stringify(orders)}`]),
@@ -201,7 +201,7 @@ export async function runFault(lab: Lab, load: Load, { row: id, params }: Schedu
   }
 }
 
-/** Whoever is refused for what the shop lacks is told 503, or loses the connection; anything else is a mistake. */
+/** A request that fails for a missing dependency gets 503, or loses its connection; anything else is a mistake. */
 function strange(failures: readonly Failure[]): string[] {
   const others = failures.filter(({ what }) => !/: (503 \w+|no answer)$/.test(what))
   return others.length === 0

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { CART_READ_STEPS, CART_WRITE_STEPS } from '../../src/cart/failpoints.ts'
+import { CART_READ_FAILPOINTS, CART_WRITE_FAILPOINTS } from '../../src/cart/failpoints.ts'
 import { makeBuyers } from '../sale/buyers.ts'
 import { createHttp } from '../sale/http.ts'
 import { eventually } from '../support/client.ts'
@@ -44,13 +44,13 @@ async function evictOne(lab: Lab): Promise<number> {
   return key === null ? 0 : lab.cacheAdmin.del(key)
 }
 
-export const STEPS = [...CART_WRITE_STEPS, ...CART_READ_STEPS]
+export const STEPS = [...CART_WRITE_FAILPOINTS, ...CART_READ_FAILPOINTS]
 
 const noneOf = (failures: readonly Failure[]): string[] =>
   failures.length === 0 ? [] : [`${failures.length} attempts failed, such as ${failures[0]?.what}`]
 
 /** Not one attempt fails. */
-const nobody = ({ failures }: Seen): string[] => noneOf(failures)
+const noFailure = ({ failures }: Seen): string[] => noneOf(failures)
 
 /** Users of the other shard must notice nothing, and all of them nothing any more soon after. */
 const onlyShard = (seen: Seen, { shard }: Params): string[] => [
@@ -58,8 +58,8 @@ const onlyShard = (seen: Seen, { shard }: Params): string[] => [
   ...within(5_000)(seen),
 ]
 
-/** Whoever tries again, three times at most, gets an answer. */
-const nobodyForGood = ({ failures }: Seen): string[] => noneOf(failures.filter(({ isFinal }) => isFinal))
+/** A request that is retried, three times at most, gets an answer. */
+const noneGivenUp = ({ failures }: Seen): string[] => noneOf(failures.filter(({ isFinal }) => isFinal))
 
 /** The last failure comes at most so long after the fault is undone. */
 const within =
@@ -141,7 +141,7 @@ export const ROWS: readonly Row[] = [
       kill(instanceOf(lab, params).pid())
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'A2',
@@ -153,14 +153,14 @@ export const ROWS: readonly Row[] = [
       const before = victim.pid()
       await victim.hurt({ step: String(params['step']) })
       const died = async () => {
-        // Or nobody would have to fill; many, since most keys are of carts that nobody reads any more.
+        // Or no reader would have to fill; many, since most keys are of carts that are read no more.
         await Promise.all(Array.from({ length: 25 }, () => evictOne(lab)))
         return !existsSync(`/proc/${before}`)
       }
       await eventually(`it has died at ${params['step']}`, died, 15_000)
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'A3',
@@ -176,7 +176,7 @@ export const ROWS: readonly Row[] = [
   {
     id: 'A4',
     title: 'PM2 is killed, then an instance',
-    expected: 'the other serves until somebody (systemd, `npm start`) starts PM2 again',
+    expected: 'the other serves until PM2 is started again (by systemd or `npm start`)',
     draw: random => ({ instance: instance(random), downMs: 1_000 + random(2_000) }),
     async run(lab, _, params) {
       kill(Number(readFileSync(join(lab.pm2.home, 'pm2.pid'), 'utf8')))
@@ -205,18 +205,18 @@ export const ROWS: readonly Row[] = [
       kill(pid, 'SIGCONT')
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'A6',
     title: 'rolling reload (`pm2 reload`)',
-    expected: 'nobody notices',
+    expected: 'no request fails',
     draw: () => ({}),
     async run(lab) {
       await lab.pm2.run('reload', 'all', '--silent')
       return undefined
     },
-    expect: nobody,
+    expect: noFailure,
   },
   {
     id: 'A7',
@@ -228,7 +228,7 @@ export const ROWS: readonly Row[] = [
       await sleep(2_000)
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'A8',
@@ -244,12 +244,12 @@ export const ROWS: readonly Row[] = [
       if (ended === 0) throw new Error('there was no thread to end')
       return { ended }
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'A12',
     title: 'the clock of an instance is an hour wrong',
-    expected: 'nobody notices: what counts goes by the clocks of the databases',
+    expected: 'no request fails: what counts goes by the clocks of the databases',
     draw: random => ({ instance: instance(random), hours: oneOf([-1, 1], random) }),
     async run(lab, _, params) {
       const victim = instanceOf(lab, params)
@@ -258,7 +258,7 @@ export const ROWS: readonly Row[] = [
       await victim.hurt({ clockShiftMs: 0 })
       return undefined
     },
-    expect: nobody,
+    expect: noFailure,
   },
   {
     id: 'B1',
@@ -272,7 +272,7 @@ export const ROWS: readonly Row[] = [
       }
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'B2',
@@ -284,7 +284,7 @@ export const ROWS: readonly Row[] = [
       kill(workers[Number(params['pick']) % Math.max(1, workers.length)] ?? 0)
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'B3',
@@ -304,12 +304,12 @@ export const ROWS: readonly Row[] = [
         await lab.nginx.change(undefined)
       }
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'B4',
     title: 'a hundred slow clients (head and body a byte at a time)',
-    expected: 'nobody else notices',
+    expected: 'no other request fails',
     draw: () => ({ ms: 4_000 }),
     async run(lab, _, params) {
       const sockets = Array.from({ length: 100 }, (_unused, n) => slowClient(lab, n % 2 === 0))
@@ -317,7 +317,7 @@ export const ROWS: readonly Row[] = [
       for (const socket of sockets) socket.destroy()
       return undefined
     },
-    expect: nobody,
+    expect: noFailure,
   },
   {
     id: 'B5',
@@ -325,7 +325,7 @@ export const ROWS: readonly Row[] = [
     expected: 'the same result; the version has moved once',
     draw: random => ({ instance: instance(random) }),
     run: sentAgain,
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C1',
@@ -333,7 +333,7 @@ export const ROWS: readonly Row[] = [
     expected: 'nothing stale; a retry is answered from the database',
     draw: random => ({ downMs: oneOf([0, 1_000, 4_000], random) }),
     run: (lab, _, params) => restarted(lab.servers.backends['redis-cache'], params),
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C1s',
@@ -349,15 +349,15 @@ export const ROWS: readonly Row[] = [
     expected: 'as C1; what it was sent meanwhile lands late, and is refused by token or version',
     draw: random => ({ ms: oneOf([500, 1_500, 3_000], random) }),
     run: (lab, _, params) => stopped(lab.servers.backends['redis-cache'], params),
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C3',
     title: 'one instance cannot reach the cache',
-    expected: 'nothing stale: it turns the cache of a shard off for everybody before it writes without',
+    expected: 'nothing stale: it turns the cache of a shard off for all instances before it writes without',
     draw: random => ({ instance: instance(random), ms: 2_000 + random(3_000) }),
     run: (lab, _, params) => toxic(lab, String(params['instance']), 'cache', { isCut: true }, Number(params['ms'])),
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C4',
@@ -369,7 +369,7 @@ export const ROWS: readonly Row[] = [
     }),
     run: (lab, _, params) =>
       toxic(lab, String(params['who']), 'cache', CACHE_TROUBLES[String(params['trouble'])] ?? {}, 3_000),
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C5',
@@ -395,12 +395,12 @@ export const ROWS: readonly Row[] = [
       if (evicted <= 0) throw new Error('nothing was evicted')
       return { evicted }
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C6',
     title: 'keys of the cache are deleted, one by one and all',
-    expected: 'nothing stale, nobody notices',
+    expected: 'nothing stale, no request fails',
     draw: random => ({ ms: 2_000, flushes: 1 + random(3) }),
     async run(lab, _, params) {
       const until = performance.now() + Number(params['ms'])
@@ -412,7 +412,7 @@ export const ROWS: readonly Row[] = [
       for (let n = 0; n < Number(params['flushes']); n++) await lab.cacheAdmin.flushall()
       return { deleted }
     },
-    expect: nobody,
+    expect: noFailure,
   },
   {
     id: 'C6r',
@@ -420,7 +420,7 @@ export const ROWS: readonly Row[] = [
     expected: 'the auditor finds it within seconds',
     draw: () => ({}),
     run: restored,
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'C10',
@@ -428,7 +428,7 @@ export const ROWS: readonly Row[] = [
     expected: 'logins and logouts are told 503, who is logged in goes on; as before when there is room again',
     draw: () => ({ ms: 3_000 }),
     run: diskFull,
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'D1',
@@ -484,7 +484,7 @@ export const ROWS: readonly Row[] = [
       await load.crowd(Number(params['writers']), Number(params['ms']))
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'D9',
@@ -500,7 +500,7 @@ export const ROWS: readonly Row[] = [
     expected: 'writes wait; nothing else',
     draw: random => ({ shard: random(2), ms: 3_000 }),
     run: slowFlush,
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'E3',
@@ -519,7 +519,7 @@ export const ROWS: readonly Row[] = [
       await load.surge(Number(params['factor']), Number(params['ms']))
       return undefined
     },
-    expect: nobodyForGood,
+    expect: noneGivenUp,
   },
   {
     id: 'E5',

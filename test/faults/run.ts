@@ -17,7 +17,7 @@ type Part = (typeof PARTS)[number]
 const HELP = `npm run faults -- [--seed N] [--rounds N] [--per-round N] [--rows A1,C4,…] [--parts ${PARTS.join(',')}] [--schedule]
 
 Hurts a shop of its own (nginx, two instances under PM2, two databases, two Redis; all on loopback, in a folder of its own) under load, and
-checks what everybody was told. A whole run writes docs/reliability.md; it takes about 35 minutes with 20 rounds. The exit status is 0 when
+checks every answer. A whole run writes docs/reliability.md; it takes about 35 minutes with 20 rounds. The exit status is 0 when
 nothing was lost, doubled or stale, every row was as expected, and every planted mistake was caught.
 
   --seed N       decides about faults, their order, their times (default 1); the same seed gives the same schedule

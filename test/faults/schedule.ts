@@ -1,5 +1,5 @@
 import { chance } from '../support/history.ts'
-import { CART_WRITE_STEPS } from '../../src/cart/failpoints.ts'
+import { CART_WRITE_FAILPOINTS } from '../../src/cart/failpoints.ts'
 import { type Params, type Row, STEPS } from './rows.ts'
 
 /** What happens when, all of it from the seed: the same seed gives the same schedule. */
@@ -31,7 +31,7 @@ export function scheduleOf(rows: readonly Row[], seed: number, rounds: number, p
 export function everyStep(): readonly ScheduledFault[] {
   // nginx trusts an instance that has come back after two seconds: until then the other one must not die.
   const died = STEPS.map((step, n) => ({ row: 'A2', params: { instance: n % 2, step }, afterMs: 2_500 }))
-  const stopped = CART_WRITE_STEPS.map((step, n) => ({
+  const stopped = CART_WRITE_FAILPOINTS.map((step, n) => ({
     row: 'A5',
     params: { instance: n % 2, step, ms: 2_500 },
     afterMs: 300,

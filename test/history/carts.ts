@@ -12,10 +12,10 @@ import {
  * Whether a history of carts is linearizable. Each cart is a register whose writes carry versions that go up by one, so that, unlike in
  * general, the check is nearly linear: the versions tell the order of the writes. What is checked for each cart:
  *
- *   - the contents at each version are those at the version before, changed by exactly one write that nobody else claims;
- *     a write that nobody heard of may be that one, once, and not before it was sent; or by none (prices moved)
- *   - nobody reads or is told a version below one that was told before the operation began (stale)
- *   - nobody is told a version whose write had not been sent yet
+ *   - the contents at each version are those at the version before, changed by exactly one write that explains no other version;
+ *     a write without an answer may be that one, once, and not before it was sent; or by none (prices moved)
+ *   - no operation reads or is answered a version below one that was answered before it began (stale)
+ *   - no operation is answered a version whose write had not been sent yet
  *   - the same version never shows two contents
  */
 export interface CartVerdict {
@@ -227,7 +227,7 @@ function explain(at: {
 }): Breach {
   const { version, seen, branches, claimed, writes } = at
   const before = branches[0]?.contents ?? ''
-  const text = `version ${version} is {${seen.join('} or {')}} after {${before}}, by ${claimed.map(write => `${JSON.stringify(write.edit)} (${write.id})`).join(' and ') || 'nobody known'}`
+  const text = `version ${version} is {${seen.join('} or {')}} after {${before}}, by ${claimed.map(write => `${JSON.stringify(write.edit)} (${write.id})`).join(' and ') || 'no known write'}`
   // CartOperation at an earlier version, or unknown and taken to have happened already.
   const isUsed = (write: Write) =>
     write.outcome?.result === 'ok' ? versionOf(write) < version : branches[0]?.used.has(JSON.stringify(write.edit))

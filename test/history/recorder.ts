@@ -37,7 +37,7 @@ export type Operation = Invocation & {
   readonly id: number
   readonly client: number
   readonly invokedUs: number
-  /** Undefined while nobody has heard anything. */
+  /** Undefined until an answer has come. */
   completedUs: number | undefined
   outcome: Outcome | undefined
 }

@@ -6,7 +6,7 @@ export interface SessionVerdict {
   readonly logouts: number
   /** Accepted although the end of the session had been acknowledged, or it had been refused, before. */
   readonly resurrected: number
-  /** Refused although nobody had begun to end it. */
+  /** Refused although its end had not begun. */
   readonly lost: number
   readonly breaches: readonly string[]
 }
@@ -23,7 +23,7 @@ export function checkSessions(operations: readonly Operation[]): SessionVerdict 
     earlier(endedUs, operation.session, operation.completedUs)
     logouts++
   }
-  // Who is refused knows that it is over: from then on it must be, whoever ended it.
+  // A refusal shows that it is over: from then on it must be, whichever request ended it.
   for (const operation of operations) {
     if (operation.kind !== 'request' || operation.outcome?.isAccepted !== false) continue
     if (operation.completedUs !== undefined) earlier(endedUs, operation.session, operation.completedUs)

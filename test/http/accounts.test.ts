@@ -61,7 +61,7 @@ describe('accounts and sessions over HTTP', () => {
 
     const wrong: [string, unknown, string][] = [
       ['no e-mail', { password: PASSWORD }, '#/email'],
-      ['an e-mail that is none', { email: 'nobody', password: PASSWORD }, '#/email'],
+      ['an e-mail that is none', { email: 'nameless', password: PASSWORD }, '#/email'],
       ['a short password', { email: 'a@b.example', password: 'short' }, '#/password'],
       ['a password that is an object', { email: 'a@b.example', password: { password: 1 } }, '#/password'],
       ['an e-mail that is a list', { email: ['a@b.example'], password: PASSWORD }, '#/email'],

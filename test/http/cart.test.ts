@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { withApp } from '../support/app.ts'
-import { type Client, clientOf, contentsOf, type Json, newMember, PASSWORD } from '../support/client.ts'
+import { type Client, clientOf, encodeCart, type Json, newMember, PASSWORD } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
 
 /** Products of more than two pages. */
@@ -26,7 +26,7 @@ describe('the cart over HTTP', () => {
   describe('several lines at once', () => {
     it('are set, selected, noted and removed, all in one version', async () => {
       await me.post('/v1/cart/lines', { lines: ['T-001', 'T-002', 'T-003'].map(sku => ({ sku, quantity: 2 })) })
-      const { version } = await contentsOf(me)
+      const { version } = await encodeCart(me)
       const lines = [
         { sku: 'T-001', quantity: 5 },
         { sku: 'T-002', quantity: 0 },
@@ -35,7 +35,7 @@ describe('the cart over HTTP', () => {
       ]
       const set = await me.put('/v1/cart/lines', { lines })
       expect([set.status, set.body.version]).to.deep.equal([200, version + 1])
-      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 5, 'T-003': 2, 'T-004': 1 })
+      expect((await encodeCart(me)).lines).to.deep.equal({ 'T-001': 5, 'T-003': 2, 'T-004': 1 })
       const third = set.body.lines.find((line: { sku: string }) => line.sku === 'T-003')
       expect(third).to.include({ selected: false, note: 'later' })
       expect((await me.put('/v1/cart/lines', { lines })).body.version, 'the same again').to.equal(version + 1)
@@ -43,7 +43,7 @@ describe('the cart over HTTP', () => {
 
     it('are not changed at all where one of them cannot be', async () => {
       await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 2 })
-      const before = await contentsOf(me)
+      const before = await encodeCart(me)
       const first = { sku: 'T-001', quantity: 9 }
       for (const [line, status, code] of [
         [{ sku: 'NOT-SOLD', quantity: 1 }, 422, 'product_unknown'],
@@ -55,7 +55,7 @@ describe('the cart over HTTP', () => {
         const { status: got, body } = await me.put('/v1/cart/lines', { lines: [first, line] })
         expect([got, body.code], JSON.stringify(line)).to.deep.equal([status, code])
       }
-      expect(await contentsOf(me)).to.deep.equal(before)
+      expect(await encodeCart(me)).to.deep.equal(before)
     })
   })
 
@@ -192,7 +192,7 @@ describe('the cart over HTTP', () => {
     const tooMuch = await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
     expect(tooMuch.status).to.equal(422)
     expect(tooMuch.body).to.include({ code: 'line_quantity_max', max: 999 })
-    expect(Object.keys((await contentsOf(me)).lines)).to.have.length(500)
+    expect(Object.keys((await encodeCart(me)).lines)).to.have.length(500)
   })
 
   describe('in pages', () => {
@@ -361,7 +361,7 @@ describe('the cart over HTTP', () => {
       )
       const versions = (await Promise.all(adds)).map(answer => answer.body.version).sort((a, b) => a - b)
       expect(versions).to.deep.equal(Array.from({ length: 30 }, (_, n) => n + 1))
-      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 15, 'T-002': 15 })
+      expect((await encodeCart(me)).lines).to.deep.equal({ 'T-001': 15, 'T-002': 15 })
     })
   })
 
@@ -376,7 +376,7 @@ describe('the cart over HTTP', () => {
       expect(again.text).to.equal(first.text)
       expect(again.headers.get('idempotency-replayed')).to.equal('true')
       expect(again.headers.get('etag')).to.equal('"1"')
-      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 2, 'T-002': 1 })
+      expect((await encodeCart(me)).lines).to.deep.equal({ 'T-001': 2, 'T-002': 1 })
     })
 
     it('reads the key quoted, as the draft standard writes it, and bare', async () => {
@@ -409,7 +409,7 @@ describe('the cart over HTTP', () => {
         Array.from({ length: 12 }, () => me.post('/v1/cart/lines', add, { 'Idempotency-Key': 'race' })),
       )
       for (const answer of answers) expect(answer.status).to.be.oneOf([200, 409])
-      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-001': 2 })
+      expect((await encodeCart(me)).lines).to.deep.equal({ 'T-001': 2 })
     })
 
     it('replays also when If-Match would refuse by now', async () => {
@@ -449,7 +449,7 @@ describe('the cart over HTTP', () => {
 
     it('begins with the first write, which gives the guest a session', async () => {
       const guest = await newGuest(app().url)
-      expect((await contentsOf(guest)).lines).to.deep.equal({ 'T-001': 2 })
+      expect((await encodeCart(guest)).lines).to.deep.equal({ 'T-001': 2 })
       const who = await guest.get('/v1/me')
       expect(who.body).to.include({ guest: true })
       expect(who.body).not.to.have.property('email')
@@ -474,7 +474,7 @@ describe('the cart over HTTP', () => {
       const login = await guest.post('/v1/sessions', { email: member.email, password: PASSWORD })
       expect(login.body.merged).to.deep.equal({ lines: 2, leftOut: 0 })
       expect(login.body.token).not.to.equal(guestToken)
-      expect((await contentsOf(member)).lines).to.deep.equal({ 'T-001': 5, 'T-003': 6, 'T-002': 4 })
+      expect((await encodeCart(member)).lines).to.deep.equal({ 'T-001': 5, 'T-003': 6, 'T-002': 4 })
       expect((await clientOf(app().url, guestToken).get('/v1/cart')).status).to.equal(401)
     })
 
@@ -486,7 +486,7 @@ describe('the cart over HTTP', () => {
       await guest.post('/v1/sessions', { email: member.email, password: PASSWORD })
       const undone = await member.post('/v1/cart/merge/undo')
       expect(undone.status).to.equal(200)
-      expect((await contentsOf(member)).lines).to.deep.equal({ 'T-003': 1 })
+      expect((await encodeCart(member)).lines).to.deep.equal({ 'T-003': 1 })
       const again = await member.post('/v1/cart/merge/undo')
       expect(again.status).to.equal(404)
       expect(again.body.code).to.equal('merge_not_found')
@@ -501,7 +501,7 @@ describe('the cart over HTTP', () => {
         ),
       )
       for (const login of logins) expect(login.status).to.equal(201)
-      expect(await contentsOf(member)).to.deep.equal({ version: 1, lines: { 'T-001': 2 } })
+      expect(await encodeCart(member)).to.deep.equal({ version: 1, lines: { 'T-001': 2 } })
     })
   })
 

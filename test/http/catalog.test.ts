@@ -126,7 +126,7 @@ describe('the catalogue over HTTP', () => {
       if (added.status !== 200) added = await me.post('/v1/cart/lines', { sku, quantity: 2 })
       return added.status === 200
     })
-    // The version is what the client has until somebody looks: no page of it is taken for unchanged all the same.
+    // The version is what the client has until the instance refreshes: no page of it is taken for unchanged all the same.
     const onlyChanged = { 'If-None-Match': added.headers.get('etag') ?? '' }
     const longPage = () => me.get('/v1/cart?limit=100', onlyChanged)
     await eventually('the cart is cached', async () => (await longPage()).status === 304)

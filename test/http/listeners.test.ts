@@ -25,7 +25,7 @@ describe('the Unix socket of an instance', () => {
   let admin: Redis
   before(() => {
     admin = new Redis(testServers().adminUrls.sessions)
-    dir = mkdtempSync(join(tmpdir(), 'cl-doors-'))
+    dir = mkdtempSync(join(tmpdir(), 'cl-unix-'))
     socket = socketOf(join(dir, 'sockets'), 0)
   })
   after(() => {
@@ -70,7 +70,7 @@ describe('the Unix socket of an instance', () => {
   })
 
   it('is believed by where it leads, not by the want of an address', async () => {
-    // Who is told to be nobody's proxy: on the port the same header counts for nothing, on the socket it does.
+    // Without trusted proxies the header counts for nothing on the port; on the socket it does.
     await app.close()
     app = await startApp({ socketDir: join(dir, 'sockets'), trustedProxies: ['203.0.113.1'] })
     const body = JSON.stringify({ sku: 'T-001', quantity: 1 })

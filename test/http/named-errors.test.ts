@@ -96,7 +96,7 @@ describe('an operation names its error', () => {
     expect([status, body.code]).to.deep.equal([422, 'product_unknown'])
   })
 
-  it('of an order: none, somebody else’s, and one in another state', async () => {
+  it('of an order: none, another user’s, and one in another state', async () => {
     const cart = await me.post('/v1/cart/lines', { sku: 'T-001', quantity: 1 })
     const { body: order } = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
     const other = await newMember(app().url)

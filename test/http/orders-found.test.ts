@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
-import { type Client, clientOf, contentsOf, eventually, type Json, newMember, PASSWORD } from '../support/client.ts'
+import { type Client, clientOf, encodeCart, eventually, type Json, newMember, PASSWORD } from '../support/client.ts'
 import { createFakePaymentProvider, type FakePaymentProvider } from '../support/fake-payment-provider.ts'
 import { newProduct } from '../support/stock.ts'
 
@@ -38,7 +38,7 @@ describe('orders, as they were attacked', () => {
   const sold = (item: string, units: number) =>
     eventually(`${units} are sold`, async () => (await app().stock.levels(item))?.sold === units)
 
-  it('of a guest are the account’s after the login, page by page, and nobody else’s; and go back with the undo', async () => {
+  it('of a guest are the account’s after the login, page by page, and no other account’s; and go back with the undo', async () => {
     const account = await newMember(app().url)
     const [{ sku }] = [await newProduct(app(), { free: 50 })]
     const order = async (client: Client) => {
@@ -287,12 +287,12 @@ describe('orders, as they were attacked', () => {
     const member = await newMember(paid().url)
     const login = await guest.post('/v1/sessions', { email: member.email, password: 'correct horse battery' })
     member.token = login.body.token
-    expect((await contentsOf(member)).lines).to.deep.equal({ 'T-100': 2 })
+    expect((await encodeCart(member)).lines).to.deep.equal({ 'T-100': 2 })
     expect((await provider.charge(order.body.id, 'good')).body.state).to.equal('confirmed')
-    expect((await contentsOf(member)).lines).to.deep.equal({})
+    expect((await encodeCart(member)).lines).to.deep.equal({})
   })
 
-  it('are not listed by a cursor that somebody made up', async () => {
+  it('are not listed by a forged cursor', async () => {
     const me = await newMember(app().url)
     const cursor = Buffer.from(JSON.stringify(['orders', '2026-01-01T00:00:00.000Z', 'ü'])).toString('base64url')
     expect((await me.get(`/v1/orders?cursor=${cursor}`)).status).to.equal(400)

@@ -4,7 +4,7 @@ import { createConnection } from 'mysql2/promise'
 import { orderIdOf } from '../../src/model/order.ts'
 import { userRows } from '../../src/store/users.ts'
 import { type TestApp, withApp } from '../support/app.ts'
-import { type Answer, type Client, clientOf, contentsOf, eventually, type Json, newMember } from '../support/client.ts'
+import { type Answer, type Client, clientOf, encodeCart, eventually, type Json, newMember } from '../support/client.ts'
 import { createFakePaymentProvider, type FakePaymentProvider } from '../support/fake-payment-provider.ts'
 import { testServers } from '../support/servers.ts'
 import { newProduct } from '../support/stock.ts'
@@ -45,7 +45,7 @@ describe('orders over HTTP', () => {
     me = await newMember(app().url)
   })
 
-  describe('placing one', () => {
+  describe('placement one', () => {
     it('orders what is in the cart, at its price, and takes it out', async () => {
       const { sku, item } = await newProduct(app(), { free: 5 })
       const { status, body, headers } = await order(me, { [sku]: 2, 'T-001': 1 })
@@ -53,7 +53,7 @@ describe('orders over HTTP', () => {
       expect(body).to.deep.include({ state: 'confirmed', total: 2_101, currency: 'GBP', expiresAt: null })
       expect(body.lines.map((line: { sku: string }) => line.sku)).to.have.members([sku, 'T-001'])
       expect(headers.get('location')).to.equal(`/v1/orders/${body.id}`)
-      expect((await contentsOf(me)).lines).to.deep.equal({})
+      expect((await encodeCart(me)).lines).to.deep.equal({})
       await settled(app(), item, { free: 3, held: 0, sold: 2 })
     })
 
@@ -67,7 +67,7 @@ describe('orders over HTTP', () => {
       const cart = await me.put('/v1/cart/lines/T-002', { selected: false })
       const { status, body } = await me.post('/v1/orders', { cartVersion: cart.body.version }, key())
       expect([status, body.lines.length]).to.deep.equal([201, 1])
-      expect((await contentsOf(me)).lines).to.deep.equal({ 'T-002': 3 })
+      expect((await encodeCart(me)).lines).to.deep.equal({ 'T-002': 3 })
     })
 
     it('once for a key, however often it is sent, and also at once', async () => {
@@ -152,7 +152,7 @@ describe('orders over HTTP', () => {
       expect(other.body.code).to.equal('quote_invalid')
     })
 
-    it('needs a session, and nobody sees the orders of others', async () => {
+    it('needs a session, and shows no orders of others', async () => {
       const made = await order(me, { 'T-001': 1 })
       const other = await newMember(app().url)
       expect((await clientOf(app().url).post('/v1/orders', { cartVersion: 1 }, key())).status).to.equal(401)
@@ -291,11 +291,11 @@ describe('orders that are paid elsewhere', () => {
     expect([status, body.state]).to.deep.equal([201, 'pending'])
     expect(Date.parse(body.expiresAt)).to.be.above(Date.now())
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 1, held: 2, sold: 0 })
-    expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
+    expect((await encodeCart(me)).lines).to.deep.equal({ [sku]: 2 })
     await me.post('/v1/cart/lines', { sku, quantity: 5 })
     expect((await pay(body.id)).body.state).to.equal('confirmed')
     expect((await provider.repeat(body.id)).body.state).to.equal('confirmed')
-    expect((await contentsOf(me)).lines, 'exactly what was ordered is gone').to.deep.equal({ [sku]: 5 })
+    expect((await encodeCart(me)).lines, 'exactly what was ordered is gone').to.deep.equal({ [sku]: 5 })
     await settled(app(), item, { free: 1, held: 0, sold: 2 })
     expect((await pay(body.id, 'empty')).body).to.include({ code: 'order_state', state: 'confirmed' })
   })
@@ -311,7 +311,7 @@ describe('orders that are paid elsewhere', () => {
     expect(cancelled.body.state).to.equal('cancelled')
     expect(await levelsOf(app(), item)).to.deep.equal({ free: 3, held: 0, sold: 0 })
     expect((await pay(again.body.id)).body).to.include({ code: 'order_state', state: 'cancelled' })
-    expect((await contentsOf(me)).lines).to.deep.equal({ [sku]: 2 })
+    expect((await encodeCart(me)).lines).to.deep.equal({ [sku]: 2 })
   })
 
   it('are one at a time for one cart', async () => {

@@ -33,7 +33,7 @@ describe('promotions over HTTP', () => {
   }
 
   describe('for operators', () => {
-    it('are closed to everybody else, shoppers too', async () => {
+    it('are closed to all others, shoppers too', async () => {
       for (const client of [clientOf(app.url), me, clientOf(app.url, `op_${'x'.repeat(43)}`)]) {
         const { status, body } = await client.get('/v1/rule-sets')
         expect([status, body.code]).to.deep.equal([403, 'operator_required'])
@@ -285,7 +285,7 @@ describe('promotions over HTTP', () => {
       expect([ordered.status, ordered.body.total]).to.deep.equal([201, 200])
     })
 
-    it('do not hold for other lines, or when somebody has written on them', async () => {
+    it('do not hold for other lines, or when they were altered', async () => {
       const { quote } = (await me.post('/v1/quotes', ask)).body
       const [payload, signature] = quote.split('.')
       const claims = JSON.parse(Buffer.from(payload, 'base64url').toString())

@@ -185,7 +185,7 @@ describe('the HTTP side', () => {
       }
     })
 
-    it('on a page for whoever opens its address, and explains every error code', async () => {
+    it('on a page at its address, and explains every error code', async () => {
       const home = await clientOf(app().url).get('/')
       expect([home.status, home.headers.get('content-type')]).to.deep.equal([200, 'text/html; charset=utf-8'])
       for (const link of ['/docs', '/openapi.json', '/docs/errors']) {

@@ -56,7 +56,7 @@ describe('flash sales over HTTP', () => {
     return client.post('/v1/orders', body, key())
   }
 
-  it('begin at their time: nobody is in the queue or orders before', async () => {
+  it('begin at their time: no buyer is in the queue or orders before', async () => {
     const me = await newMember(app.url)
     /** What a buyer is told before the start; undefined where a busy machine took so long that it has begun meanwhile. */
     async function beforeStart(startsInMs: number) {
@@ -80,7 +80,7 @@ describe('flash sales over HTTP', () => {
     expect((await order(me, sale.sku, admission)).status).to.equal(201)
   })
 
-  it('sell to whom they have admitted, and to nobody with the admission of another', async () => {
+  it('sell to buyers they have admitted, and not with the admission of another', async () => {
     const sale = await open({ units: 2 })
     const [me, other] = [await newMember(app.url), await newMember(app.url)]
     expect((await order(me, sale.sku)).body.code).to.equal('admission_required')
@@ -137,8 +137,8 @@ describe('flash sales over HTTP', () => {
     const me = await newMember(app.url)
     const members = await open({ units: 1 })
     expect((await guest.post(members.path, {})).body.code).to.equal('buyer_refused')
-    const everybody = await open({ units: 1, guests: true })
-    expect((await guest.post(everybody.path, {})).status).to.equal(200)
+    const forAll = await open({ units: 1, guests: true })
+    expect((await guest.post(forAll.path, {})).status).to.equal(200)
     const old = await open({ units: 1, accountAgeS: 3_600 })
     expect((await me.post(old.path, {})).body.code).to.equal('buyer_refused')
 

@@ -8,7 +8,7 @@ import { eventually, newMember } from '../support/client.ts'
 import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'
 
-/** What the auditor says of carts that somebody has tampered with. */
+/** What the auditor says of carts that were tampered with. */
 describe('the auditor', () => {
   const app = withApp({ auditPerSecond: 200 })
   let connection: RedisConnection
@@ -49,7 +49,7 @@ describe('the auditor', () => {
     return { key, audit: () => auditor.audit(key), database: router.of(member.userId) }
   }
 
-  it('finds nothing wrong with a cart that nobody has touched, and looks for it by itself', async () => {
+  it('finds nothing wrong with a cart as it was written, and audits by itself', async () => {
     const { audit } = await audited()
     expect(await audit()).to.equal('same')
     await eventually('carts are compared', async () => {

@@ -8,7 +8,7 @@ import { runCli } from '../support/cli.ts'
 import { type Client, clientOf, type Json, newMember } from '../support/client.ts'
 import { putProducts } from '../support/servers.ts'
 
-/** Promotions with many codes, each used once: made by the command line, claimed by orders, whoever is first. */
+/** Promotions with many codes, each used once: made by the command line, claimed by orders, the first one wins. */
 describe('codes of a promotion that has many', () => {
   const SKU = 'CODES-1'
   let app: TestApp

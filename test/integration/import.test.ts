@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
 import { cliEnvironment, runCli } from '../support/cli.ts'
-import { clientOf, contentsOf, eventually, newEmail, newMember } from '../support/client.ts'
+import { clientOf, encodeCart, eventually, newEmail, newMember } from '../support/client.ts'
 import { onSaleExcept } from '../../src/store/catalog-changes.ts'
 import { PROJECT, putProducts } from '../support/servers.ts'
 
@@ -191,7 +191,7 @@ describe('an import', () => {
     const order = (id: string, email: string, sku = 'T-001') =>
       JSON.stringify({ id, email, lines: [{ sku, quantity: 2 }] })
 
-    it('asks before it makes accounts on outside servers, and makes none that somebody can log into', async () => {
+    it('asks before it makes accounts on outside servers, and makes none that can be logged into', async () => {
       const email = newEmail()
       const asked = await carts([order('ask', email)])
       expect([asked.code, asked.said]).to.satisfy(
@@ -227,10 +227,10 @@ describe('an import', () => {
       const first = await carts([order('merge-1', member.email)], '--yes')
       expect([first.code, first.refused.map(({ line }) => line)]).to.deep.equal([3, [1]])
       expect(first.refused[0]?.reason).to.include('has a cart already')
-      expect((await contentsOf(member)).lines).to.deep.equal({ 'T-005': 1 })
+      expect((await encodeCart(member)).lines).to.deep.equal({ 'T-005': 1 })
       const second = await carts([order('merge-2', member.email)], '--yes', '--merge')
       expect(second.code, second.said).to.equal(0)
-      expect((await contentsOf(member)).lines).to.deep.equal({ 'T-005': 1, 'T-001': 2 })
+      expect((await encodeCart(member)).lines).to.deep.equal({ 'T-005': 1, 'T-001': 2 })
     })
   })
 

@@ -53,7 +53,7 @@ describe('an instance that has not heard of a change', () => {
     await eventually('the unit is sold', async () => (await app().stock.levels(item))?.sold === 1)
   })
 
-  it('sells of a sale what there is, and to nobody who was not admitted', async () => {
+  it('sells of a sale what there is, and only to admitted buyers', async () => {
     const { sku, item } = await uncounted()
     const buyers = [await newMember(late.url), await newMember(late.url)]
     const id = `sale-${randomUUID().slice(0, 8)}`

@@ -265,10 +265,10 @@ describe('a start with servers outside', function () {
       })
 
     it('names every mistake of the command line and of the host that can be planted here', async () => {
-      const [nobody = 0] = await freePorts(1)
+      const [unused = 0] = await freePorts(1)
       const away = await cli(['doctor'], {
-        CARTLOAD_CACHE_REDIS: `redis://127.0.0.1:${nobody}`,
-        CARTLOAD_GLOBAL: `mysql://shop:secret-of-the-shop@127.0.0.1:${nobody}/shop_global`,
+        CARTLOAD_CACHE_REDIS: `redis://127.0.0.1:${unused}`,
+        CARTLOAD_GLOBAL: `mysql://shop:secret-of-the-shop@127.0.0.1:${unused}/shop_global`,
       })
       expect(away.code).to.equal(1)
       expect(away.said)

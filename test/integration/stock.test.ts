@@ -67,7 +67,7 @@ describe('stock', () => {
     expect(await levels()).to.deep.equal([9, 0, 1])
   })
 
-  it('turns the crowd away from memory, but nobody who has one of the last', async () => {
+  it('refuses late buyers from memory, but no retry that has one of the last', async () => {
     await app().inventory.set(item, { free: 1 })
     const one = claim()
     expect((await instances[0].hold(item, one)).is).to.equal('done')

@@ -146,7 +146,7 @@ describe('the store', () => {
     const gone = String(BigInt(c) + 1_000_000n)
     expect(await advance([b, gone], 2), 'a cart that is not there').to.equal('elsewhere')
     expect(await cartRows.load(shard, gone)).to.equal(undefined)
-    await shard.transaction(tx => cartRows.handOver(tx, c, a))
+    await shard.transaction(tx => cartRows.mergeGuestCart(tx, c, a))
     expect(await advance([b, c], 3), 'a cart that has been handed over').to.equal('elsewhere')
     expect(await advance([b], 2)).to.equal('all')
     expect(await versions()).to.deep.equal([2, 2, 2])

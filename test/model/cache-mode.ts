@@ -7,7 +7,7 @@ import type { Model, Step } from './checker.ts'
  */
 export const MODE_GUARDS = {
   writersFenceWhileOn: 'a writer that cannot fence does not commit while the mode is on',
-  drainingBlocksCommits: 'nobody commits while the mode is draining',
+  drainingBlocksCommits: 'no write commits while the mode is draining',
   offWaitsForLeases: 'the mode is off only when every lease has run out',
   modeIsShareLocked: 'a writer holds the row of the mode until it has committed',
   keysCarryTheEpoch: 'keys are new when the cache is on again',

@@ -88,7 +88,7 @@ export interface State {
   readonly writers: readonly Writer[]
   readonly readers: readonly Reader[]
   readonly inFlight: readonly Command[]
-  /** The newest version that anybody was told of. */
+  /** The newest version that was acknowledged or read. */
   readonly known: number
   readonly kills: number
   readonly restarts: number

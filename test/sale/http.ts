@@ -2,7 +2,7 @@ import { Agent, request } from 'node:http'
 
 /** A client for thousands of buyers at once: few sockets, kept alive; a lost connection is an answer of its own. */
 export interface Reply {
-  /** 0: no answer came, so nobody knows what happened. */
+  /** 0: no answer came, so it is unknown what happened. */
   readonly status: number
   // oxlint-disable-next-line typescript/no-explicit-any -- JSON as the checks read it
   readonly body: any

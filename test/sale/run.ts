@@ -15,7 +15,7 @@ import { whenInterrupted } from '../support/servers.ts'
 /** A flash sale against the real thing: who buys, what is sold, and whether all of it is as it must be. */
 const HELP = `node test/sale/run.ts [--buyers N] [--units N] [--kill] [--seed N] [--naive]
 
-Starts a cluster of its own (nginx, two instances, two databases, two Redis), lets everybody buy at once, waits for rest,
+Starts a cluster of its own (nginx, two instances, two databases, two Redis), lets all buyers buy at once, waits for rest,
 and checks. The last line is sold=… oversold=… undersold=… lost=… duplicated=…; the exit status says whether all is as it must be.
 
   --buyers N   who want one unit each (default 10000)
@@ -92,7 +92,9 @@ async function main(): Promise<number> {
         .map(([end, all]) => `${end} ${all?.length}`)
         .join(', '),
     )
-    say(`everybody knew after ${seconds(tookMs)}: ${requests} requests, ${Math.round(requests / (tookMs / 1000))}/s`)
+    say(
+      `all buyers had an answer after ${seconds(tookMs)}: ${requests} requests, ${Math.round(requests / (tookMs / 1000))}/s`,
+    )
     say(`the last unit went after ${seconds(lastMs)}: ${Math.round(bought.length / (lastMs / 1000))} orders/s`)
     say(`at rest ${seconds(verdict.restMs)} later; invariants looked at ${looks.looks} times`)
     say(JSON.stringify(verdict))

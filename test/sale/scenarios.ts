@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createInventory } from '../../src/inventory/stock-levels.ts'
-import type { CheckoutStep } from '../../src/orders/failpoints.ts'
+import type { OrderFailpoint } from '../../src/orders/failpoints.ts'
 import { stockItemOf } from '../../src/model/order.ts'
 import type { Product } from '../../src/model/product.ts'
 import { createOperators } from '../../src/accounts/operators.ts'
@@ -19,7 +19,7 @@ import { type Elapsed, startStopwatch } from '../support/stopwatch.ts'
  */
 export interface Scenario {
   readonly name: string
-  readonly step: CheckoutStep
+  readonly step: OrderFailpoint
   /** `kill`: the process dies there. `stop`: it is stopped there, `meanwhile` happens, and it goes on. */
   readonly action: 'kill' | 'stop'
   readonly payment?: boolean

@@ -62,7 +62,7 @@ export async function open(browser: Browser, url: string, own: string): Promise<
   return { page, complaints, elsewhere }
 }
 
-/** Kept with the coverage, for whoever wants to see it. */
+/** Kept with the coverage, to be looked at. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(join(PROJECT, 'coverage'), { recursive: true })
   await page.screenshot({ path: join(PROJECT, 'coverage', `${name}.png`), fullPage: true })

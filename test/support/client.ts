@@ -66,7 +66,7 @@ export function newEmail(): string {
   return `${randomUUID()}@test.example`
 }
 
-/** Registers and logs in somebody new. */
+/** Registers and logs in a new user. */
 export async function newMember(url: string): Promise<Client & { email: string; userId: string }> {
   const client = clientOf(url)
   const email = newEmail()
@@ -78,7 +78,7 @@ export async function newMember(url: string): Promise<Client & { email: string; 
 }
 
 /** sku → quantity of all pages of a cart. */
-export async function contentsOf(client: Client): Promise<{ version: number; lines: Record<string, number> }> {
+export async function encodeCart(client: Client): Promise<{ version: number; lines: Record<string, number> }> {
   const lines: Record<string, number> = {}
   let path = '/v1/cart?limit=100'
   for (;;) {

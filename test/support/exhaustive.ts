@@ -1,7 +1,7 @@
 import type { Promotion, RuleSet, Scope } from '../../src/model/promotion.ts'
 import { whole } from '../../src/pricing/engine/arithmetic.ts'
 import type { CartToPrice, LineToPrice } from '../../src/pricing/engine/input.ts'
-import { compileScopes, createShelf } from '../../src/pricing/engine/scope-index.ts'
+import { compileScopes, createScopeIndex } from '../../src/pricing/engine/scope-index.ts'
 import { choiceOf, type Take } from '../../src/pricing/engine/unit-selection.ts'
 
 /**
@@ -239,8 +239,9 @@ function takesOf(
   one: Promotion,
   own: ReadonlySet<LineToPrice> | undefined,
 ): readonly Take[] {
-  const shelf = createShelf(lines, compileScopes(ruleSet.promotions))
-  return choiceOf(one, own ? shelf.reduced(at => (own.has(lines[at]!) ? lines[at]!.quantity : 0)) : shelf).takes
+  const scopeIndex = createScopeIndex(lines, compileScopes(ruleSet.promotions))
+  return choiceOf(one, own ? scopeIndex.reduced(at => (own.has(lines[at]!) ? lines[at]!.quantity : 0)) : scopeIndex)
+    .takes
 }
 
 function applied(lines: readonly LineToPrice[], prices: Units, takes: readonly Take[]): number[][] {

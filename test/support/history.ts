@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { addLines, clearLines, type Edit, type Lines, removeLine, setLine } from '../../src/model/cart.ts'
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
-import { type Client, contentsOf } from './client.ts'
+import { type Client, encodeCart } from './client.ts'
 
 /** Random writes by clients, what was acknowledged, and the check that a cart is the fold of its acknowledged writes. */
 export interface Write {
@@ -16,7 +16,7 @@ export interface Acknowledged {
   readonly edit: Edit
 }
 
-/** A small, seeded source of chance; the seed is printed by whoever uses it. */
+/** A small, seeded source of chance; the seed is printed by its users. */
 export function chance(seed: number): (below: number) => number {
   let state = seed >>> 0
   return below => {
@@ -80,7 +80,7 @@ export async function expectFold(client: Client, acknowledged: readonly Acknowle
     possible = [...new Map(next.map(lines => [JSON.stringify(lines), lines])).values()]
     expect(possible, `no acknowledged write can have made version ${version}`).not.to.deep.equal([])
   }
-  const actual = await contentsOf(client)
+  const actual = await encodeCart(client)
   const newest = versions.at(-1) ?? 0
   expect(actual.version, 'the version is that of the last acknowledged write').to.equal(newest)
   expect(versions.filter(v => v > 0)).to.deep.equal(Array.from({ length: newest }, (_, at) => at + 1))

@@ -195,7 +195,7 @@ export async function putProducts(products: readonly Product[]): Promise<number>
 /** Below 32768, from where on connections get theirs: one of those may be taken again before a server has started on it. */
 const SERVER_PORTS = { first: 12_000, last: 32_000 }
 
-/** Ports that nobody listened on a moment ago. */
+/** Ports on which nothing listened just before. */
 export async function freePorts(count: number): Promise<number[]> {
   const taken = new Map<number, Server>()
   while (taken.size < count) {
@@ -211,7 +211,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return [...taken.keys()]
 }
 
-/** Whoever is still running when this process ends, however it ends by itself, ends with it. */
+/** What still runs when this process ends, however it ends by itself, ends with it. */
 const children = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL')
@@ -223,7 +223,7 @@ export function endWithUs(child: ChildProcess): ChildProcess {
   return child
 }
 
-/** Cleans up when somebody interrupts. A signal may come twice, from the terminal and from npm: the second must not end the first. */
+/** Cleans up after an interrupt. A signal may come twice, from the terminal and from npm: the second must not end the first. */
 export function whenInterrupted(cleanUp: () => Promise<unknown> | undefined): void {
   let leaving: Promise<unknown> | undefined
   for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -12,7 +12,7 @@ import { curlLines, journey } from '../../src/cli/journey.ts'
 import { policyOf } from '../../src/ops/cpu-scheduling.ts'
 import { createPm2 } from '../../src/stack/pm2.ts'
 import { redisAdminUrl } from '../../src/stack/servers.ts'
-import { type Answer, type Client, clientOf, contentsOf, eventually, newMember, PASSWORD } from '../support/client.ts'
+import { type Answer, type Client, clientOf, encodeCart, eventually, newMember, PASSWORD } from '../support/client.ts'
 import { registrationsOf } from '../sale/accounts.ts'
 import { addressesOf, type Cluster, createCluster } from '../support/cluster.ts'
 import { type Acknowledged, chance, expectFold, randomWrite } from '../support/history.ts'
@@ -51,7 +51,7 @@ describe('the cluster', function () {
       }
     })
 
-    it('and has instances that interrupt nobody, under the scheduler of batch work', async () => {
+    it('and has instances that preempt no other process, under the scheduler of batch work', async () => {
       const policies = (await cluster.pidsOf('cartload')).map(pid => policyOf(pid))
       expect(policies).to.deep.equal([SCHED_BATCH, SCHED_BATCH])
       expect((await cluster.pidsOf('redis-cache')).map(pid => policyOf(pid))).to.deep.equal([0])
@@ -107,7 +107,7 @@ describe('the cluster', function () {
       await member.post('/v1/cart/lines', { sku: 'P000001', quantity: 2 })
       const other = clientOf(instanceUrl(1), member.token)
       expect((await other.get('/v1/me')).body.email).to.equal(member.email)
-      expect(await contentsOf(other)).to.deep.equal({ version: 1, lines: { P000001: 2 } })
+      expect(await encodeCart(other)).to.deep.equal({ version: 1, lines: { P000001: 2 } })
       await other.delete('/v1/sessions/current')
       expect((await member.get('/v1/me')).status).to.equal(401)
     })
@@ -128,7 +128,7 @@ describe('the cluster', function () {
       expect(seen.size).to.equal(2)
     })
 
-    it('speaks over Unix sockets, which nobody else may open', async () => {
+    it('speaks over Unix sockets, which no other user may open', async () => {
       const member = await newMember(cluster.url)
       await member.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })
       const log = join(cluster.dataDir, 'logs', 'nginx-access.log')
@@ -349,7 +349,7 @@ describe('the cluster', function () {
         async () => (await there.post('/v1/cart/lines', { sku: 'P000001', quantity: 1 })).status === 200,
         30_000,
       )
-      expect((await contentsOf(here)).lines).to.deep.equal({ P000001: 10 })
+      expect((await encodeCart(here)).lines).to.deep.equal({ P000001: 10 })
       await cluster.healthy()
     })
 
@@ -360,7 +360,7 @@ describe('the cluster', function () {
       try {
         for (const answer of [
           await member.get('/v1/cart'),
-          await member.post('/v1/cart/lines', unit(0), { 'Idempotency-Key': 'nobody-there' }),
+          await member.post('/v1/cart/lines', unit(0), { 'Idempotency-Key': 'no-shard-there' }),
         ]) {
           expect(answer.status).to.equal(503)
           expect(answer.headers.get('retry-after')).to.equal('1')
@@ -392,7 +392,7 @@ describe('the cluster', function () {
 
   describe('takes in real files', () => {
     const shared = join(PROJECT, '..', 'shared', 'data')
-    // Nobody can log into an account that an import has made; the test has the keys of the house.
+    // An account that an import has made has no password; the test sets one in the database.
     const read = async (id: string) => {
       const accounts = await registrationsOf({ addresses: addressesOf(cluster) })
       try {
@@ -557,7 +557,7 @@ async function startLoad(url: string, { retry = true } = {}) {
     }
   })
 
-  const quantities = () => Promise.all(writers.map(async writer => sumOf((await contentsOf(writer)).lines)))
+  const quantities = () => Promise.all(writers.map(async writer => sumOf((await encodeCart(writer)).lines)))
   return {
     async stop() {
       stopped = true

@@ -19,7 +19,7 @@ async function run(file: string, ...args: string[]): Promise<{ code: number; las
 describe('a flash sale', function () {
   this.timeout(900_000)
 
-  it('through nginx, while instances, the cache and a database are killed: all is sold, once, and everybody knows', async () => {
+  it('through nginx, while instances, the cache and a database are killed: all is sold, once, and every buyer has an answer', async () => {
     const { code, last, output } = await run('run.ts', '--buyers', '900', '--units', '90', '--kill', '--seed', '7')
     expect(output).to.match(/killed cartload/)
     expect(last).to.equal('sold=90 oversold=0 undersold=0 lost=0 duplicated=0')

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { expect } from 'chai'
-import { clientOf, contentsOf } from '../support/client.ts'
+import { clientOf, encodeCart } from '../support/client.ts'
 import { type Cluster, createCluster } from '../support/cluster.ts'
 import { hasOldCommit, makeOldData, OLD_COMMIT, type OldData } from '../upgrade/old-data.ts'
 
@@ -49,7 +49,7 @@ describe(`a data folder of ${OLD_COMMIT}`, function () {
     for (const person of old.people) {
       const client = await clientFor(person)
       const name = person.email ?? 'a guest'
-      expect((await contentsOf(client)).lines, name).to.deep.equal(person.lines)
+      expect((await encodeCart(client)).lines, name).to.deep.equal(person.lines)
       expect((await client.get('/v1/cart')).body.totals.total, name).to.equal(person.total)
       for (const { id, state, total } of person.orders)
         expect((await client.get(`/v1/orders/${id}`)).body, name).to.include({ id, state, total })
@@ -58,7 +58,7 @@ describe(`a data folder of ${OLD_COMMIT}`, function () {
 
   it('keeps rules, stock, sales and operators', async () => {
     const [one] = old.people
-    if (!one) throw new Error('nobody was made')
+    if (!one) throw new Error('no user was made')
     const client = await clientFor(one)
     expect(
       (await client.get('/v1/cart')).body.promotions.map(({ promotion }: { promotion: string }) => promotion),
@@ -72,7 +72,7 @@ describe(`a data folder of ${OLD_COMMIT}`, function () {
 
   it('goes on: an order of what was in a cart', async () => {
     const person = old.people.find(({ orders, email }) => orders.length === 0 && email !== undefined)
-    if (!person) throw new Error('everybody has ordered')
+    if (!person) throw new Error('every user has ordered')
     const client = await clientFor(person)
     const { version } = (await client.get('/v1/cart')).body
     const placed = await client.post('/v1/orders', { cartVersion: version }, { 'Idempotency-Key': 'after-the-upgrade' })

@@ -35,7 +35,7 @@ describe('the scheduling of the CPU', () => {
   })
 
   // Not SCHED_IDLE, which would get no time on a machine that is busy.
-  it('is left alone where somebody has chosen one', async () => {
+  it('is left alone where one was set', async () => {
     expect(await asked(['chrt', '--batch', '0'])).to.deep.equal({ result: false, policies: [BATCH] })
   })
 

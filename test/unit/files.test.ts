@@ -406,7 +406,7 @@ describe('rows of a catalogue file', () => {
   ] as const)
     it(`with the status ${text} are ${status}`, async () =>
       expect((await read(`sku,status\nA,${text}`)).changes['A']).to.deep.equal({ status }))
-  it('with a status that nobody knows are refused', async () =>
+  it('with an unknown status are refused', async () =>
     expect((await read('sku,status\nA,perhaps')).other).to.deep.equal(['2 refused']))
 
   it('of Shopify go on with a product; pictures are passed over; drafts and unpublished ones are off sale', async () => {
@@ -641,7 +641,7 @@ describe('an order of a file of carts', () => {
     const read = (email: string) =>
       readBasket(JSON.stringify({ id: 'a', email, lines: [{ sku: 'A', quantity: 1 }] }), DEFAULT_LIMITS).kind
     expect(read("o'neill@example.com")).to.equal('cart')
-    for (const email of ['nobody', 'nul\u0000@example.com', 'zero\u200b@example.com', 'full＠example.com'])
+    for (const email of ['nameless', 'nul\u0000@example.com', 'zero\u200b@example.com', 'full＠example.com'])
       expect(read(email), email).to.equal('wrong')
   })
 })

@@ -68,7 +68,7 @@ describe('the checker of cart histories', () => {
     expect(faultsOf([unknown, read(3, 4, 1, 'A:1'), read(5, 6, 2, 'A:2')]).duplicated).to.equal(1)
   })
 
-  it('finds its way through versions that nobody saw', () => {
+  it('finds its way through versions that were not seen', () => {
     const history = [unheard(1, add('A')), unheard(2, add('B')), unheard(3, add('C')), read(200, 201, 3, 'A:1,B:1,C:1')]
     expect(faultsOf(history)).to.deep.equal(CLEAN)
     expect(faultsOf([...history.slice(0, 3), read(200, 201, 3, 'A:1,B:2,C:1')]).unexplained).to.equal(1)
@@ -80,7 +80,7 @@ describe('the checker of cart histories', () => {
     expect(checkCarts(history).repriced).to.equal(1)
   })
 
-  it('sees a stale read, also of somebody who is told less than another was', () => {
+  it('sees a stale read, also one that is answered less than another was', () => {
     expect(faultsOf([write(1, 2, add('A'), 1, 'A:1'), read(3, 4, 0, '')]).stale).to.equal(1)
     const history = [write(1, 20, add('A'), 1, 'A:1'), read(2, 3, 1, 'A:1'), read(4, 5, 0, '')]
     expect(faultsOf(history).stale).to.equal(1)
@@ -155,7 +155,7 @@ describe('the checker of sessions', () => {
     expect(checkSessions([use(0, 1, false), logout(2, 3, 'ok')]).lost).to.equal(1)
   })
 
-  it('sees a session that was refused and comes back, whoever ended it', () => {
+  it('sees a session that was refused and comes back, whichever request ended it', () => {
     expect(checkSessions([logout(2, 3, 'info'), use(4, 5, false), use(6, 7, true)]).resurrected).to.equal(1)
   })
 

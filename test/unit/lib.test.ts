@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createBreaker } from '../../src/lib/circuit-breaker.ts'
-import { createDeadlines, type Deadlines } from '../../src/lib/timeout-queue.ts'
+import { createTimeoutQueue, type TimeoutQueue } from '../../src/lib/timeout-queue.ts'
 import { isAppError } from '../../src/lib/errors.ts'
-import { createGate } from '../../src/lib/bulkhead.ts'
-import { createKeyedQueue } from '../../src/lib/keyed-mutex.ts'
+import { createBulkhead } from '../../src/lib/bulkhead.ts'
+import { createKeyedMutex } from '../../src/lib/keyed-mutex.ts'
 import { sentinelsOf } from '../../src/lib/redis.ts'
 import { createSingleFlight } from '../../src/lib/single-flight.ts'
 import { batchPerTick } from '../../src/lib/batch-per-tick.ts'
@@ -28,7 +28,7 @@ describe('lib', () => {
     }
 
     const limited =
-      (deadlines: Deadlines) =>
+      (deadlines: TimeoutQueue) =>
       <T>(work: Promise<T>): Promise<T> =>
         new Promise((resolve, reject) => {
           const waiting = deadlines.begin(reject)
@@ -37,7 +37,7 @@ describe('lib', () => {
             (error: unknown) => waiting.end() && reject(error),
           )
         })
-    const within = <T>(work: Promise<T>, msMax: number) => limited(createDeadlines(msMax))(work)
+    const within = <T>(work: Promise<T>, msMax: number) => limited(createTimeoutQueue(msMax))(work)
 
     it('gives up on what does not answer, and hands on what does', async () => {
       expect(
@@ -63,7 +63,7 @@ describe('lib', () => {
     })
 
     it('is kept for each of many answers', async () => {
-      const limit = limited(createDeadlines(60))
+      const limit = limited(createTimeoutQueue(60))
       const first = codeOf(limit(new Promise(() => undefined)))
       const second = limit(sleep(40).then(() => 'second'))
       await sleep(30)
@@ -104,11 +104,11 @@ describe('lib', () => {
       it(`is not '${wrong}'`, () => expect(sentinelsOf(wrong)).to.equal(undefined))
   })
 
-  describe('a gate', () => {
+  describe('a bulkhead', () => {
     const options = { name: 'thing', concurrencyMax: 2, queueMax: 1, waitMsMax: 50 }
 
     it('lets in as many as it is wide, in order', async () => {
-      const gate = createGate({ ...options, queueMax: 10, waitMsMax: 1000 })
+      const gate = createBulkhead({ ...options, queueMax: 10, waitMsMax: 1000 })
       const seen: number[] = []
       let most = 0
       await Promise.all(
@@ -126,7 +126,7 @@ describe('lib', () => {
     })
 
     it('refuses at once when the queue is full', async () => {
-      const gate = createGate(options)
+      const gate = createBulkhead(options)
       const { promise, open } = gateway()
       const inside = [gate.run(() => promise), gate.run(() => promise), gate.run(() => promise)]
       expect(await codeOf(gate.run(() => promise))).to.equal('overloaded')
@@ -134,8 +134,8 @@ describe('lib', () => {
       await Promise.all(inside)
     })
 
-    it('refuses whoever waited too long and keeps the place for the next', async () => {
-      const gate = createGate(options)
+    it('refuses a call that waited too long and keeps the place for the next', async () => {
+      const gate = createBulkhead(options)
       const { promise, open } = gateway()
       const inside = [gate.run(() => promise), gate.run(() => promise)]
       expect(await codeOf(gate.run(async () => undefined))).to.equal('overloaded')
@@ -146,7 +146,7 @@ describe('lib', () => {
     })
 
     it('frees the place of work that fails', async () => {
-      const gate = createGate({ ...options, concurrencyMax: 1 })
+      const gate = createBulkhead({ ...options, concurrencyMax: 1 })
       await gate.run(() => Promise.reject(new Error('no'))).catch(() => undefined)
       expect(await gate.run(async () => 'in')).to.equal('in')
     })
@@ -154,7 +154,7 @@ describe('lib', () => {
 
   describe('a keyed queue', () => {
     it('runs the work of one key one after another and other keys beside it', async () => {
-      const queue = createKeyedQueue()
+      const queue = createKeyedMutex()
       const log: string[] = []
       const work = (key: string, ms: number) => async () => {
         log.push(`${key}+`)
@@ -166,7 +166,7 @@ describe('lib', () => {
     })
 
     it('goes on after a failure, which only its caller sees', async () => {
-      const queue = createKeyedQueue()
+      const queue = createKeyedMutex()
       const failing = queue.run('a', () => Promise.reject(new Error('no')))
       const next = queue.run('a', async () => 'done')
       expect(await codeOf(failing)).to.equal('Error: no')
@@ -174,7 +174,7 @@ describe('lib', () => {
     })
   })
 
-  describe('a turn', () => {
+  describe('a batch per tick', () => {
     const asked: number[][] = []
     const double = batchPerTick(async (wanted: number[]) => {
       asked.push(wanted)
@@ -183,19 +183,19 @@ describe('lib', () => {
     })
     beforeEach(() => asked.splice(0))
 
-    it('asks once for everybody who came in it, and gives each their own answer', async () => {
+    it('asks once for all calls in it, and gives each its own answer', async () => {
       expect(await Promise.all([double(3), double(1), double(2)])).to.deep.equal([6, 2, 4])
       expect(asked).to.deep.equal([[3, 1, 2]])
     })
 
-    it('is over when it has asked: whoever comes then is of the next', async () => {
+    it('is over when it has asked: a call after that is of the next', async () => {
       const first = double(1)
       await new Promise(resolve => setImmediate(resolve))
       expect(await Promise.all([first, double(2)])).to.deep.equal([2, 4])
       expect(asked).to.deep.equal([[1], [2]])
     })
 
-    it('fails for everybody in it, and for nobody after it', async () => {
+    it('fails for all calls in it, and for none after it', async () => {
       const outcomes = await Promise.allSettled([double(5), double(0)])
       expect(outcomes.map(({ status }) => status)).to.deep.equal(['rejected', 'rejected'])
       expect(await double(5)).to.equal(10)

@@ -23,10 +23,10 @@ describe('an e-mail address', () => {
 
   const WRONG = [
     '',
-    'nobody',
+    'nameless',
     '@example.com',
-    'nobody@',
-    'nobody@localhost',
+    'nameless@',
+    'nameless@localhost',
     'two@at@example.com',
     'nul\u0000@example.com',
     'tab\t@example.com',

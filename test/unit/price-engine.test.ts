@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { createArena } from '../../src/pricing/engine/evaluation.ts'
+import { createEvaluation } from '../../src/pricing/engine/evaluation.ts'
 import { split } from '../../src/pricing/engine/arithmetic.ts'
 import { type Calculation, calculate } from '../../src/pricing/engine/calculate.ts'
 import type { CartToPrice, LineToPrice } from '../../src/pricing/engine/input.ts'
@@ -49,7 +49,7 @@ function priceWith(promotions: readonly object[], cart: CartToPrice, more: objec
 
 /** Every subset that the rules allow, tried one after the other. Knows nothing of the search. */
 function cheapest(problem: Problem): number {
-  const arena = createArena(problem)
+  const evaluation = createEvaluation(problem)
   const { steps, codesMax } = problem
   let best = Number.POSITIVE_INFINITY
   for (let mask = 0; mask < 1 << steps.length; mask++) {
@@ -61,7 +61,7 @@ function cheapest(problem: Problem): number {
       new Set(chosen.flatMap(step => step.code ?? [])).size <= codesMax &&
       (stop < 0 || stop === chosen.length - 1) &&
       (chosen.length <= 1 || !chosen.some(step => step.promotion.exclusive))
-    if (isLegal) best = Math.min(best, evaluateCombination(arena, at => ((mask >> at) & 1) === 1).total)
+    if (isLegal) best = Math.min(best, evaluateCombination(evaluation, at => ((mask >> at) & 1) === 1).total)
   }
   return best
 }
@@ -81,7 +81,7 @@ describe('the price engine', () => {
         fc.property(cases(sizes), ({ ruleSet, cart }) => {
           const problem = buildProblem(compileRules(ruleSet), cart)
           fc.pre(problem.steps.length <= STEPS_MAX)
-          const { total, bound } = solve(createArena(problem), { choice: 'lowest-total', workMax: WORK_MAX })
+          const { total, bound } = solve(createEvaluation(problem), { choice: 'lowest-total', workMax: WORK_MAX })
           expect(total, 'found').to.equal(cheapest(problem))
           expect(bound, 'proved').to.equal(total)
           compared++
@@ -95,7 +95,7 @@ describe('the price engine', () => {
       const [found] = fc.sample(
         cases({ lines: 3, promotions: 6, quantityMax: 4, competing: 0.8 }).filter(({ ruleSet, cart }) => {
           const problem = buildProblem(compileRules(ruleSet), cart)
-          const first = solve(createArena(problem), { choice: 'in-order', workMax: WORK_MAX }).total
+          const first = solve(createEvaluation(problem), { choice: 'in-order', workMax: WORK_MAX }).total
           return problem.steps.length <= STEPS_MAX && first > cheapest(problem)
         }),
         { numRuns: 1, seed: 1 },
@@ -163,7 +163,7 @@ describe('the price engine', () => {
         )
       }))
 
-    it('nobody pays below the floor, or less than nothing, or parts of a cent', () =>
+    it('no line costs less than the floor, or less than nothing, or parts of a cent', () =>
       check(one => {
         const { lines, totals } = priceOf(one)
         for (const [at, line] of lines.entries()) {
@@ -536,7 +536,7 @@ describe('the price engine', () => {
       it(what, () => expect(priceWith([promotion], cart).outcomes[0]).to.deep.include(outcome))
     }
 
-    it('never a code that nobody entered', () =>
+    it('never a code that was not entered', () =>
       expect(
         priceWith([{ kind: 'percent_off', percent: 5, code: 'SECRET' }], cart).outcomes.map(one => one.code),
       ).to.deep.equal(['SUMMER', 'NOPE']))

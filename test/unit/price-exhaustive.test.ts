@@ -4,7 +4,7 @@ import type { Promotion } from '../../src/model/promotion.ts'
 import { calculate } from '../../src/pricing/engine/calculate.ts'
 import type { CartToPrice, LineToPrice } from '../../src/pricing/engine/input.ts'
 import { compileRules } from '../../src/pricing/engine/rules.ts'
-import { compileScopes, createShelf } from '../../src/pricing/engine/scope-index.ts'
+import { compileScopes, createScopeIndex } from '../../src/pricing/engine/scope-index.ts'
 import { choiceOf } from '../../src/pricing/engine/unit-selection.ts'
 import { lowestTotal } from '../support/exhaustive.ts'
 import { promotionOf, ruleSetOf } from '../support/rule-sets.ts'
@@ -283,12 +283,15 @@ describe('the lowest total', function () {
           groups.pop()
         }
         place(0)
-        const shelf = createShelf(
+        const scopeIndex = createScopeIndex(
           list.toSorted((a, b) => (a.sku < b.sku ? -1 : 1)),
           compileScopes([one]),
         )
-        const { takes, unproved } = choiceOf(one, shelf)
-        const worth = takes.reduce((sum, take) => sum + take.value * take.units * shelf.lines[take.line]!.unitPrice, 0)
+        const { takes, unproved } = choiceOf(one, scopeIndex)
+        const worth = takes.reduce(
+          (sum, take) => sum + take.value * take.units * scopeIndex.lines[take.line]!.unitPrice,
+          0,
+        )
         expect({ worth, unproved }).to.deep.equal({ worth: best, unproved: 0 })
       }),
       { numRuns: RUNS, seed: SEED },
@@ -320,13 +323,13 @@ describe('the lowest total', function () {
           if (isIn(paid[at]!, one.get.scope)) decide(at + 1, bought, given + 1)
         }
         decide(0, 0, 0)
-        const shelf = createShelf(
+        const scopeIndex = createScopeIndex(
           list.toSorted((a, b) => (a.sku < b.sku ? -1 : 1)),
           compileScopes([one]),
         )
-        const { takes } = choiceOf(one, shelf)
+        const { takes } = choiceOf(one, scopeIndex)
         expect(takes.reduce((sum, take) => sum + take.units, 0)).to.equal(most)
-        expect(takes.filter(take => shelf.lines[take.line]!.unitPrice === 0)).to.deep.equal([])
+        expect(takes.filter(take => scopeIndex.lines[take.line]!.unitPrice === 0)).to.deep.equal([])
       }),
       { numRuns: RUNS, seed: SEED },
     )

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { chunksOf, pageOf, readCartCursor, renderCart } from '../../src/cart/cart-rendering.ts'
 import { renderChunks } from '../../src/cart/line-chunks.ts'
-import { contentsOf, readContents } from '../../src/cart/cart-codec.ts'
+import { encodeCart, decodeCart } from '../../src/cart/cart-codec.ts'
 import { type CartLine, type Lines, newLine } from '../../src/model/cart.ts'
 import { splitPrice, plus, PRICE_PARTS, amountOf } from '../../src/model/money.ts'
 import { NO_RULES } from '../../src/model/promotion.ts'
@@ -187,7 +187,7 @@ describe('the view of a cart', () => {
           fc.boolean(),
           (before, edits, off, otherOff, otherCatalog) => {
             const first = renderChunks(before, priced(before, off))
-            const known = readContents(contentsOf({ ...NO_CART, lines: before, shown: first.shown }))
+            const known = decodeCart(encodeCart({ ...NO_CART, lines: before, shown: first.shown }))
             if (!known) throw new Error('the contents cannot be read')
             expect(known.lines).to.deep.equal(before)
             const after = [...known.lines]

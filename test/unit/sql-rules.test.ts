@@ -5,7 +5,7 @@ import { declaredStatements } from '../../src/store/statement.ts'
 import { statementsOf } from '../../src/store/migrate.ts'
 import { PROJECT } from '../support/servers.ts'
 
-// Every file that declares statements, also those that nobody has listed.
+// Every file that declares statements, also those that are not listed.
 const STORE = join(PROJECT, 'src/store')
 for (const file of readdirSync(STORE).filter(name => name.endsWith('.ts'))) await import(join(STORE, file))
 

@@ -20,7 +20,7 @@ const [port, sessions, cache] = ['PORT', 'SESSIONS', 'CACHE'].map(name => proces
 const isPlain = process.env['PLAIN'] === 'yes'
 if (!isPlain) await scheduleAsBatch()
 
-/** A client that can GET; replies come in the order of the commands. Unless it is plain, commands of one turn of the event loop go out in one write. */
+/** A client that can GET; replies come in the order of the commands. Unless it is plain, commands of one tick go out in one write. */
 function redisAt(address: string): (key: string) => Promise<Buffer | undefined> {
   const { hostname, port: redisPort, username, password, searchParams } = new URL(address)
   const path = isPlain ? null : searchParams.get('path')
@@ -78,7 +78,7 @@ const answer: RequestListener = (request, response) => {
       response.writeHead(401).end()
       return
     }
-    // Both servers were asked, as they must be; it has no versions, so whoever asks this way is told that nothing has changed.
+    // Both servers were asked, as they must be; it has no versions, so a request with If-None-Match is always answered 304.
     if (request.headers['if-none-match'] !== undefined) {
       response.writeHead(304).end()
       return
@@ -88,14 +88,14 @@ const answer: RequestListener = (request, response) => {
   })
 }
 
-const doors: ListenOptions[] = [{ port: Number(port), host: '127.0.0.1' }]
+const listeners: ListenOptions[] = [{ port: Number(port), host: '127.0.0.1' }]
 const { SOCKET } = process.env
 if (SOCKET !== undefined) {
   mkdirSync(dirname(SOCKET))
-  doors.push({ path: SOCKET })
+  listeners.push({ path: SOCKET })
 }
-for (const door of doors) {
-  const server = createServer({ optimizeEmptyRequests: !isPlain }, answer).listen({ ...door, backlog: 4096 })
+for (const address of listeners) {
+  const server = createServer({ optimizeEmptyRequests: !isPlain }, answer).listen({ ...address, backlog: 4096 })
   await once(server, 'listening')
 }
 process.send?.('ready')

@@ -7,7 +7,7 @@ import { messageOf } from '../../lib/errors.ts'
 import { CommandError } from '../command.ts'
 
 /**
- * The lines of a file that somebody else's program wrote: plain or gzipped (by its first bytes, not its name), in UTF-8, UTF-16 or
+ * The lines of a file that another program wrote: plain or gzipped (by its first bytes, not its name), in UTF-8, UTF-16 or
  * Windows-1252, with any end of line. Memory is bounded whatever the file holds: it is read in pieces, and a line has a most.
  */
 export interface Line {

@@ -1,4 +1,4 @@
-import { type Arena, narrowFirst } from './evaluation.ts'
+import { type Evaluation, narrowFirst } from './evaluation.ts'
 import { split } from './arithmetic.ts'
 
 /** Where the amounts of the order steps end up. */
@@ -16,16 +16,16 @@ export interface Placement {
  * units; no cell goes below its floor. Narrow steps first, so that a broad one makes room for them. What still finds
  * no room pushes others aside, as far as they can go elsewhere: no more is lost than must be.
  */
-export function placed(arena: Arena, amounts: Float64Array, taken: Float64Array): Placement {
-  const { floor, split: rule } = arena.problem
+export function placed(evaluation: Evaluation, amounts: Float64Array, taken: Float64Array): Placement {
+  const { floor, split: rule } = evaluation.problem
   const left = Float64Array.from(amounts)
-  const parts: number[][] = arena.orderSteps.map(() => [])
+  const parts: number[][] = evaluation.orderSteps.map(() => [])
   const wanting: (readonly [step: number, amount: number])[] = []
-  for (const at of narrowFirst(arena)) {
+  for (const at of narrowFirst(evaluation)) {
     const off = taken[at]!
     if (off <= 0) continue
-    const { target } = arena.orderSteps[at]!
-    arena.work += target.length
+    const { target } = evaluation.orderSteps[at]!
+    evaluation.work += target.length
     const own = split(
       off,
       Array.from(target, cell => (rule.isEven ? 1 : amounts[cell]!) * rule.weights[cell]!),
@@ -40,7 +40,7 @@ export function placed(arena: Arena, amounts: Float64Array, taken: Float64Array)
     if (given < off) wanting.push([at, off - given])
   }
   let lost = 0
-  for (const [step, amount] of wanting) lost += amount - pushAside(arena, step, amount, left, parts)
+  for (const [step, amount] of wanting) lost += amount - pushAside(evaluation, step, amount, left, parts)
   return { parts, left, lost }
 }
 
@@ -52,8 +52,14 @@ interface Push {
 }
 
 /** Moves parts of other steps along the shortest chains that end in a cell with room (Edmonds and Karp); the amount placed. */
-function pushAside(arena: Arena, step: number, amount: number, left: Float64Array, parts: number[][]): number {
-  const { orderSteps, problem } = arena
+function pushAside(
+  evaluation: Evaluation,
+  step: number,
+  amount: number,
+  left: Float64Array,
+  parts: number[][],
+): number {
+  const { orderSteps, problem } = evaluation
   const partOf = (at: number, cell: number) => parts[at]![orderSteps[at]!.target.indexOf(cell)] ?? 0
   const give = (at: number, cell: number, more: number) => {
     parts[at]![orderSteps[at]!.target.indexOf(cell)]! += more
@@ -67,7 +73,7 @@ function pushAside(arena: Arena, step: number, amount: number, left: Float64Arra
     for (let at = 0; at < chain.length && !end; at++) {
       const push = chain[at]!
       for (const cell of orderSteps[push.step]!.target) {
-        arena.work++
+        evaluation.work++
         if (left[cell]! > problem.floor[cell]!) {
           end = push
           roomAt = cell

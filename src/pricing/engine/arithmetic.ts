@@ -102,7 +102,7 @@ export function opposite(mode: RoundingMode): RoundingMode {
 export interface SplitOptions {
   /** No part is above its cap. */
   readonly caps?: readonly number[]
-  /** Who gets the minor units that are over when every part is rounded down; by default the largest fractions. */
+  /** Which parts get the minor units that are over when every part is rounded down; by default the largest fractions. */
   readonly remainder?: Remainder
 }
 

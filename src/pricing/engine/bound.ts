@@ -1,4 +1,4 @@
-import { type Arena, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
+import { type Evaluation, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
 import { WHOLE } from './arithmetic.ts'
 import { createLineRivals } from './line-rivals.ts'
 import { applyLineStep, applyMember, lineDiscount, type Ownership, roundLines } from './line-steps.ts'
@@ -48,8 +48,8 @@ interface Run {
 /** Between the thresholds the intervals grow by this factor. */
 const INTERVAL_GROWTH = 1.5
 
-export function createBound(arena: Arena, structure: Structure, choice: Choice) {
-  const { lineSteps, orderSteps, scopes, problem } = arena
+export function createBound(evaluation: Evaluation, structure: Structure, choice: Choice) {
+  const { lineSteps, orderSteps, scopes, problem } = evaluation
   const { steps } = problem
   const lineCount = lineSteps.length
   const count = steps.length
@@ -70,8 +70,8 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
   const rivalHigh = new Float64Array(count)
   const rateOf = Float64Array.from(steps, largestRate)
   let rivals = 0
-  const inLow = createLineRivals(arena)
-  const inHigh = createLineRivals(arena)
+  const inLow = createLineRivals(evaluation)
+  const inHigh = createLineRivals(evaluation)
   /** Steps from here on are not counted, and of those that stop others only this one. */
   let end = count
   let stopping = -1
@@ -129,7 +129,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     const at = rivalAt[index]!
     if (given === 0 || at === NO_STEP || !structure.hasThreshold(at)) return rivalLow[index]!
     const order = at - lineCount
-    return orderDiscount(arena, order, lowest.sums, Math.min(lowOfStep[order]! + given, highOf[order]!))
+    return orderDiscount(evaluation, order, lowest.sums, Math.min(lowOfStep[order]! + given, highOf[order]!))
   }
 
   /** How much more a rival may take off when there is `given` more, each of its cells rounded. */
@@ -145,8 +145,8 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
 
   const applyTo = (run: Run, step: LineStep, from: number) =>
     step.runStart === undefined
-      ? applyLineStep(arena, step, run.amounts, run.amounts)
-      : applyMember(arena, step, run.amounts, run.amounts, {
+      ? applyLineStep(evaluation, step, run.amounts, run.amounts)
+      : applyMember(evaluation, step, run.amounts, run.amounts, {
           base: baseIn(run, step, from),
           owned: choice.ownership.of(step),
         })
@@ -162,10 +162,10 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
       if (isOpen(at)) {
         if (structure.isFree(at)) {
           applyTo(low, step, from)
-          if (high && structure.isSure(at, risks)) applyTo(high, step, from)
+          if (high && structure.isForced(at, risks)) applyTo(high, step, from)
         } else if (step.runStart === undefined) {
-          const off = lineDiscount(arena, step, low.amounts)
-          addRival(at, off, high ? lineDiscount(arena, step, high.amounts) : off)
+          const off = lineDiscount(evaluation, step, low.amounts)
+          addRival(at, off, high ? lineDiscount(evaluation, step, high.amounts) : off)
         } else {
           const owned = choice.ownership.of(step)
           inLow.count(step, low.amounts, { base: baseIn(low, step, from), owned })
@@ -182,8 +182,8 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
       cells = 0
     }
     for (const run of runs) {
-      roundLines(arena, run.amounts, run.amounts)
-      sumScopes(arena, run.amounts, run.sums)
+      roundLines(evaluation, run.amounts, run.amounts)
+      sumScopes(evaluation, run.amounts, run.sums)
     }
   }
 
@@ -193,13 +193,13 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     for (let at = first; at < end; at++) {
       if (!isOpen(at)) continue
       const index = at - lineCount
-      lowOfStep[index] = low.left[arena.measureOf[index]!]!
-      const off = orderDiscount(arena, index, low.left)
+      lowOfStep[index] = low.left[evaluation.measureOf[index]!]!
+      const off = orderDiscount(evaluation, index, low.left)
       if (structure.isFree(at)) {
-        takeOff(arena, index, low.left, off)
-        if (high && structure.isSure(at, risks))
-          takeOff(arena, index, high.left, orderDiscount(arena, index, high.left))
-      } else addRival(at, off, high ? orderDiscount(arena, index, high.left) : off)
+        takeOff(evaluation, index, low.left, off)
+        if (high && structure.isForced(at, risks))
+          takeOff(evaluation, index, high.left, orderDiscount(evaluation, index, high.left))
+      } else addRival(at, off, high ? orderDiscount(evaluation, index, high.left) : off)
     }
   }
 
@@ -216,9 +216,9 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
       const index = at - lineCount
       const reached = lowOfStep[index]! + given
       const measured = given > 0 && crowded[index] === 1 ? highOf[index]! : Math.min(reached, highOf[index]!)
-      const off = orderDiscount(arena, index, lowest.left, measured)
-      cut += arena.cut
-      takeOff(arena, index, lowest.left, off)
+      const off = orderDiscount(evaluation, index, lowest.left, measured)
+      cut += evaluation.cut
+      takeOff(evaluation, index, lowest.left, off)
       sum += off
     }
     return sum
@@ -235,7 +235,7 @@ export function createBound(arena: Arena, structure: Structure, choice: Choice) 
     for (const [bit, jump] of structure.jumps.entries()) {
       if (jump.step < first || jump.step >= Math.max(end, stopping + 1) || (riskBit(bit) & risks) === 0) continue
       const index = jump.step - lineCount
-      const high = costNow(arena, jump, amounts, choice.left) + (amounts ? jump.slack : 0)
+      const high = costNow(evaluation, jump, amounts, choice.left) + (amounts ? jump.slack : 0)
       highOf[index] = high
       const low = lowOfStep[index]!
       const thresholds = jump.openBetween(low, high)

@@ -61,7 +61,7 @@ function createPlaces(free: number[]) {
   }
 
   type Kind = typeof kinds extends Map<string, infer K> ? K : never
-  /** `kind` could take a place of `item`; whoever was there (`from`) goes on to another item. */
+  /** `kind` could take a place of `item`; the unit that was there (`from`) moves on to another item. */
   interface Link {
     readonly kind: Kind
     readonly item: number

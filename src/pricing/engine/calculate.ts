@@ -1,5 +1,5 @@
 import { type Minor, amountOf } from '../../model/money.ts'
-import { createArena } from './evaluation.ts'
+import { createEvaluation } from './evaluation.ts'
 import type { CartToPrice } from './input.ts'
 import { distribute } from './line-shares.ts'
 import { explain, type Outcome } from './explain.ts'
@@ -53,9 +53,9 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
   const isEmpty = !given.lines.some(({ selected, quantity }) => selected && quantity > 0)
   const cart = isEmpty ? { ...given, shippingFee: 0 } : given
   const problem = buildProblem(rules, cart)
-  const arena = createArena(problem)
-  const solution = solve(arena, { choice: policy.choice, workMax })
-  const { perLine, shippingDiscount, given: givenAway } = distribute(arena, solution)
+  const evaluation = createEvaluation(problem)
+  const solution = solve(evaluation, { choice: policy.choice, workMax })
+  const { perLine, shippingDiscount, given: givenAway } = distribute(evaluation, solution)
   const at = new Map(problem.lines.map((line, index) => [line, index]))
   const priced = cart.lines.map((line): CalculatedLine => {
     const subtotal = amountOf(line.unitPrice, line.quantity)
@@ -93,6 +93,6 @@ export function calculate(rules: CompiledRules, given: CartToPrice, { workMax }:
       ? [{ sku: step.gift.sku, quantity: step.gift.units, promotion: step.promotion.id }]
       : [],
   )
-  const outcomes = explain(rules, cart, arena, { solution, given: givenAway })
+  const outcomes = explain(rules, cart, evaluation, { solution, given: givenAway })
   return { lines, totals, gifts, outcomes, gap: solution.total - solution.bound, work: solution.work }
 }

@@ -1,4 +1,4 @@
-import { type Arena, orderDiscount, sumScopes } from './evaluation.ts'
+import { type Evaluation, orderDiscount, sumScopes } from './evaluation.ts'
 import { WHOLE } from './arithmetic.ts'
 import { leastAfterLines, lineDiscount } from './line-steps.ts'
 import type { Every, LineStep } from './problem.ts'
@@ -43,7 +43,7 @@ export interface Structure {
   readonly partSlack: number
   hasThreshold(step: number): boolean
   isFree(step: number): boolean
-  isSure(step: number, risks: number): boolean
+  isForced(step: number, risks: number): boolean
 }
 
 export interface Jump {
@@ -60,8 +60,8 @@ const RISK_BITS = 31
 /** More open thresholds of one step than this are not looked at one by one. */
 export const THRESHOLDS_MAX = 12
 
-export function analyse(arena: Arena): Structure {
-  const { problem, lineSteps, orderSteps } = arena
+export function analyse(evaluation: Evaluation): Structure {
+  const { problem, lineSteps, orderSteps } = evaluation
   const { steps, codesMax } = problem
   const lineCount = lineSteps.length
   const names = [...new Set(steps.flatMap(step => (step.group === undefined ? [] : [step.group])))]
@@ -73,8 +73,8 @@ export function analyse(arena: Arena): Structure {
   const entered = [...new Set(steps.flatMap(step => (step.promotion.exclusive ? [] : (step.code ?? []))))]
   const codes = entered.length > codesMax ? entered : []
   const codeOf = Int32Array.from(steps, ({ code }) => (code === undefined ? -1 : codes.indexOf(code)))
-  const parts = partsOf(arena)
-  const rivals = rivalsByLine(arena)
+  const parts = partsOf(evaluation)
+  const rivals = rivalsByLine(evaluation)
   const touchesParts = (at: number) =>
     at < lineCount && lineSteps[at]!.cells.some(cell => parts.lines.has(problem.lineOf[cell]!))
   const isHindered = (at: number) =>
@@ -83,11 +83,11 @@ export function analyse(arena: Arena): Structure {
     codeOf[at]! >= 0 ||
     touchesParts(at) ||
     (at < lineCount && rivals.hinders(lineSteps[at]!))
-  const orders = analyseOrderSteps(arena, groupOf)
+  const orders = analyseOrderSteps(evaluation, groupOf)
   const free = steps.map((_, at) => !isHindered(at) && (orders.lessCostsLess || orders.isGift(at - lineCount)))
-  const all = jumpsOf(arena, groupOf, names.length)
+  const all = jumpsOf(evaluation, groupOf, names.length)
   const jumps = all.filter(jump => {
-    const high = arena.scopes[arena.measureOf[jump.step - lineCount]!]!.reduce(
+    const high = evaluation.scopes[evaluation.measureOf[jump.step - lineCount]!]!.reduce(
       (sum, cell) => sum + problem.list[cell]!,
       0,
     )
@@ -116,7 +116,7 @@ export function analyse(arena: Arena): Structure {
     partSlack: parts.slack,
     hasThreshold: at => all.some(({ step }) => step === at),
     isFree: at => free[at]!,
-    isSure: (at, risks) => free[at]! && (affects[at]! & risks) === 0,
+    isForced: (at, risks) => free[at]! && (affects[at]! & risks) === 0,
   }
 }
 
@@ -130,7 +130,7 @@ export function riskBit(at: number): number {
 }
 
 /** Lines of which an order step aims at some cells and not at others. */
-function partsOf({ problem: { lineOf }, orderSteps }: Arena): { lines: Set<number>; slack: number } {
+function partsOf({ problem: { lineOf }, orderSteps }: Evaluation): { lines: Set<number>; slack: number } {
   const cells = new Map<number, number>()
   for (const line of lineOf) cells.set(line, (cells.get(line) ?? 0) + 1)
   const lines = new Set<number>()
@@ -151,7 +151,7 @@ function partsOf({ problem: { lineOf }, orderSteps }: Arena): { lines: Set<numbe
  * Members of a line group that want the same line. Of members that take each line by itself the line keeps the best, which is the
  * least of both on every cell only where the line is one cell; and a line that a member needs for itself is not the others'.
  */
-function rivalsByLine({ problem: { firstOf }, lineSteps }: Arena) {
+function rivalsByLine({ problem: { firstOf }, lineSteps }: Evaluation) {
   const members = new Map<string, Set<LineStep>>()
   const needed = new Set<string>()
   const places = ({ runStart, parts, own = [] }: LineStep) =>
@@ -174,25 +174,25 @@ function rivalsByLine({ problem: { firstOf }, lineSteps }: Arena) {
   }
 }
 
-function analyseOrderSteps(arena: Arena, groupOf: Int32Array) {
-  const { problem, orderSteps, scopes, masks, within, targetOf } = arena
-  const lineCount = arena.lineSteps.length
+function analyseOrderSteps(evaluation: Evaluation, groupOf: Int32Array) {
+  const { problem, orderSteps, scopes, masks, within, targetOf } = evaluation
+  const lineCount = evaluation.lineSteps.length
   const listSums = new Float64Array(scopes.length)
-  sumScopes(arena, problem.list, listSums)
+  sumScopes(evaluation, problem.list, listSums)
   const lowSums = new Float64Array(scopes.length)
-  sumScopes(arena, leastAfterLines(arena), lowSums)
+  sumScopes(evaluation, leastAfterLines(evaluation), lowSums)
   const isGift = (at: number) => orderSteps[at]?.gift !== undefined
-  const most = orderSteps.map((step, at) => (step.promotion.exclusive ? 0 : orderDiscount(arena, at, listSums)))
+  const most = orderSteps.map((step, at) => (step.promotion.exclusive ? 0 : orderDiscount(evaluation, at, listSums)))
   const overlap = scopes.map((_, a) => scopes.map(cells => cells.some(cell => masks[a]![cell] === 1)))
   const meet = (a: number, b: number) => overlap[targetOf[a]!]![targetOf[b]!]!
   const nested = (inner: number, outer: number) => within[targetOf[outer]!]![inner] === 1
   const active = [...orderSteps.keys()].filter(at => !isGift(at) && most[at]! > 0)
-  const room = (scope: number) => lowSums[scope]! - arena.floorSum[scope]!
+  const room = (scope: number) => lowSums[scope]! - evaluation.floorSum[scope]!
   const together = (of: readonly number[]) =>
     largestTogether(of.map(at => [groupOf[lineCount + at]!, most[at]!] as const))
   // Room for everything that can ever be taken off the lines around it: then its amount is never cut ...
   const tight = scopes.map((_, scope) => room(scope) < together(active.filter(other => within[scope]![other] === 1)))
-  const isCut = orderSteps.map((_, at) => arena.enclosing[at]!.some(scope => tight[scope]))
+  const isCut = orderSteps.map((_, at) => evaluation.enclosing[at]!.some(scope => tight[scope]))
   // ... and, placed from narrow to broad, always finds cells.
   const sizeOf = (at: number) => orderSteps[at]!.breadth
   const fits = (at: number) =>
@@ -229,16 +229,16 @@ function largestTogether(amounts: readonly (readonly [group: number, amount: num
 }
 
 /** Upper bounds: what a step takes off at list prices is the most it ever does. Of a group only the largest counts. */
-function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
-  const { problem, lineSteps, orderSteps } = arena
+function jumpsOf(evaluation: Evaluation, groupOf: Int32Array, groups: number): Jump[] {
+  const { problem, lineSteps, orderSteps } = evaluation
   const lineCount = lineSteps.length
-  const listSums = new Float64Array(arena.scopes.length)
-  sumScopes(arena, problem.list, listSums)
+  const listSums = new Float64Array(evaluation.scopes.length)
+  sumScopes(evaluation, problem.list, listSums)
   return orderSteps.flatMap((order, index): Jump[] => {
     const minimum = order.every?.minimum ?? 0
     const thresholds = [...order.tiers.map(tier => tier.from), minimum].filter(from => from > 0)
     if (thresholds.length === 0 && !order.every) return []
-    const measure = arena.measureOf[index]!
+    const measure = evaluation.measureOf[index]!
     const step = lineCount + index
     const reduction = new Float64Array(step + 1)
     const groupMost = new Float64Array(groups)
@@ -246,14 +246,15 @@ function jumpsOf(arena: Arena, groupOf: Int32Array, groups: number): Jump[] {
     for (let at = step - 1; at >= 0; at--) {
       const before = at - lineCount
       let most = 0
-      if (at < lineCount) most = lineDiscount(arena, lineSteps[at]!, problem.list, problem.list, arena.masks[measure])
-      else if (arena.within[measure]![before] === 1) most = orderDiscount(arena, before, listSums)
+      if (at < lineCount)
+        most = lineDiscount(evaluation, lineSteps[at]!, problem.list, problem.list, evaluation.masks[measure])
+      else if (evaluation.within[measure]![before] === 1) most = orderDiscount(evaluation, before, listSums)
       const group = groupOf[at]!
       if (group < 0) free += most
       else groupMost[group] = Math.max(groupMost[group]!, most)
       reduction[at] = free + groupMost.reduce((sum, one) => sum + one, 0)
     }
-    const slack = arena.scopes[measure]!.length
+    const slack = evaluation.scopes[measure]!.length
     return [{ step, reduction, slack, openBetween: opensOf(thresholds, order.every) }]
   })
 }
@@ -270,11 +271,16 @@ function opensOf(thresholds: readonly number[], every: Every | undefined): Jump[
 }
 
 /** What the scope that a jump measures costs now; unrounded while line steps are open. */
-export function costNow(arena: Arena, jump: Jump, amounts: Float64Array | undefined, left: Float64Array): number {
-  const scope = arena.measureOf[jump.step - arena.lineSteps.length]!
+export function costNow(
+  evaluation: Evaluation,
+  jump: Jump,
+  amounts: Float64Array | undefined,
+  left: Float64Array,
+): number {
+  const scope = evaluation.measureOf[jump.step - evaluation.lineSteps.length]!
   if (!amounts) return left[scope]!
-  const cells = arena.scopes[scope]!
-  arena.work += cells.length
+  const cells = evaluation.scopes[scope]!
+  evaluation.work += cells.length
   let sum = 0
   for (let index = 0; index < cells.length; index++) sum += amounts[cells[index]!]!
   return sum

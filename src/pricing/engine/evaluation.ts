@@ -6,7 +6,7 @@ import type { LineStep, OrderStep, Problem } from './problem.ts'
  * preallocated arrays.
  * `work` counts the cells that were touched: the search's measure of effort, the same on every machine.
  */
-export interface Arena {
+export interface Evaluation {
   readonly problem: Problem
   readonly lineSteps: readonly LineStep[]
   readonly orderSteps: readonly OrderStep[]
@@ -28,7 +28,7 @@ export interface Arena {
   cut: number
 }
 
-export function createArena(problem: Problem): Arena {
+export function createEvaluation(problem: Problem): Evaluation {
   const lineSteps = problem.steps.filter(step => step.kind === 'line')
   const orderSteps = problem.steps.filter(step => step.kind === 'order')
   const scopes: Int32Array[] = []
@@ -69,10 +69,10 @@ export function createArena(problem: Problem): Arena {
 }
 
 /** Sums every scope over amounts after the line steps. */
-export function sumScopes(arena: Arena, amounts: Float64Array, into: Float64Array): void {
-  for (let scope = 0; scope < arena.scopes.length; scope++) {
-    const cells = arena.scopes[scope]!
-    arena.work += cells.length
+export function sumScopes(evaluation: Evaluation, amounts: Float64Array, into: Float64Array): void {
+  for (let scope = 0; scope < evaluation.scopes.length; scope++) {
+    const cells = evaluation.scopes[scope]!
+    evaluation.work += cells.length
     let sum = 0
     for (let index = 0; index < cells.length; index++) sum += amounts[cells[index]!]!
     into[scope] = sum
@@ -84,21 +84,21 @@ export function sumScopes(arena: Arena, amounts: Float64Array, into: Float64Arra
  * `left`: by scope, what it costs after the line steps and the order steps before.
  */
 export function orderDiscount(
-  arena: Arena,
+  evaluation: Evaluation,
   at: number,
   left: Float64Array,
-  measured: number = left[arena.measureOf[at]!]!,
+  measured: number = left[evaluation.measureOf[at]!]!,
 ): number {
-  const step = arena.orderSteps[at]!
-  const around = arena.enclosing[at]!
-  arena.work += 1 + around.length
+  const step = evaluation.orderSteps[at]!
+  const around = evaluation.enclosing[at]!
+  evaluation.work += 1 + around.length
   let off = 0
   if (step.every && measured >= step.every.minimum)
     off = Math.min(Math.floor(measured / step.every.amount), step.every.timesMax) * step.every.off
   for (let tier = step.tiers.length - 1; tier >= 0; tier--) {
     const { from, how, value } = step.tiers[tier]!
     if (measured < from) continue
-    const cost = left[arena.targetOf[at]!]!
+    const cost = left[evaluation.targetOf[at]!]!
     off =
       how === 'amount' ? value : how === 'price' ? Math.max(0, cost - value) : share(cost, value, WHOLE, step.rounding)
     break
@@ -107,23 +107,23 @@ export function orderDiscount(
   const wanted = off
   for (let index = 0; index < around.length && off > 0; index++) {
     const scope = around[index]!
-    const room = left[scope]! - arena.floorSum[scope]!
+    const room = left[scope]! - evaluation.floorSum[scope]!
     if (off > room) off = Math.max(0, room)
   }
-  arena.cut = wanted - off
+  evaluation.cut = wanted - off
   return off
 }
 
 /** Takes an amount of an order step off all scopes that hold its target; a negative one gives it back. */
-export function takeOff(arena: Arena, at: number, left: Float64Array, amount: number): void {
-  const holders = arena.holders[at]!
-  arena.work += holders.length
+export function takeOff(evaluation: Evaluation, at: number, left: Float64Array, amount: number): void {
+  const holders = evaluation.holders[at]!
+  evaluation.work += holders.length
   for (let index = 0; index < holders.length; index++) left[holders[index]!]! -= amount
 }
 
 /** The order steps from narrow to broad, so that the broad ones leave room for the narrow ones when amounts are put on cells. */
-export function narrowFirst(arena: Arena): number[] {
-  return arena.orderSteps
+export function narrowFirst(evaluation: Evaluation): number[] {
+  return evaluation.orderSteps
     .map((step, at) => ({ at, size: step.breadth }))
     .sort((a, b) => a.size - b.size || a.at - b.at)
     .map(({ at }) => at)

@@ -1,6 +1,6 @@
 import { type Minor, amountOf } from '../../model/money.ts'
 import type { Promotion } from '../../model/promotion.ts'
-import { type Arena, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
+import { type Evaluation, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
 import type { CartToPrice } from './input.ts'
 import { amountsAfterLines, lineDiscount } from './line-steps.ts'
 import type { CompiledRules, RefusalCode } from './rules.ts'
@@ -45,14 +45,14 @@ export type Reason =
   | 'dearer_with_it'
   | 'no_effect'
 
-export function explain(rules: CompiledRules, cart: CartToPrice, arena: Arena, result: Result): Outcome[] {
-  const { problem } = arena
+export function explain(rules: CompiledRules, cart: CartToPrice, evaluation: Evaluation, result: Result): Outcome[] {
+  const { problem } = evaluation
   const { entered } = problem
   // Of several offers of a promotion the one that is taken.
   const steps = new Map<string, number>()
   for (const [at, { promotion }] of problem.steps.entries())
     if (!steps.has(promotion.id) || result.solution.off[at] !== undefined) steps.set(promotion.id, at)
-  const judge = createJudge(rules, arena, result)
+  const judge = createJudge(rules, evaluation, result)
   const outcomes = rules.promotions.flatMap(({ promotion }): Outcome[] => {
     if (entered.isClosed(promotion)) return []
     const code = entered.openingOf(promotion)?.code
@@ -120,20 +120,20 @@ function noEffect(): Verdict {
 
 function createJudge(
   rules: CompiledRules,
-  arena: Arena,
+  evaluation: Evaluation,
   { solution: { off }, given }: Result,
 ): (promotion: Promotion, at: number | undefined) => Verdict {
-  const { problem } = arena
+  const { problem } = evaluation
   const { steps, lineSteps, codesMax } = problem
   const isTaken = (at: number) => off[at] !== undefined
   const takenSteps = steps.flatMap((_, at) => (isTaken(at) ? [at] : []))
-  const taken = Float64Array.from(arena.orderSteps, (_, at) => off[lineSteps + at] ?? 0)
-  const afterLines = new Float64Array(arena.scopes.length)
-  sumScopes(arena, amountsAfterLines(arena, isTaken), afterLines)
+  const taken = Float64Array.from(evaluation.orderSteps, (_, at) => off[lineSteps + at] ?? 0)
+  const afterLines = new Float64Array(evaluation.scopes.length)
+  sumScopes(evaluation, amountsAfterLines(evaluation, isTaken), afterLines)
   /** What scopes cost when an order step's turn comes. */
   const leftBefore = (index: number): Float64Array => {
     const left = Float64Array.from(afterLines)
-    for (let step = 0; step < index; step++) takeOff(arena, step, left, taken[step]!)
+    for (let step = 0; step < index; step++) takeOff(evaluation, step, left, taken[step]!)
     return left
   }
 
@@ -143,7 +143,7 @@ function createJudge(
     const step = at === undefined ? undefined : steps[at]
     if (step?.kind === 'order' && measure === 'amount' && when?.basis === 'current') {
       const index = at! - lineSteps
-      return leftBefore(index)[arena.measureOf[index]!]!
+      return leftBefore(index)[evaluation.measureOf[index]!]!
     }
     const number = rules.scopes.numberOf(when?.of ?? scope)
     const counted = problem.lines.filter(line => rules.scopes.of(line).includes(number))
@@ -170,7 +170,7 @@ function createJudge(
   /** What is missing to a minimum of what goods cost by then; 0 when it is met, or another kind of minimum. */
   function shortOfMinimum({ when }: Promotion, index: number): number {
     if (when?.basis !== 'current' || when.minAmount === undefined) return 0
-    return when.minAmount - leftBefore(index)[arena.measureOf[index]!]!
+    return when.minAmount - leftBefore(index)[evaluation.measureOf[index]!]!
   }
 
   return (promotion, at) => {
@@ -182,8 +182,8 @@ function createJudge(
     if (isTaken(at) && (amount > 0 || isGift)) return { status: 'applied', amount, ...next }
     const alone =
       step.kind === 'order'
-        ? orderDiscount(arena, at - lineSteps, leftBefore(at - lineSteps))
-        : lineDiscount(arena, step, problem.list)
+        ? orderDiscount(evaluation, at - lineSteps, leftBefore(at - lineSteps))
+        : lineDiscount(evaluation, step, problem.list)
     const conflict = conflictOf(at, step.promotion)
     if (alone <= 0 && !isGift) {
       const short = step.kind === 'order' ? shortOfMinimum(promotion, at - lineSteps) : 0

@@ -2,7 +2,7 @@ import { FIXED } from '../../model/limits.ts'
 import type { Minor } from '../../model/money.ts'
 import { choosesUnits, type Promotion } from '../../model/promotion.ts'
 import { atMost, WHOLE } from './arithmetic.ts'
-import type { Shelf } from './scope-index.ts'
+import type { ScopeIndex } from './scope-index.ts'
 import { choiceOf, type Take } from './unit-selection.ts'
 
 /**
@@ -30,12 +30,12 @@ export interface Offers {
 }
 
 /** Lines that a promotion takes something off, or counts to do so. */
-function wantedBy(promotion: Promotion, shelf: Shelf): readonly number[] {
+function wantedBy(promotion: Promotion, scopeIndex: ScopeIndex): readonly number[] {
   const { scope } = promotion
   if (promotion.kind === 'buy_get')
-    return [...shelf.members(promotion.buy.scope ?? scope), ...shelf.members(promotion.get.scope ?? scope)]
-  if (promotion.kind === 'bundle') return promotion.items.flatMap(item => shelf.members(item.scope))
-  return shelf.members(scope)
+    return [...scopeIndex.members(promotion.buy.scope ?? scope), ...scopeIndex.members(promotion.get.scope ?? scope)]
+  if (promotion.kind === 'bundle') return promotion.items.flatMap(item => scopeIndex.members(item.scope))
+  return scopeIndex.members(scope)
 }
 
 /** The members of one group in one cart. */
@@ -52,19 +52,19 @@ export interface Rivalry {
   readonly isDealt: boolean
 }
 
-export function rivalryOf(members: readonly Promotion[], shelf: Shelf, isDealt: boolean): Rivalry {
-  const wanted = members.flatMap(member => [...new Set(wantedBy(member, shelf))])
-  const counts = new Uint16Array(shelf.lines.length)
+export function rivalryOf(members: readonly Promotion[], scopeIndex: ScopeIndex, isDealt: boolean): Rivalry {
+  const wanted = members.flatMap(member => [...new Set(wantedBy(member, scopeIndex))])
+  const counts = new Uint16Array(scopeIndex.lines.length)
   for (const line of wanted) counts[line]!++
-  const aloneRate = new Float64Array(shelf.lines.length)
-  const mostRate = new Float64Array(shelf.lines.length)
+  const aloneRate = new Float64Array(scopeIndex.lines.length)
+  const mostRate = new Float64Array(scopeIndex.lines.length)
   for (const member of members) {
     if (choosesUnits(member)) {
-      for (const line of wantedBy(member, shelf)) mostRate[line] = Math.max(mostRate[line]!, largestRate(member))
+      for (const line of wantedBy(member, scopeIndex)) mostRate[line] = Math.max(mostRate[line]!, largestRate(member))
       continue
     }
-    for (const { line, units, how, value } of choiceOf(member, shelf).takes) {
-      const { unitPrice, quantity } = shelf.lines[line]!
+    for (const { line, units, how, value } of choiceOf(member, scopeIndex).takes) {
+      const { unitPrice, quantity } = scopeIndex.lines[line]!
       const off = {
         percent: (unitPrice * value) / WHOLE,
         each: value,
@@ -75,13 +75,13 @@ export function rivalryOf(members: readonly Promotion[], shelf: Shelf, isDealt: 
       aloneRate[line] = Math.max(aloneRate[line]!, rate)
     }
   }
-  const most = shelf.lines.reduce(
+  const most = scopeIndex.lines.reduce(
     (sum, line, at) => sum + line.unitPrice * line.quantity * Math.max(aloneRate[at]!, mostRate[at]!),
     0,
   )
   const contested = new Set(wanted.filter(line => counts[line]! > 1))
   const spanning = members.filter(choosesUnits).length
-  return { contested, spanning, aloneRate, most: atMost(most) + shelf.lines.length, isDealt }
+  return { contested, spanning, aloneRate, most: atMost(most) + scopeIndex.lines.length, isDealt }
 }
 
 /** No unit gets more off than this part of its price. */
@@ -91,26 +91,28 @@ function largestRate(member: Promotion): number {
 }
 
 /** What a promotion takes that shares lines with no rival. */
-export function wholeOffer(promotion: Promotion, shelf: Shelf): Offers {
-  const { takes, unproved } = choiceOf(promotion, shelf)
+export function wholeOffer(promotion: Promotion, scopeIndex: ScopeIndex): Offers {
+  const { takes, unproved } = choiceOf(promotion, scopeIndex)
   return { offers: [{ takes, own: undefined }], unproved, isComplete: true }
 }
 
 /** What a member can be given, the most lines first. */
-export function offersOf(member: Promotion, shelf: Shelf, rivalry: Rivalry): Offers {
-  if (!choosesUnits(member)) return wholeOffer(member, shelf)
-  const whole = choiceOf(member, shelf)
-  const wanted = [...new Set(wantedBy(member, shelf))].filter(line => rivalry.contested.has(line)).sort((a, b) => a - b)
+export function offersOf(member: Promotion, scopeIndex: ScopeIndex, rivalry: Rivalry): Offers {
+  if (!choosesUnits(member)) return wholeOffer(member, scopeIndex)
+  const whole = choiceOf(member, scopeIndex)
+  const wanted = [...new Set(wantedBy(member, scopeIndex))]
+    .filter(line => rivalry.contested.has(line))
+    .sort((a, b) => a - b)
   if (rivalry.isDealt)
     return { offers: [{ takes: whole.takes, own: wanted }], unproved: whole.unproved, isComplete: true }
-  const ways = FIXED.lineSharesMax / rivalry.spanning / shelf.lines.length
+  const ways = FIXED.lineSharesMax / rivalry.spanning / scopeIndex.lines.length
   const isComplete = 2 ** wanted.length <= ways
   const shares = isComplete ? subsetsOf(wanted) : fewerAndFewer(wanted, rivalry.aloneRate, Math.max(2, ways))
   const offers: (Offer & { own: readonly number[]; key: string })[] = []
   let unproved = 0
   // From few lines to many: an offer that takes the same with fewer lines leaves more to others.
   for (const own of shares) {
-    const given = own.length === wanted.length ? whole : choiceOf(member, without(shelf, wanted, own))
+    const given = own.length === wanted.length ? whole : choiceOf(member, without(scopeIndex, wanted, own))
     unproved = Math.max(unproved, given.unproved)
     const key = given.takes.map(take => `${take.line} ${take.units} ${take.how} ${take.value}`).join()
     const isThere = offers.some(other => other.key === key && other.own.every(line => own.includes(line)))
@@ -119,9 +121,9 @@ export function offersOf(member: Promotion, shelf: Shelf, rivalry: Rivalry): Off
   return { offers: offers.reverse(), unproved, isComplete }
 }
 
-function without(shelf: Shelf, wanted: readonly number[], own: readonly number[]): Shelf {
+function without(scopeIndex: ScopeIndex, wanted: readonly number[], own: readonly number[]): ScopeIndex {
   const others = new Set(wanted.filter(line => !own.includes(line)))
-  return shelf.reduced(line => (others.has(line) ? 0 : shelf.lines[line]!.quantity))
+  return scopeIndex.reduced(line => (others.has(line) ? 0 : scopeIndex.lines[line]!.quantity))
 }
 
 /** From the smallest to the largest. */

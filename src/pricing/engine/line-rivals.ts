@@ -1,4 +1,4 @@
-import type { Arena } from './evaluation.ts'
+import type { Evaluation } from './evaluation.ts'
 import { atMost } from './arithmetic.ts'
 import { cellDiscount, type Owned } from './line-steps.ts'
 import type { LineStep } from './problem.ts'
@@ -8,14 +8,14 @@ import type { LineStep } from './problem.ts'
  * most off it.
  */
 export interface LineRivals {
-  /** Counts a member on each line that is nobody's. `base`: amounts before the group; `amounts` may be changed (see below). */
+  /** Counts a member on each line that no offer has alone. `base`: amounts before the group; `amounts` may be changed (see below). */
   count(step: LineStep, amounts: Float64Array, of: { readonly base: Float64Array; readonly owned: Owned }): void
   /** The sum over the lines, each rounded up; begins again with nothing. */
   end(): number
 }
 
-export function createLineRivals(arena: Arena): LineRivals {
-  const { firstOf, lines } = arena.problem
+export function createLineRivals(evaluation: Evaluation): LineRivals {
+  const { firstOf, lines } = evaluation.problem
   const best = new Float64Array(lines.length)
 
   /**
@@ -38,7 +38,7 @@ export function createLineRivals(arena: Arena): LineRivals {
         if (owned[line] === 1) continue
         const decided = undo(amounts, base, line)
         let off = 0
-        for (let index = first; index < end; index++) off += cellDiscount(arena, step, index, amounts, base)
+        for (let index = first; index < end; index++) off += cellDiscount(evaluation, step, index, amounts, base)
         best[line] = Math.max(best[line]!, decided, off)
       }
     },

@@ -1,5 +1,5 @@
 import type { Minor } from '../../model/money.ts'
-import type { Arena } from './evaluation.ts'
+import type { Evaluation } from './evaluation.ts'
 import { split } from './arithmetic.ts'
 import { applyTaken, roundLines } from './line-steps.ts'
 import { placed } from './allocation.ts'
@@ -22,9 +22,9 @@ export interface Part {
 /** Real amounts become weights with this many parts of a minor unit. */
 const FINE = 10_000
 
-export function distribute(arena: Arena, { off }: Solution): Distribution {
-  const { problem } = arena
-  const { rounded, shares } = lineShares(arena, off)
+export function distribute(evaluation: Evaluation, { off }: Solution): Distribution {
+  const { problem } = evaluation
+  const { rounded, shares } = lineShares(evaluation, off)
   const perLine = problem.lines.map(() => new Map<string, Minor>())
   const given = new Map<string, Minor>()
   let shippingDiscount = 0
@@ -45,9 +45,9 @@ export function distribute(arena: Arena, { off }: Solution): Distribution {
     )
     for (const [at, promotion] of [...share.keys()].entries()) add(line, promotion, parts[at] ?? 0)
   }
-  const taken = Float64Array.from(arena.orderSteps, (_, at) => off[arena.lineSteps.length + at] ?? 0)
-  const { parts } = placed(arena, rounded, taken)
-  for (const [at, step] of arena.orderSteps.entries()) {
+  const taken = Float64Array.from(evaluation.orderSteps, (_, at) => off[evaluation.lineSteps.length + at] ?? 0)
+  const { parts } = placed(evaluation, rounded, taken)
+  for (const [at, step] of evaluation.orderSteps.entries()) {
     for (const [index, part] of parts[at]!.entries()) add(problem.lineOf[step.target[index]!]!, step.promotion.id, part)
   }
   return {
@@ -58,8 +58,11 @@ export function distribute(arena: Arena, { off }: Solution): Distribution {
 }
 
 /** The line steps of a combination: what cells cost after them, rounded, and by line what each promotion took, unrounded. */
-function lineShares(arena: Arena, off: Solution['off']): { rounded: Float64Array; shares: Map<string, number>[] } {
-  const { lines, lineOf, list } = arena.problem
+function lineShares(
+  evaluation: Evaluation,
+  off: Solution['off'],
+): { rounded: Float64Array; shares: Map<string, number>[] } {
+  const { lines, lineOf, list } = evaluation.problem
   const shares = lines.map(() => new Map<string, number>())
   /** Of the line group that is being applied: what its best member has taken off each line so far. */
   const best = new Map<number, { promotion: string; amount: number }>()
@@ -72,7 +75,7 @@ function lineShares(arena: Arena, off: Solution['off']): { rounded: Float64Array
   }
   const amounts = Float64Array.from(list)
   applyTaken(
-    arena,
+    evaluation,
     at => off[at] !== undefined,
     amounts,
     ({ runStart, promotion: { id } }, before) => {
@@ -91,6 +94,6 @@ function lineShares(arena: Arena, off: Solution['off']): { rounded: Float64Array
   )
   endGroup()
   const rounded = new Float64Array(amounts.length)
-  roundLines(arena, amounts, rounded)
+  roundLines(evaluation, amounts, rounded)
   return { rounded, shares }
 }

@@ -1,11 +1,11 @@
-import type { Arena } from './evaluation.ts'
+import type { Evaluation } from './evaluation.ts'
 import { atMost, isSomething, opposite, WHOLE, whole } from './arithmetic.ts'
 import type { LineStep } from './problem.ts'
 
 /** How line steps act on the amounts of cells, and members of line groups (line-groups.ts) on whole lines. */
 
 /** What a line step leaves of a cell that costs `amount`, before its floor. */
-function leftOf(problem: Arena['problem'], step: LineStep, index: number, amount: number): number {
+function leftOf(problem: Evaluation['problem'], step: LineStep, index: number, amount: number): number {
   const cell = step.cells[index]!
   const units = problem.units[cell]!
   const value = step.values[index]!
@@ -25,7 +25,7 @@ function leftOf(problem: Arena['problem'], step: LineStep, index: number, amount
 }
 
 /** What a line step leaves of its cell at `index`, of an amount from before the step. */
-function leavesOf({ problem }: Arena, step: LineStep, index: number, amount: number): number {
+function leavesOf({ problem }: Evaluation, step: LineStep, index: number, amount: number): number {
   return Math.min(amount, Math.max(leftOf(problem, step, index, amount), problem.floor[step.cells[index]!]!))
 }
 
@@ -34,14 +34,14 @@ function leavesOf({ problem }: Arena, step: LineStep, index: number, amount: num
  * takes off in all. Amounts are real numbers here, so that it does not matter into how many cells a line is cut; lines are
  * rounded once, at the end of the line steps (`roundLines`).
  */
-export function applyLineStep(arena: Arena, step: LineStep, from: Float64Array, to: Float64Array): number {
+export function applyLineStep(evaluation: Evaluation, step: LineStep, from: Float64Array, to: Float64Array): number {
   const { cells } = step
-  arena.work += cells.length
+  evaluation.work += cells.length
   let off = 0
   for (let index = 0; index < cells.length; index++) {
     const cell = cells[index]!
     const before = from[cell]!
-    const after = leavesOf(arena, step, index, before)
+    const after = leavesOf(evaluation, step, index, before)
     to[cell] = after
     off += before - after
   }
@@ -52,28 +52,28 @@ export function applyLineStep(arena: Arena, step: LineStep, from: Float64Array, 
 export type Owned = Uint8Array
 
 /**
- * Applies a member of a line group. It reads what cells cost before the group in `base`; a line that is nobody's keeps the
+ * Applies a member of a line group. It reads what cells cost before the group in `base`; a line that no offer has alone keeps the
  * member that takes most off it, of equals the earlier.
  */
 export function applyMember(
-  arena: Arena,
+  evaluation: Evaluation,
   step: LineStep,
   from: Float64Array,
   to: Float64Array,
   { base, owned }: { readonly base: Float64Array; readonly owned: Owned },
 ): number {
-  const { firstOf } = arena.problem
+  const { firstOf } = evaluation.problem
   let sum = 0
   for (const { line, first, end } of step.parts) {
     if (owned[line] === 1) continue
     let off = 0
-    for (let index = first; index < end; index++) off += cellDiscount(arena, step, index, base, base)
+    for (let index = first; index < end; index++) off += cellDiscount(evaluation, step, index, base, base)
     let before = 0
     for (let cell = firstOf[line]!; cell < firstOf[line + 1]!; cell++) before += base[cell]! - from[cell]!
     if (!isSomething(off - before)) continue
     for (let cell = firstOf[line]!; cell < firstOf[line + 1]!; cell++) to[cell] = base[cell]!
     for (let index = first; index < end; index++)
-      to[step.cells[index]!]! -= cellDiscount(arena, step, index, base, base)
+      to[step.cells[index]!]! -= cellDiscount(evaluation, step, index, base, base)
     sum += off - before
   }
   return sum
@@ -84,7 +84,7 @@ export function applyMember(
  * member of a line group reads, where it is not `from`.
  */
 export function lineDiscount(
-  arena: Arena,
+  evaluation: Evaluation,
   step: LineStep,
   from: Float64Array,
   base: Float64Array = from,
@@ -93,22 +93,22 @@ export function lineDiscount(
   let off = 0
   for (let index = 0; index < step.cells.length; index++) {
     if (mask === undefined || mask[step.cells[index]!] === 1)
-      off += atMost(cellDiscount(arena, step, index, from, base))
+      off += atMost(cellDiscount(evaluation, step, index, from, base))
   }
   return off
 }
 
 /** What a line step takes off its cell at `index` at most, beyond what is off it already. */
 export function cellDiscount(
-  arena: Arena,
+  evaluation: Evaluation,
   step: LineStep,
   index: number,
   from: Float64Array,
   base: Float64Array,
 ): number {
   const cell = step.cells[index]!
-  arena.work++
-  return Math.max(0, from[cell]! - leavesOf(arena, step, index, base[cell]!))
+  evaluation.work++
+  return Math.max(0, from[cell]! - leavesOf(evaluation, step, index, base[cell]!))
 }
 
 /** Keeps, for the steps that are taken, which lines of a line group are whose. */
@@ -121,7 +121,7 @@ export interface Ownership {
   of(step: LineStep): Owned
 }
 
-export function createOwnership({ problem, lineSteps }: Arena): Ownership {
+export function createOwnership({ problem, lineSteps }: Evaluation): Ownership {
   const byGroup = new Map<number | undefined, Owned>()
   for (const { runStart } of lineSteps) byGroup.set(runStart, new Uint8Array(problem.lines.length))
   const of = ({ runStart }: LineStep) => byGroup.get(runStart)!
@@ -141,9 +141,9 @@ export function createOwnership({ problem, lineSteps }: Arena): Ownership {
  * Rounds what is taken off each line to whole minor units. What is taken off the cells up to one is rounded in the same way, so
  * that a part of a line has the same price however other promotions cut the rest.
  */
-export function roundLines(arena: Arena, amounts: Float64Array, into: Float64Array): void {
-  const { list, lineOf, rounding } = arena.problem
-  arena.work += list.length
+export function roundLines(evaluation: Evaluation, amounts: Float64Array, into: Float64Array): void {
+  const { list, lineOf, rounding } = evaluation.problem
+  evaluation.work += list.length
   for (let first = 0, end = 0; first < list.length; first = end) {
     let off = 0
     for (end = first; end < list.length && lineOf[end] === lineOf[first]; end++) off += list[end]! - amounts[end]!
@@ -161,30 +161,30 @@ export function roundLines(arena: Arena, amounts: Float64Array, into: Float64Arr
 }
 
 /** What cells cost after the line steps of a combination, rounded; `isTaken` is asked by the index of the step. */
-export function amountsAfterLines(arena: Arena, isTaken: (step: number) => boolean): Float64Array {
-  const amounts = Float64Array.from(arena.problem.list)
-  applyTaken(arena, isTaken, amounts)
-  roundLines(arena, amounts, amounts)
+export function amountsAfterLines(evaluation: Evaluation, isTaken: (step: number) => boolean): Float64Array {
+  const amounts = Float64Array.from(evaluation.problem.list)
+  applyTaken(evaluation, isTaken, amounts)
+  roundLines(evaluation, amounts, amounts)
   return amounts
 }
 
 /** Applies the line steps of a legal combination to `amounts`. `seen` gets each step that was applied, and the amounts before it. */
 export function applyTaken(
-  arena: Arena,
+  evaluation: Evaluation,
   isTaken: (step: number) => boolean,
   amounts: Float64Array,
   seen?: (step: LineStep, before: Float64Array) => void,
 ): void {
   const base = Float64Array.from(amounts)
   const before = Float64Array.from(amounts)
-  const ownership = createOwnership(arena)
-  for (const [at, step] of arena.lineSteps.entries()) {
+  const ownership = createOwnership(evaluation)
+  for (const [at, step] of evaluation.lineSteps.entries()) {
     if (step.runStart === at) base.set(amounts)
     if (!isTaken(at)) continue
     before.set(amounts)
-    if (step.runStart === undefined) applyLineStep(arena, step, before, amounts)
+    if (step.runStart === undefined) applyLineStep(evaluation, step, before, amounts)
     else {
-      applyMember(arena, step, before, amounts, { base, owned: ownership.of(step) })
+      applyMember(evaluation, step, before, amounts, { base, owned: ownership.of(step) })
       ownership.take(step)
     }
     seen?.(step, before)
@@ -192,17 +192,17 @@ export function applyTaken(
 }
 
 /** Nothing costs less than this after the line steps, rounded: of a line group every cell has the step that takes most off it. */
-export function leastAfterLines(arena: Arena): Float64Array {
-  const amounts = Float64Array.from(arena.problem.list)
+export function leastAfterLines(evaluation: Evaluation): Float64Array {
+  const amounts = Float64Array.from(evaluation.problem.list)
   const base = Float64Array.from(amounts)
-  for (const [at, step] of arena.lineSteps.entries()) {
+  for (const [at, step] of evaluation.lineSteps.entries()) {
     if (step.runStart === at) base.set(amounts)
     for (let index = 0; index < step.cells.length; index++) {
       const cell = step.cells[index]!
       const from = step.runStart === undefined ? amounts : base
-      amounts[cell]! -= cellDiscount(arena, step, index, amounts, from)
+      amounts[cell]! -= cellDiscount(evaluation, step, index, amounts, from)
     }
   }
-  roundLines(arena, amounts, amounts)
+  roundLines(evaluation, amounts, amounts)
   return amounts
 }

@@ -11,7 +11,7 @@ import type { Take } from './unit-selection.ts'
  */
 export interface Open {
   readonly compiled: CompiledPromotion
-  readonly takes: readonly Dealt[]
+  readonly takes: readonly AssignedDiscount[]
   /** Lines that it has alone in its group (line-groups.ts). */
   readonly own: readonly number[] | undefined
   /** One of several offers of its promotion, of which at most one is taken. */
@@ -19,18 +19,18 @@ export interface Open {
 }
 
 /** A take on particular units: those from `start`, around the end of the line if need be. */
-export interface Dealt extends Take {
+export interface AssignedDiscount extends Take {
   readonly start: number
 }
 
 /** Which units of a line a promotion takes: the first ones, or those that follow the last ones dealt. */
-export function createDealer(lines: readonly LineToPrice[], mode: Policy['units']) {
+export function createUnitAssigner(lines: readonly LineToPrice[], mode: Policy['units']) {
   /** Units of each line that were dealt so far; beyond its quantity where they are shared. */
   const dealt = lines.map(() => 0)
   /** Units of a line that no promotion has yet. */
   const left = (line: number) => Math.max(0, lines[line]!.quantity - dealt[line]!)
-  /** `asked`: `fresh` units are nobody else's any more, also when they are the whole line; `none` are taken by a promotion of the whole order. */
-  const deal = (takes: readonly Take[], asked: 'some' | 'fresh' | 'none' = 'some'): Dealt[] => {
+  /** `asked`: `fresh` units are no other promotion's any more, also when they are the whole line; `none` are taken by a promotion of the whole order. */
+  const deal = (takes: readonly Take[], asked: 'some' | 'fresh' | 'none' = 'some'): AssignedDiscount[] => {
     const own = new Map<number, number>()
     return takes.map(({ line, units, how, value }) => {
       const { quantity } = lines[line]!
@@ -62,7 +62,7 @@ export interface Cells {
   readonly startOf: Float64Array
 }
 
-export function cutIntoCells(lines: readonly LineToPrice[], open: readonly Open[], shippingFee: Minor): Cells {
+export function partitionUnits(lines: readonly LineToPrice[], open: readonly Open[], shippingFee: Minor): Cells {
   const cuts: (Set<number> | undefined)[] = []
   for (const { takes } of open) {
     for (const { line, start, units } of takes) {

@@ -2,11 +2,11 @@ import { amountOf, type Minor } from '../../model/money.ts'
 import { choosesUnits, type Policy, type Promotion, type Remainder, type RoundingMode } from '../../model/promotion.ts'
 import { TAX_WHOLE, thousandths } from './arithmetic.ts'
 import type { CartToPrice, LineToPrice } from './input.ts'
-import { type Cells, createDealer, cutIntoCells, type Open } from './partition.ts'
+import { type Cells, createUnitAssigner, partitionUnits, type Open } from './partition.ts'
 import { offersOf, type Rivalry, rivalryOf, wholeOffer } from './line-groups.ts'
 import { type EnteredCodes, enteredCodes, type Opening } from './codes.ts'
 import { type CompiledPromotion, type CompiledRules, type Refusal, refusalOf } from './rules.ts'
-import { createShelf, type Shelf } from './scope-index.ts'
+import { createScopeIndex, type ScopeIndex } from './scope-index.ts'
 import { createStepBuilder } from './step-builder.ts'
 import type { Take } from './unit-selection.ts'
 
@@ -119,7 +119,7 @@ export interface Tier {
 
 export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
   const lines = cart.lines.filter(line => line.selected && line.quantity > 0).sort((a, b) => (a.sku < b.sku ? -1 : 1))
-  const shelf = createShelf(lines, rules.scopes)
+  const scopeIndex = createScopeIndex(lines, rules.scopes)
   const refusals = new Map<string, Refusal>()
   const { policy } = rules.ruleSet
   const entered = enteredCodes(cart.codes, cart.codeFacts ?? {}, rules.promotions)
@@ -128,18 +128,18 @@ export function buildProblem(rules: CompiledRules, cart: CartToPrice): Problem {
     // A promotion whose code was not entered is not mentioned.
     if (entered.isClosed(promotion)) return false
     const opening = entered.openingOf(promotion)
-    const refusal = refusalOf(compiled, cart, shelf) ?? (opening && refusedCode(opening, policy))
+    const refusal = refusalOf(compiled, cart, scopeIndex) ?? (opening && refusedCode(opening, policy))
     if (refusal) refusals.set(promotion.id, refusal)
     return refusal === undefined
   })
-  const { open, unproved } = chooseUnits(rules, possible, shelf)
+  const { open, unproved } = chooseUnits(rules, possible, scopeIndex)
   // Which of several codes opens a promotion is chosen, not searched: with all of them at once it does not matter.
   const value = lines.reduce((sum, line) => sum + amountOf(line.unitPrice, line.quantity), 0)
   if (entered.count > policy.codesMax)
     for (const { promotion } of possible)
       if (entered.allOf(promotion).length > 1) unproved.push({ promotions: [promotion.id], most: value })
-  const cells = cutIntoCells(lines, open, cart.shippingFee)
-  const builder = createStepBuilder(rules, cart, { shelf, cells, entered })
+  const cells = partitionUnits(lines, open, cart.shippingFee)
+  const builder = createStepBuilder(rules, cart, { scopeIndex, cells, entered })
   const lineSteps: LineStep[] = []
   const orderSteps: OrderStep[] = []
   for (const one of open) {
@@ -189,21 +189,22 @@ function splitWeights({ split }: Policy, lines: readonly LineToPrice[], { lineOf
 }
 
 /** Which units each promotion is about; of the members of a line group every way to share lines out. */
-function chooseUnits(rules: CompiledRules, possible: readonly CompiledPromotion[], whole: Shelf) {
+function chooseUnits(rules: CompiledRules, possible: readonly CompiledPromotion[], whole: ScopeIndex) {
   const { policy } = rules.ruleSet
-  const dealer = createDealer(whole.lines, policy.units)
+  const assigner = createUnitAssigner(whole.lines, policy.units)
   const open: Open[] = []
   const unproved: Unproved[] = []
   const add = (compiled: CompiledPromotion, rivalry?: Rivalry) => {
     const { promotion } = compiled
     // What an earlier promotion has taken is not there for a later one, whether it is used in the end or not.
     const isFresh = wantsFresh(compiled, policy)
-    const shelf = isFresh ? whole.reduced(dealer.left) : whole
+    const scopeIndex = isFresh ? whole.reduced(assigner.left) : whole
     const asked = isFresh ? 'fresh' : policy.units === 'one-offer' ? 'none' : 'some' // of the whole order: it takes no units
-    const choice = rivalry ? offersOf(promotion, shelf, rivalry) : wholeOffer(promotion, shelf)
+    const choice = rivalry ? offersOf(promotion, scopeIndex, rivalry) : wholeOffer(promotion, scopeIndex)
     if (choice.unproved > 0) unproved.push({ promotions: [promotion.id], most: choice.unproved })
     const isOneOf = choice.offers.length > 1
-    for (const { takes, own } of choice.offers) open.push({ compiled, takes: dealer.deal(takes, asked), own, isOneOf })
+    for (const { takes, own } of choice.offers)
+      open.push({ compiled, takes: assigner.deal(takes, asked), own, isOneOf })
     return choice
   }
   for (const compiled of possible) {

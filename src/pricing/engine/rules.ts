@@ -9,7 +9,7 @@ import {
 } from '../../model/promotion.ts'
 
 import type { CartToPrice } from './input.ts'
-import { compileScopes, isOnSale, type Scopes, type Shelf } from './scope-index.ts'
+import { compileScopes, isOnSale, type Scopes, type ScopeIndex } from './scope-index.ts'
 
 /**
  * A rule set made ready for pricing, once per version: promotions in the order in which they are applied, and for every scope
@@ -94,9 +94,9 @@ export interface Refusal {
 }
 
 /** Whether a promotion is open to this buyer and cart before anything is calculated. Undefined when it is. */
-export function refusalOf(compiled: CompiledPromotion, cart: CartToPrice, shelf: Shelf): Refusal | undefined {
+export function refusalOf(compiled: CompiledPromotion, cart: CartToPrice, scopeIndex: ScopeIndex): Refusal | undefined {
   const { promotion } = compiled
-  return refusedByTime(compiled, cart.now) ?? refusedByBuyer(promotion, cart) ?? refusedByLines(promotion, shelf)
+  return refusedByTime(compiled, cart.now) ?? refusedByBuyer(promotion, cart) ?? refusedByLines(promotion, scopeIndex)
 }
 
 function refusedByTime({ from, until }: CompiledPromotion, now: string): Refusal | undefined {
@@ -127,7 +127,7 @@ function refusedByBuyer(
   return undefined
 }
 
-function refusedByLines(promotion: Promotion, { lines, members }: Shelf): Refusal | undefined {
+function refusedByLines(promotion: Promotion, { lines, members }: ScopeIndex): Refusal | undefined {
   const { when } = promotion
   const counted = members(when?.of ?? promotion.scope)
   const sum = (of: readonly number[], pick: (quantity: number, price: number) => number) =>

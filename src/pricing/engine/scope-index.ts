@@ -13,14 +13,14 @@ export interface Piece {
 export const paidFor = (pool: readonly Piece[]): readonly Piece[] => pool.filter(({ price }) => price > 0)
 
 /** The lines of one cart as the scopes of promotions see them: looked up once per scope. */
-export interface Shelf {
+export interface ScopeIndex {
   readonly lines: readonly LineToPrice[]
   /** Indexes of the lines of a scope, rising. */
   members(scope: Scope | undefined): readonly number[]
   /** The same as pieces by unit price, dearest first, ties by product code. */
   pool(scope: Scope | undefined): readonly Piece[]
   /** The same with fewer units of each line; lines without units are in no scope. */
-  reduced(unitsOf: (line: number) => number): Shelf
+  reduced(unitsOf: (line: number) => number): ScopeIndex
 }
 
 /** The distinct scopes of a rule set. Which of them a product is in is found out once per product of a catalogue. */
@@ -65,13 +65,13 @@ export function compileScopes(promotions: readonly Promotion[]): Scopes {
 }
 
 /** `lines` must be in the order of their product codes. */
-export function createShelf(lines: readonly LineToPrice[], scopes: Scopes): Shelf {
+export function createScopeIndex(lines: readonly LineToPrice[], scopes: Scopes): ScopeIndex {
   const members: number[][] = Array.from({ length: scopes.count }, () => [])
   for (const [at, line] of lines.entries()) for (const scope of scopes.of(line)) members[scope]!.push(at)
   return shelfOf(lines, members, scopes)
 }
 
-function shelfOf(lines: readonly LineToPrice[], members: readonly (readonly number[])[], scopes: Scopes): Shelf {
+function shelfOf(lines: readonly LineToPrice[], members: readonly (readonly number[])[], scopes: Scopes): ScopeIndex {
   const pools: (readonly Piece[] | undefined)[] = []
   const byPrice = (a: Piece, b: Piece) => b.price - a.price || a.line - b.line
   return {

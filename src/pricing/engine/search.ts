@@ -1,4 +1,4 @@
-import { type Arena, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
+import { type Evaluation, orderDiscount, sumScopes, takeOff } from './evaluation.ts'
 import { isSomething } from './arithmetic.ts'
 import { createBound } from './bound.ts'
 import { applyLineStep, applyMember, createOwnership, lineDiscount, roundLines } from './line-steps.ts'
@@ -17,7 +17,7 @@ import { analyse, costNow, isOpen as hasOpen, riskBit, type Structure } from './
  * would take off if it stood alone, of a group only the best, of codes only as many as are left. That is never too little,
  * because a step takes off the less the less there is, and thresholds are taken as reached if they still can be.
  *
- * Certainly taken (`isSure`, proved in dominance.ts): a step that competes with nothing, if no later threshold can be missed
+ * Certainly taken (`isForced`, proved in dominance.ts): a step that competes with nothing, if no later threshold can be missed
  * through it. It needs no branch, which is why most carts need a handful of nodes.
  *
  * Ties: the combination that has the first promotion in which two of them differ. The effort is counted in cells touched, not
@@ -40,17 +40,17 @@ export interface SearchOptions {
   readonly workMax: number
 }
 
-export function solve(arena: Arena, { choice, workMax }: SearchOptions): Solution {
-  const { problem } = arena
-  const search = createSearch(arena, analyse(arena))
+export function solve(evaluation: Evaluation, { choice, workMax }: SearchOptions): Solution {
+  const { problem } = evaluation
+  const search = createSearch(evaluation, analyse(evaluation))
   const exclusive = problem.steps.flatMap((step, at) => (step.promotion.exclusive ? [at] : []))
   if (choice === 'in-order') {
     for (const at of exclusive) {
       const alone = search.evaluate(candidate => candidate === at)
-      if (alone.off[at] !== undefined) return { ...alone, bound: alone.total, work: arena.work }
+      if (alone.off[at] !== undefined) return { ...alone, bound: alone.total, work: evaluation.work }
     }
     const all = search.evaluate(candidate => !exclusive.includes(candidate))
-    return { ...all, bound: all.total, work: arena.work }
+    return { ...all, bound: all.total, work: evaluation.work }
   }
   const found = search.lowest(workMax)
   let best = found
@@ -58,37 +58,40 @@ export function solve(arena: Arena, { choice, workMax }: SearchOptions): Solutio
     const alone = search.evaluate(candidate => candidate === at)
     if (alone.total < best.total) best = { ...alone, bound: 0 }
   }
-  const bound = Math.min(best.total, found.bound, boundOfOtherUnits(arena, found.bound))
-  return { ...best, bound, work: arena.work }
+  const bound = Math.min(best.total, found.bound, boundOfOtherUnits(evaluation, found.bound))
+  return { ...best, bound, work: evaluation.work }
 }
 
 /**
  * No combination costs less, whatever units the promotions were about whose choice is not proved to be the best. Others take
  * off the more the less such a promotion does, and never more than they would alone.
  */
-function boundOfOtherUnits(arena: Arena, found: number): number {
-  const { unproved, steps, list, floor } = arena.problem
+function boundOfOtherUnits(evaluation: Evaluation, found: number): number {
+  const { unproved, steps, list, floor } = evaluation.problem
   if (unproved.length === 0) return found
   const sumOf = (amounts: Iterable<number>) => [...amounts].reduce((sum, amount) => sum + amount, 0)
-  const listSums = new Float64Array(arena.scopes.length)
-  sumScopes(arena, list, listSums)
+  const listSums = new Float64Array(evaluation.scopes.length)
+  sumScopes(evaluation, list, listSums)
   const isUnproved = (id: string) => unproved.some(({ promotions }) => promotions.includes(id))
   const alone = steps.map((step, at) => {
     if (isUnproved(step.promotion.id)) return 0
-    if (step.kind === 'line') return lineDiscount(arena, step, list)
-    return orderDiscount(arena, at - arena.lineSteps.length, listSums)
+    if (step.kind === 'line') return lineDiscount(evaluation, step, list)
+    return orderDiscount(evaluation, at - evaluation.lineSteps.length, listSums)
   })
   const most = sumOf(unproved.map(one => one.most))
   return Math.max(sumOf(floor), found - most, sumOf(list) - sumOf(alone) - most)
 }
 
 /** The price of one given combination: its steps in order, each if it is legal after those before it and takes anything off. */
-export function evaluateCombination(arena: Arena, isIn: (step: number) => boolean): Omit<Solution, 'bound' | 'work'> {
-  return createSearch(arena, analyse(arena)).evaluate(isIn)
+export function evaluateCombination(
+  evaluation: Evaluation,
+  isIn: (step: number) => boolean,
+): Omit<Solution, 'bound' | 'work'> {
+  return createSearch(evaluation, analyse(evaluation)).evaluate(isIn)
 }
 
-function createSearch(arena: Arena, structure: Structure) {
-  const { problem, lineSteps, orderSteps } = arena
+function createSearch(evaluation: Evaluation, structure: Structure) {
+  const { problem, lineSteps, orderSteps } = evaluation
   const { list, steps, codesMax } = problem
   const [count, lineCount] = [steps.length, lineSteps.length]
   // Amounts after each line step; a level shares the array of the one before where its step changes nothing.
@@ -97,12 +100,12 @@ function createSearch(arena: Arena, structure: Structure) {
   /** Amounts after all line steps, in whole minor units. */
   const rounded = new Float64Array(list.length)
   /** By scope: what it costs after the steps of the present choice. */
-  const left = new Float64Array(arena.scopes.length)
+  const left = new Float64Array(evaluation.scopes.length)
   const taken = new Float64Array(orderSteps.length)
   const off = new Float64Array(count).fill(-1)
   const groupTaken = new Uint8Array(structure.groups)
   const codeUses = new Uint16Array(structure.codes)
-  const ownership = createOwnership(arena)
+  const ownership = createOwnership(evaluation)
   let codes = 0
   let stopped = false
 
@@ -121,13 +124,13 @@ function createSearch(arena: Arena, structure: Structure) {
   /** Tries a step on top of the present state: what it takes off, 0 when nothing; the state after it is ready in the next level. */
   function attempt(at: number): number {
     const step = steps[at]!
-    if (step.kind === 'order') return orderDiscount(arena, at - lineCount, left)
+    if (step.kind === 'order') return orderDiscount(evaluation, at - lineCount, left)
     const before = levels[at]!
     const after = (own[at + 1] ??= new Float64Array(list.length))
     after.set(before)
     levels[at + 1] = after
-    if (step.runStart === undefined) return applyLineStep(arena, step, before, after)
-    return applyMember(arena, step, before, after, { base: levels[step.runStart]!, owned: ownership.of(step) })
+    if (step.runStart === undefined) return applyLineStep(evaluation, step, before, after)
+    return applyMember(evaluation, step, before, after, { base: levels[step.runStart]!, owned: ownership.of(step) })
   }
 
   function take(at: number, amount: number): void {
@@ -135,7 +138,7 @@ function createSearch(arena: Arena, structure: Structure) {
     off[at] = amount
     if (step.kind === 'order') {
       taken[at - lineCount] = amount
-      takeOff(arena, at - lineCount, left, amount)
+      takeOff(evaluation, at - lineCount, left, amount)
     } else ownership.take(step)
     const group = structure.groupOf[at]!
     if (group >= 0) groupTaken[group] = 1
@@ -148,7 +151,7 @@ function createSearch(arena: Arena, structure: Structure) {
     const step = steps[at]!
     off[at] = -1
     if (step.kind === 'order') {
-      takeOff(arena, at - lineCount, left, -taken[at - lineCount]!)
+      takeOff(evaluation, at - lineCount, left, -taken[at - lineCount]!)
       taken[at - lineCount] = 0
     } else ownership.giveBack(step)
     const group = structure.groupOf[at]!
@@ -164,8 +167,8 @@ function createSearch(arena: Arena, structure: Structure) {
 
   function enterOrder(at: number): void {
     if (at !== lineCount) return
-    roundLines(arena, levels[at]!, rounded)
-    sumScopes(arena, rounded, left)
+    roundLines(evaluation, levels[at]!, rounded)
+    sumScopes(evaluation, rounded, left)
   }
 
   /** What the present combination costs: the sum of its cells less the order steps, and what did not fit on their lines. */
@@ -173,8 +176,8 @@ function createSearch(arena: Arena, structure: Structure) {
     let total = 0
     for (const amount of rounded) total += amount
     for (const amount of taken) total -= amount
-    // Placing is dear: not for a combination that is too dear without it.
-    return structure.mayLose && total < limit ? total + placed(arena, rounded, taken).lost : total
+    // OrderPlacement is dear: not for a combination that is too dear without it.
+    return structure.mayLose && total < limit ? total + placed(evaluation, rounded, taken).lost : total
   }
 
   const solution = () => ({ off: Array.from(off, amount => (amount < 0 ? undefined : amount)), total: totalNow() })
@@ -196,7 +199,7 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   const isOpen = (at: number) => isLegal(at) && !steps[at]!.promotion.exclusive
-  const boundOf = createBound(arena, structure, {
+  const boundOf = createBound(evaluation, structure, {
     levels,
     rounded,
     left,
@@ -212,7 +215,7 @@ function createSearch(arena: Arena, structure: Structure) {
     let risks = 0
     for (const [bit, jump] of structure.jumps.entries()) {
       if (jump.step < at) continue
-      const high = costNow(arena, jump, at <= lineCount ? levels[at]! : undefined, left)
+      const high = costNow(evaluation, jump, at <= lineCount ? levels[at]! : undefined, left)
       const slack = at <= lineCount ? jump.slack : 0
       if (hasOpen(jump, high - jump.reduction[at]! - slack, high + slack)) risks |= riskBit(bit)
     }
@@ -220,8 +223,8 @@ function createSearch(arena: Arena, structure: Structure) {
   }
 
   function lowest(workMax: number): Omit<Solution, 'work'> {
-    const workEnd = arena.work + workMax
-    const start = dive(arena.work + workMax * DIVE_SHARE)
+    const workEnd = evaluation.work + workMax
+    const start = dive(evaluation.work + workMax * DIVE_SHARE)
     let best = start
     let cutoff = start.total + 1 // the search is to find this one again, or the first of its equals
     let openBound = Number.POSITIVE_INFINITY
@@ -240,7 +243,7 @@ function createSearch(arena: Arena, structure: Structure) {
           leave(at)
           continue
         }
-        if (structure.isSure(at, structure.isFree(at) ? risksAt(at) : 0)) {
+        if (structure.isForced(at, structure.isFree(at) ? risksAt(at) : 0)) {
           take(at, amount)
           sure.push(at)
           continue
@@ -260,7 +263,7 @@ function createSearch(arena: Arena, structure: Structure) {
     }
 
     function branch(at: number, amount: number, above: number): void {
-      if (arena.work > workEnd) {
+      if (evaluation.work > workEnd) {
         openBound = Math.min(openBound, above)
         return
       }
@@ -288,7 +291,7 @@ function createSearch(arena: Arena, structure: Structure) {
         leave(at)
         continue
       }
-      if (arena.work < workEnd && !structure.isSure(at, structure.isFree(at) ? risksAt(at) : 0)) {
+      if (evaluation.work < workEnd && !structure.isForced(at, structure.isFree(at) ? risksAt(at) : 0)) {
         const after = at < lineCount ? levels[at + 1]! : undefined
         take(at, amount)
         const withIt = boundOf(at + 1, risksAt(at + 1))

@@ -2,27 +2,31 @@ import { type Minor, amountOf } from '../../model/money.ts'
 import type { Promotion, Scope } from '../../model/promotion.ts'
 import { hundredths, opposite, share, split, WHOLE } from './arithmetic.ts'
 import type { CartToPrice } from './input.ts'
-import type { Cells, Dealt, Open } from './partition.ts'
+import type { Cells, AssignedDiscount, Open } from './partition.ts'
 import type { EnteredCodes } from './codes.ts'
 import type { LineStep, OrderStep, Tier } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
-import type { Shelf } from './scope-index.ts'
+import type { ScopeIndex } from './scope-index.ts'
 import type { Take } from './unit-selection.ts'
 
 /** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
 export function createStepBuilder(
   { ruleSet: { policy }, lineGroupOf }: CompiledRules,
   cart: CartToPrice,
-  { shelf, cells, entered }: { readonly shelf: Shelf; readonly cells: Cells; readonly entered: EnteredCodes },
+  {
+    scopeIndex,
+    cells,
+    entered,
+  }: { readonly scopeIndex: ScopeIndex; readonly cells: Cells; readonly entered: EnteredCodes },
 ) {
-  const { lines } = shelf
+  const { lines } = scopeIndex
   const { rounding, percentages } = policy
   const mode = rounding.of === 'price' ? opposite(rounding.mode) : rounding.mode
   const delivery = Int32Array.of(cells.list.length - 1)
   const byScope = new Map<Scope | undefined, Int32Array>()
   const distinct: Int32Array[] = []
 
-  function cellsOf(take: Dealt): number[] {
+  function cellsOf(take: AssignedDiscount): number[] {
     const { quantity } = lines[take.line]!
     const members: number[] = []
     for (let cell = cells.firstOf[take.line]!; cell < cells.firstOf[take.line + 1]!; cell++) {
@@ -37,7 +41,7 @@ export function createStepBuilder(
     let found = byScope.get(scope)
     if (!found) {
       const members: number[] = []
-      for (const line of shelf.members(scope))
+      for (const line of scopeIndex.members(scope))
         for (let cell = cells.firstOf[line]!; cell < cells.firstOf[line + 1]!; cell++) members.push(cell)
       found = shared(members)
       byScope.set(scope, found)
@@ -45,7 +49,7 @@ export function createStepBuilder(
     return found
   }
 
-  /** One array for equal sets of cells, so that scopes can be told apart by identity. */
+  /** One array for equal sets of cells, so that scopes can be compared by identity. */
   function shared(members: readonly number[]): Int32Array {
     const same = (known: Int32Array) =>
       known.length === members.length && known.every((cell, at) => cell === members[at])
@@ -89,7 +93,7 @@ export function createStepBuilder(
   }
 
   /** Where a cap binds, or percentages are all of the list price, or rewards differ in kind: amounts fixed at list prices. */
-  function fixed(promotion: Promotion, dealt: readonly Dealt[]): readonly Dealt[] {
+  function fixed(promotion: Promotion, dealt: readonly AssignedDiscount[]): readonly AssignedDiscount[] {
     const how = dealt[0]?.how
     const parallel = percentages === 'parallel' && dealt.some(take => take.how === 'percent')
     const cap = capOf(promotion)
@@ -130,7 +134,7 @@ export function createStepBuilder(
     }
   }
 
-  function orderStep(promotion: Promotion, takes: readonly Dealt[]): OrderStep | undefined {
+  function orderStep(promotion: Promotion, takes: readonly AssignedDiscount[]): OrderStep | undefined {
     const { when, scope } = promotion
     const ofUnits = 'units' in promotion && typeof promotion.units === 'object'
     if (ofUnits && takes.length === 0) return undefined

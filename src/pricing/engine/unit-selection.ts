@@ -3,7 +3,7 @@ import type { Promotion, PromotionOf, UnitChoice } from '../../model/promotion.t
 import { hundredths, isSomething, largest, share, split, WHOLE } from './arithmetic.ts'
 import { createBundles } from './bundles.ts'
 import { bestGrouping, type Grouping } from './sets.ts'
-import { paidFor, type Piece, type Shelf } from './scope-index.ts'
+import { paidFor, type Piece, type ScopeIndex } from './scope-index.ts'
 
 /**
  * Which units of which lines a promotion is about, and what it does to each: decided once per promotion, by unit prices,
@@ -27,15 +27,19 @@ export interface Choice {
   readonly unproved: Minor
 }
 
-export function choiceOf(promotion: Promotion, shelf: Shelf): Choice {
-  const pool = shelf.pool(promotion.scope)
-  if (promotion.kind !== 'set') return { takes: takesOf(promotion, pool, shelf), unproved: 0 }
+export function choiceOf(promotion: Promotion, scopeIndex: ScopeIndex): Choice {
+  const pool = scopeIndex.pool(promotion.scope)
+  if (promotion.kind !== 'set') return { takes: takesOf(promotion, pool, scopeIndex), unproved: 0 }
   const grouping = groupingOf(promotion, pool)
   const isProved = grouping.most === grouping.worth
   return { takes: setOfDifferent(grouping, pool), unproved: isProved ? 0 : Math.ceil(grouping.most / WHOLE) }
 }
 
-function takesOf(promotion: Exclude<Promotion, { kind: 'set' }>, pool: readonly Piece[], shelf: Shelf): Take[] {
+function takesOf(
+  promotion: Exclude<Promotion, { kind: 'set' }>,
+  pool: readonly Piece[],
+  scopeIndex: ScopeIndex,
+): Take[] {
   switch (promotion.kind) {
     case 'percent_off':
       return choose(pool, promotion.units).map(piece => percentOff(piece, promotion.percent))
@@ -46,13 +50,13 @@ function takesOf(promotion: Exclude<Promotion, { kind: 'set' }>, pool: readonly 
     case 'volume':
       return volume(promotion, pool)
     case 'buy_get':
-      return buyGet(promotion, shelf)
+      return buyGet(promotion, scopeIndex)
     case 'multi_buy':
       return multiBuy(promotion, pool)
     case 'bundle':
-      return bundle(promotion, shelf)
+      return bundle(promotion, scopeIndex)
     case 'threshold': {
-      const percent = percentReached(promotion, shelf)
+      const percent = percentReached(promotion, scopeIndex)
       return percent > 0 ? pool.map(piece => percentOff(piece, percent)) : []
     }
     case 'gift':
@@ -62,8 +66,11 @@ function takesOf(promotion: Exclude<Promotion, { kind: 'set' }>, pool: readonly 
 }
 
 /** The percentage of a ladder over some products, by what they cost before promotions, or by their number. */
-function percentReached({ tiers = [], measure, scope, when }: PromotionOf<'threshold'>, shelf: Shelf): number {
-  const counted = shelf.pool(when?.of ?? scope)
+function percentReached(
+  { tiers = [], measure, scope, when }: PromotionOf<'threshold'>,
+  scopeIndex: ScopeIndex,
+): number {
+  const counted = scopeIndex.pool(when?.of ?? scope)
   const reached = measure === 'units' ? countOf(counted) : valueOf(counted)
   return tiers.findLast(tier => tier.from <= reached)?.percent ?? 0
 }
@@ -133,13 +140,13 @@ function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: r
  * Buy b, get g: t times as often as it fits. Units that are given were not bought, so with t purchases at most `bought - b*t`
  * of the units that could be bought are given. More purchases may leave fewer to give: the three counts around the best are tried.
  */
-function buyGet(promotion: PromotionOf<'buy_get'>, shelf: Shelf): Take[] {
+function buyGet(promotion: PromotionOf<'buy_get'>, scopeIndex: ScopeIndex): Take[] {
   const { buy, get, take, timesMax = Number.POSITIVE_INFINITY } = promotion
-  const isPaidFor = (line: number) => shelf.lines[line]!.unitPrice > 0
-  const buyable = new Set(shelf.members(buy.scope ?? promotion.scope).filter(isPaidFor))
-  const givable = paidFor(shelf.pool(get.scope ?? promotion.scope))
+  const isPaidFor = (line: number) => scopeIndex.lines[line]!.unitPrice > 0
+  const buyable = new Set(scopeIndex.members(buy.scope ?? promotion.scope).filter(isPaidFor))
+  const givable = paidFor(scopeIndex.pool(get.scope ?? promotion.scope))
   const ordered = take === 'cheapest' ? cheapestFirst(givable) : givable
-  const bought = [...buyable].reduce((sum, line) => sum + shelf.lines[line]!.quantity, 0)
+  const bought = [...buyable].reduce((sum, line) => sum + scopeIndex.lines[line]!.quantity, 0)
   const all = bought + countOf(givable.filter(piece => !buyable.has(piece.line)))
   const most = Math.min(timesMax, Math.floor(bought / buy.units))
   const givenWith = (times: number): Piece[] => {
@@ -167,8 +174,8 @@ function multiBuy(promotion: PromotionOf<'multi_buy'>, pool: readonly Piece[]): 
 }
 
 /** Several products that belong together. */
-function bundle(promotion: PromotionOf<'bundle'>, shelf: Shelf): Take[] {
-  const items = promotion.items.map(({ scope, units }) => ({ units, pool: shelf.pool(scope) }))
+function bundle(promotion: PromotionOf<'bundle'>, scopeIndex: ScopeIndex): Take[] {
+  const items = promotion.items.map(({ scope, units }) => ({ units, pool: scopeIndex.pool(scope) }))
   const bundles = createBundles(items)
   const fits = Math.min(...items.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
   const times = Math.min(promotion.timesMax ?? Number.POSITIVE_INFINITY, fits)

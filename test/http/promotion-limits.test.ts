@@ -10,7 +10,7 @@ describe('what promotions may give away', () => {
   const app = withApp({ repriceSpreadMs: 0 })
   let me: Awaited<ReturnType<typeof newMember>>
 
-  /** Puts a rule set of one promotion in force. Its id is new, so nobody has used it. */
+  /** Puts a rule set of one promotion in force. Its id is new, so it has not been used. */
   async function offer(fields: object): Promise<string> {
     const id = `offer-${randomUUID().slice(0, 8)}`
     await putInForce([{ id, name: 'offer', ...fields }])
@@ -39,7 +39,7 @@ describe('what promotions may give away', () => {
     return client.post('/v1/orders', { cartVersion: cart.version, total: cart.totals.total }, key())
   }
 
-  it('is counted in all: a code for two orders is for two orders, whoever is faster', async () => {
+  it('is counted in all: a code for two orders is for two orders, whichever come first', async () => {
     await offer({ ...HALF, code: 'TWICE', usesMax: 2 })
     const buyers = await Promise.all(Array.from({ length: 6 }, () => newMember(app().url)))
     const carts = await Promise.all(
@@ -93,10 +93,10 @@ describe('what promotions may give away', () => {
   it('ends with the budget, to the penny', async () => {
     const id = await offer({ kind: 'amount_off', amount: 90, budget: 150 })
     expect((await order(me)).body.total).to.equal(110)
-    await app().allowances.refresh()
+    await app().promotionLimits.refresh()
     const rest = await order(await newMember(app().url))
     expect(rest.body.total, 'what is left of it').to.equal(140)
-    await app().allowances.refresh()
+    await app().promotionLimits.refresh()
     expect((await order(await newMember(app().url))).body.total).to.equal(200)
     await eventually('all of it is spent', async () => {
       const levels = await app().stock.levels(`b:${id}`)
