@@ -25,6 +25,7 @@ import { type Servers, type Stack, type StackOptions, startServers, startStack }
  */
 export type StackName =
   | 'cartload'
+  | 'against'
   | 'floor'
   | 'floor-bare'
   | 'floor-plain'
@@ -73,11 +74,16 @@ export interface LabOptions {
   readonly ladder?: readonly number[]
   /** More arguments for the instances. */
   readonly nodeArgs?: readonly string[]
+  /** The project of `against`: another version of cartload. */
+  readonly against?: string | undefined
   /** For latencies. */
   readonly generator?: LoadGenerator | undefined
 }
 
-export function createLab(say: (text: string) => void, { ladder = [], nodeArgs = [], generator }: LabOptions = {}) {
+export function createLab(
+  say: (text: string) => void,
+  { ladder = [], nodeArgs = [], generator, against }: LabOptions = {},
+) {
   const dir = mkdtempSync(join(tmpdir(), 'cl-compare-'))
   const shop = makeShop(ladder)
   const running = new Map<StackName, Promise<Running>>()
@@ -95,10 +101,11 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
   function cartloadData(shards: number, owner: string) {
     const key = `${owner}/${shards}`
     return once(data, key, async () => {
-      const own = await keep(startServers({ shards }))
+      const project = owner === 'against' ? against : undefined
+      const own = await keep(startServers({ shards }, project))
       say(`filling a shop with ${shop.users.length} carts (${key})`)
       if (!own.addresses) throw new Error('no addresses')
-      return { servers: own, cookies: await fillCartload(shop, own.addresses) }
+      return { servers: own, cookies: await fillCartload(shop, own.addresses, project) }
     })
   }
 
@@ -161,8 +168,9 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
       const filled = await cartloadData(Number(part), 'cartload')
       return runningOver(filled.servers, filled.cookies, { ...own, instances: INSTANCES })
     }
-    const filled = await cartloadData(SHARDS, 'cartload')
-    return runningOver(filled.servers, filled.cookies, own)
+    const filled = await cartloadData(SHARDS, name === 'against' ? name : 'cartload')
+    const project = name === 'against' && against !== undefined ? { project: against } : {}
+    return runningOver(filled.servers, filled.cookies, { ...own, ...project })
   }
 
   const get = (name: StackName): Promise<Running> => once(running, name, () => start(name))
@@ -266,7 +274,10 @@ export function createLab(say: (text: string) => void, { ladder = [], nodeArgs =
 }
 
 /** Every unit of every round, there and back: what drifts on the machine meets all units alike. */
-export function* thereAndBack(units: readonly Unit[], rounds: number): Generator<{ round: number; unit: Unit }> {
+export function* thereAndBack<U extends Unit>(
+  units: readonly U[],
+  rounds: number,
+): Generator<{ round: number; unit: U }> {
   for (let round = 1; round <= rounds; round++)
     for (const unit of round % 2 === 1 ? units : units.toReversed()) yield { round, unit }
 }

@@ -6,6 +6,7 @@ import { findGenerator } from '../runner/generator.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { PROJECT, whenInterrupted } from '../../test/support/servers.ts'
 import { versionOf } from './generators.ts'
+import { checkOut, compareAgainst, COMPARED_BLOCKS } from './against.ts'
 import { GOALS, judge, type Verdict, type Window } from './goals.ts'
 import { expiries, memory } from './claims.ts'
 import { createLab, nameOf, thereAndBack, TooNoisy, type Unit } from './lab.ts'
@@ -33,6 +34,9 @@ Blocks (default: all)
   memory    memory of an instance under load for a long time
 
 Options
+  --against COMMIT     compares with that version of cartload instead of other services: blocks ${COMPARED_BLOCKS.join(', ')}.
+                       Both take turns until the 95 % interval of each ratio is at most ± 3 % wide or 60 rounds are over;
+                       a ratio whose upper end is above 1.05 is not met
   --pairs N            rounds of each block (default 10)
   --seconds N          of one window (default 15)
   --memory-minutes N   (default 10)
@@ -105,6 +109,7 @@ const WARM_SECONDS = 15
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    against: { type: 'string' },
     pairs: { type: 'string', default: '10' },
     seconds: { type: 'string', default: '15' },
     'memory-minutes': { type: 'string', default: '10' },
@@ -113,7 +118,7 @@ const { values, positionals } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
-const known = [...Object.keys(BLOCKS), ...CLAIMS]
+const known = values.against === undefined ? [...Object.keys(BLOCKS), ...CLAIMS] : COMPARED_BLOCKS
 const wanted = positionals.length > 0 ? positionals : known
 const unknown = wanted.find(block => !known.includes(block))
 const number = (name: 'pairs' | 'seconds' | 'memory-minutes', max: number) => {
@@ -134,14 +139,44 @@ const [pairs, seconds, minutes] = [number('pairs', 100), number('seconds', 120),
 const say = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
 await findOrInstall(['wrk'], join(PROJECT, '.cartload'), say)
-const generator = values['no-latency'] ? undefined : findGenerator()
-const lab = createLab(say, { generator })
-whenInterrupted(lab.close)
+const checkout = values.against === undefined ? undefined : checkOutOrExit(values.against)
+const generator = values['no-latency'] || checkout ? undefined : findGenerator()
+const lab = createLab(say, { generator, against: checkout?.project })
+whenInterrupted(async () => {
+  await lab.close()
+  checkout?.remove()
+})
 
 const windows: (Window & { readonly round: number })[] = []
 const latencies: Latency[] = []
 const verdicts: Verdict[] = []
 try {
+  if (checkout) {
+    const options = { commit: checkout.commit, blocks: wanted, seconds, warmSeconds: WARM_SECONDS, say }
+    verdicts.push(...(await compareAgainst(lab, { ...options, onWindow: window => windows.push(window) })))
+  } else await compareWithOthers()
+} catch (error) {
+  // What was found until then is reported all the same.
+  process.exitCode = 2
+  if (error instanceof TooNoisy)
+    console.error(`\n${error.message}: nothing can be said on such a machine. Stop what runs beside, and begin again.`)
+  else console.error(error)
+} finally {
+  await lab.close()
+  checkout?.remove()
+}
+await report()
+
+function checkOutOrExit(commit: string) {
+  try {
+    return checkOut(commit, say)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(64)
+  }
+}
+
+async function compareWithOthers(): Promise<void> {
   for (const [index, block] of wanted.entries()) {
     const units = BLOCKS[block]
     if (!units) continue
@@ -151,16 +186,7 @@ try {
   }
   if (wanted.includes('expiry')) verdicts.push(...(await expiries(lab, say)))
   if (wanted.includes('memory')) verdicts.push(...(await memory(lab, minutes, say)))
-} catch (error) {
-  // What was found until then is reported all the same.
-  process.exitCode = 2
-  if (error instanceof TooNoisy)
-    console.error(`\n${error.message}: nothing can be said on such a machine. Stop what runs beside, and begin again.`)
-  else console.error(error)
-} finally {
-  await lab.close()
 }
-await report()
 
 async function runBlock(block: string, units: readonly Unit[]): Promise<void> {
   // Those at a fixed rate are stacks that are warm by then.

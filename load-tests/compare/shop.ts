@@ -1,17 +1,14 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { hash } from '@node-rs/argon2'
 import { PARAMETERS } from '../../src/accounts/passwords.ts'
 import { createConnection } from 'mysql2/promise'
 import { Redis } from 'ioredis'
-import { createApp } from '../../src/app.ts'
 import { createGenerator } from '../../src/cli/generator.ts'
 import { eachOf } from '../../src/cli/parallel.ts'
 import type { ServerAddresses } from '../../src/config/config.ts'
-import { loadConfig } from '../../src/config/config.ts'
 import type { Wanted } from '../../src/model/cart.ts'
 import type { Product } from '../../src/model/product.ts'
-import { catalogRows } from '../../src/store/catalog.ts'
-import { createLog } from '../../src/telemetry/log.ts'
 import { PROJECT } from '../../test/support/servers.ts'
 import type { Servers } from './stacks.ts'
 
@@ -78,9 +75,25 @@ export const usersOf = <T>({ users }: Shop, all: readonly T[], lines: number): r
 
 const AT_ONCE = 16
 
-/** Through the product's own code, without a password check for each. */
-export async function fillCartload({ products, users }: Shop, addresses: ServerAddresses): Promise<Cookies> {
-  const { config } = loadConfig(PROJECT)
+/** The parts of cartload that fill a shop, of the version in `project`. */
+async function codeOf(project: string) {
+  const load = (path: string): Promise<unknown> => import(join(project, 'src', path))
+  return {
+    ...((await load('app.ts')) as typeof import('../../src/app.ts')),
+    ...((await load('config/config.ts')) as typeof import('../../src/config/config.ts')),
+    ...((await load('store/catalog.ts')) as typeof import('../../src/store/catalog.ts')),
+    ...((await load('telemetry/log.ts')) as typeof import('../../src/telemetry/log.ts')),
+  }
+}
+
+/** Through the code of cartload in `project`, without a password check for each. */
+export async function fillCartload(
+  { products, users }: Shop,
+  addresses: ServerAddresses,
+  project = PROJECT,
+): Promise<Cookies> {
+  const { createApp, loadConfig, catalogRows, createLog } = await codeOf(project)
+  const { config } = loadConfig(project)
   const app = await createApp({ ...config, pricingThreads: 1 }, addresses, createLog('silent'))
   try {
     app.pricing.useCatalog(await catalogRows.put(app.global, products), products)

@@ -8,7 +8,6 @@ import { createPm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { waitUntilListening } from '../../src/lib/port-probe.ts'
 import { mysqlUrl, redisAdminUrl, redisUrl } from '../../src/stack/servers.ts'
-import { migrateGlobal, migrateShards } from '../../src/store/migrate.ts'
 import { pidsWith } from '../../test/support/cluster.ts'
 import { withChildren } from './meter.ts'
 import { createBackend, freePorts, PROJECT, startPrivateServers } from '../../test/support/servers.ts'
@@ -40,8 +39,11 @@ export interface Servers {
   stop(): Promise<void>
 }
 
-/** Servers for cartload, with so many shards, or the two Redis and one database `shop`, or no database. */
-export async function startServers(kind: { readonly shards: number } | 'plain' | 'no database'): Promise<Servers> {
+/** Servers for the cartload of a project, with so many shards, or the two Redis and one database `shop`, or no database. */
+export async function startServers(
+  kind: { readonly shards: number } | 'plain' | 'no database',
+  project = PROJECT,
+): Promise<Servers> {
   const shards = typeof kind === 'object' ? kind.shards : kind === 'plain' ? 1 : 0
   const { dir, secrets, shardPorts, redisPorts, stop } = await startPrivateServers({
     prefix: 'cl-data-',
@@ -60,6 +62,9 @@ export async function startServers(kind: { readonly shards: number } | 'plain' |
   const common = { dir, sessions, cache, cacheAdmin: redisAdminUrl(redisPorts.cache, secrets), stop }
   const [database = ''] = urlsOf('shop', 'migrations')
   if (typeof kind !== 'object') return { ...common, database, addresses: undefined }
+  const { migrateGlobal, migrateShards } = (await import(
+    join(project, 'src/store/migrate.ts')
+  )) as typeof import('../../src/store/migrate.ts')
   const [migrated = ''] = urlsOf('cartload_global', 'migrations')
   await migrateGlobal(migrated)
   await migrateShards(urlsOf('cartload', 'migrations'))
@@ -74,6 +79,8 @@ const MEMORY_MB = 256
 
 export interface StackOptions {
   readonly name: string
+  /** Where its code and configuration are; this project by default. */
+  readonly project?: string
   readonly servers: Servers
   readonly instances: number
   readonly script: string
@@ -88,14 +95,14 @@ export interface StackOptions {
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { name, servers, instances, script, sockets, cluster = false } = options
+  const { name, project = PROJECT, servers, instances, script, sockets, cluster = false } = options
   const dir = mkdtempSync(join(tmpdir(), `cl-${name.slice(0, 12)}-`))
   const count = cluster ? 1 : instances
   const ports = await freePorts(1 + count * 2)
   const [port = 0] = ports
   const [instancePorts, opsPorts] = [ports.slice(1, 1 + count), ports.slice(1 + count)]
   const pm2 = createPm2(join(dir, 'pm2'), 'SIGINT')
-  const { apps } = (await import(join(PROJECT, 'ecosystem.config.js'))) as {
+  const { apps } = (await import(join(project, 'ecosystem.config.js'))) as {
     apps: { node_args: string[]; env: Record<string, string> }[]
   }
   const nodeArgs = [...(apps[0]?.node_args ?? []), ...(options.nodeArgs ?? [])]
@@ -120,7 +127,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     JSON.stringify({
       apps: instancePorts.map((_, index) => ({
         name: `${name}-${index}`,
-        script: join(PROJECT, script),
+        script: join(project, script),
         ...(cluster ? { exec_mode: 'cluster', instances } : { exec_mode: 'fork', interpreter: process.execPath }),
         node_args: nodeArgs,
         instance_var: cluster ? 'NODE_APP_INSTANCE' : 'STACK_INSTANCE',
@@ -135,7 +142,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }),
   )
   const nginx: NginxOptions = {
-    templates: options.nginx === 'cartload' ? join(PROJECT, 'nginx') : join(import.meta.dirname, 'contenders/nginx'),
+    templates: options.nginx === 'cartload' ? join(project, 'nginx') : join(import.meta.dirname, 'contenders/nginx'),
     confDir: join(dir, 'conf'),
     runDir: join(dir, 'run'),
     logDir: join(dir, 'logs'),
@@ -168,7 +175,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     },
   }
   try {
-    if (options.servers.addresses) await compileAhead(PROJECT, { ...process.env, ...apps[0]?.env })
+    if (options.servers.addresses) await compileAhead(project, { ...process.env, ...apps[0]?.env })
     // PM2 asks the `node` on PATH what it can do.
     await pm2.start(file, { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` })
     await Promise.all(instancePorts.map(each => waitUntilListening(each, 30_000)))

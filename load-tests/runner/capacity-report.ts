@@ -1,5 +1,5 @@
 import { type Machine, textOf } from './machine.ts'
-import { mean } from './moments.ts'
+import { mean } from '../compare/statistics.ts'
 import { type Chart, htmlOf, type Line, type Table } from './page.ts'
 import { type Costs, type Crowd, type Footprint, OPERATIONS, PARTS, type Plan } from './plan.ts'
 import { type Cost, growth, isFound, peakOf, type Scaling } from './usl.ts'

@@ -1,5 +1,6 @@
+import { mean } from '../compare/statistics.ts'
 import { randomFrom } from '../compare/pricing/cases.ts'
-import { fullLoad, mean, momentOf, samplesWithin } from './moments.ts'
+import { fullLoad, momentOf, samplesWithin } from './moments.ts'
 import type { Result } from './result.ts'
 
 /**

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { findProgram } from '../../src/stack/programs.ts'
-import type { Threshold } from './result.ts'
 
 /**
  * What makes the load: k6 where it is on PATH, else the executor of this project. Both run the same files and take the same options.
@@ -38,6 +37,12 @@ export function findGenerator(wish?: Generator['name']): Generator {
 export interface Run {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
+}
+
+export interface Threshold {
+  readonly metric: string
+  readonly rule: string
+  readonly held: boolean
 }
 
 export interface Ended {

@@ -1,3 +1,4 @@
+import { mean } from '../compare/statistics.ts'
 import type { Result } from './result.ts'
 
 /** Which moments of a run count for what. Pure. */
@@ -49,5 +50,3 @@ export function meansAt(run: Measured, moments: readonly number[]): Means {
     requests: meanOf(run.load.values['requests'] ?? [], moments),
   }
 }
-
-export const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length

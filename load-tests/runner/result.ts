@@ -1,6 +1,7 @@
+import type { Threshold } from './generator.ts'
 import type { Machine } from './machine.ts'
 import type { RecordableHistogram } from 'node:perf_hooks'
-import { mean } from './moments.ts'
+import { mean } from '../compare/statistics.ts'
 import { emptySecond, merged, type Points, type Route, type Second } from './points.ts'
 import { type Reading, type Series, seriesOf } from './readings.ts'
 
@@ -29,12 +30,6 @@ export interface Result {
 }
 
 export const FORMAT = 'cartload load 1'
-
-export interface Threshold {
-  readonly metric: string
-  readonly rule: string
-  readonly held: boolean
-}
 
 export interface Times {
   readonly p50: number

@@ -1,4 +1,5 @@
-import { fullLoad, mean, type Means, meansAt, worst } from './moments.ts'
+import { mean } from '../compare/statistics.ts'
+import { fullLoad, type Means, meansAt, worst } from './moments.ts'
 import type { Counted, Result } from './result.ts'
 
 /** What a run says, in ten lines, the bottleneck named from what was read. Pure. */

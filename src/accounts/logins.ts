@@ -18,13 +18,13 @@ import type { Registrations } from './registration.ts'
  * after the same work. A password change ends all other sessions twice over: the session epoch in MySQL rises in the same
  * transaction, and the sessions are deleted from Redis.
  */
-export interface LoggedIn {
+interface LoggedIn {
   readonly session: Session
   readonly expiresAtMs: number
   readonly merged: Merged | undefined
 }
 
-export interface LoginsDeps {
+interface LoginsDeps {
   readonly router: Router
   readonly sessions: Sessions
   readonly throttle: Throttle
@@ -36,6 +36,7 @@ export interface LoginsDeps {
 
 export type Logins = ReturnType<typeof createLogins>
 
+/** Each function says what it throws. */
 export function createLogins(deps: LoginsDeps) {
   const { router, sessions, throttle, passwords, registrations, guestMerge, metrics } = deps
 

@@ -12,6 +12,7 @@ export type Operators = ReturnType<typeof createOperators>
 const FORM = /^op_[A-Za-z0-9_-]{43}$/
 const LIST_MAX = 1_000
 
+/** `global`: the database with the operators. */
 export function createOperators(global: Database) {
   const hashOf = (token: string) => hash('sha256', token, 'base64url')
   return {

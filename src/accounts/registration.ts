@@ -28,14 +28,14 @@ export interface Registration {
   readonly name: string
 }
 
-export interface Registered {
+interface Registered {
   readonly id: string
   readonly email: string
   readonly name: string
   readonly replayed: boolean
 }
 
-export interface RegistrationDeps {
+interface RegistrationDeps {
   readonly router: Router
   readonly ids: Ids
   readonly passwords: Passwords
@@ -43,6 +43,7 @@ export interface RegistrationDeps {
 
 export type Registrations = ReturnType<typeof createRegistrations>
 
+/** Each function says what it throws. */
 export function createRegistrations({ router, ids, passwords }: RegistrationDeps) {
   /** @throws AppError `email_taken`, `idempotency_mismatch` */
   async function register(

@@ -112,7 +112,7 @@ export type CartHit = CachedCart & {
   readonly page?: Buffer
 }
 
-export type LeaseResult =
+type LeaseResult =
   | { readonly kind: 'leased'; readonly token: string }
   | { readonly kind: 'busy' }
   | { readonly kind: 'value' }

@@ -25,7 +25,7 @@ import { pageOf } from './cart-rendering.ts'
  */
 export type Finding = 'same' | 'moved' | 'behind' | 'ahead' | 'differs'
 
-export interface AuditorDeps {
+interface AuditorDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly modes: CacheModes
@@ -34,8 +34,6 @@ export interface AuditorDeps {
   readonly metrics: Metrics
   readonly log: Log
 }
-
-export type Auditor = ReturnType<typeof startAuditor>
 
 export function startAuditor({ router, cache, modes, limits, perSecond, metrics, log }: AuditorDeps) {
   const lastChunk = Math.ceil(limits.cartLinesMax / FIXED.chunkLines) - 1

@@ -41,7 +41,7 @@ export interface CacheModes {
   stop(): void
 }
 
-export interface CacheModeDeps {
+interface CacheModeDeps {
   readonly router: Router
   readonly redis: RedisConnection
   readonly restores: RestoreWatch

@@ -17,7 +17,7 @@ import type { FreshnessOf } from './freshness.ts'
 /** The miss path: reads a cart from its shard and fills the cache, in the ways that the cache protocol allows (cache/cart-cache.ts). */
 export type CartFiller = ReturnType<typeof createCartFiller>
 
-export interface CartFillerDeps {
+interface CartFillerDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly modes: Pick<CacheModes, 'lease'>
@@ -36,6 +36,7 @@ export interface ReadCart extends RenderedCart {
   readonly isPriced: boolean
 }
 
+/** Its functions throw AppError `session_ended`, and `unavailable`, `overloaded` of the dependencies. */
 export function createCartFiller(deps: CartFillerDeps) {
   const { router, cache, modes, freshnessOf, prices, writer, currency, metrics, onFailpoint } = deps
 

@@ -22,13 +22,14 @@ export interface Prices {
   stop(): void
 }
 
-export interface PricesDeps {
+interface PricesDeps {
   readonly pricing: Pricing
   readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly rules: Pick<RulesWatch, 'atLeast'>
   readonly metrics: Metrics
 }
 
+/** Each function says what it throws. */
 export function createCartPricing({ pricing, catalog, rules, metrics }: PricesDeps): Prices {
   const waiting = new Map<string, NodeJS.Timeout>()
   let reprice: (userId: string) => Promise<unknown> = async () => undefined

@@ -27,7 +27,7 @@ import type { FreshnessOf } from './freshness.ts'
  */
 export type CartReader = ReturnType<typeof createCartReader>
 
-export interface CartReaderDeps {
+interface CartReaderDeps {
   readonly sessions: Pick<Sessions, 'find' | 'findAll'>
   readonly cache: Pick<CartCache, 'read' | 'meta' | 'firstPages'>
   readonly filler: CartFiller
@@ -47,6 +47,7 @@ interface FirstPage {
   readonly page: PageOfCart
 }
 
+/** Each function says what it throws. */
 export function createCartReader(deps: CartReaderDeps) {
   const { sessions, cache, filler, freshnessOf, pricing, limits, currency, metrics } = deps
   const fills = createKeyedMutex()

@@ -44,7 +44,7 @@ export interface CartContents extends Purchases {
 }
 
 /** The cart before a change: what it held, and what was shown of it where that is known. */
-export interface CartBefore {
+interface CartBefore {
   readonly lines: Lines
   readonly shown?: Shown
 }

@@ -59,7 +59,7 @@ export interface Plan {
 }
 
 /** From what the cart holds to what it should hold; run again after a version conflict. */
-export type EditCart = (cart: CartContents) => Plan | Promise<Plan>
+type EditCart = (cart: CartContents) => Plan | Promise<Plan>
 
 export interface Changed {
   readonly version: number
@@ -80,7 +80,7 @@ export class CartMerged extends Error {
   }
 }
 
-export interface CartWriterDeps {
+interface CartWriterDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly modes: Pick<CacheModes, 'lease'>
@@ -110,6 +110,7 @@ const OPTIMISTIC_ATTEMPTS = 3
 
 export type CartWriter = ReturnType<typeof createCartWriter>
 
+/** See `change`, which says what it throws. */
 export function createCartWriter(deps: CartWriterDeps) {
   const { router, cache, modes, fencedWrite, groupCommit, prices, limits, currency, metrics, onFailpoint } = deps
   const queue = createKeyedMutex()

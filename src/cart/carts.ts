@@ -19,7 +19,7 @@ import type { GuestMerge } from './guest-merge.ts'
 /** Changes that shoppers make: each is one line over the writer. */
 export type Carts = ReturnType<typeof createCarts>
 
-export interface CartsDeps {
+interface CartsDeps {
   readonly writer: CartWriter
   readonly guestMerge: GuestMerge
   readonly limits: Limits
@@ -27,6 +27,7 @@ export interface CartsDeps {
   codeAsWritten(code: string): Promise<string>
 }
 
+/** All edits throw as `CartWriter.change` does, and AppError `session_ended` for a guest's cart that was merged into an account. */
 export function createCarts({ writer, guestMerge, limits, codeAsWritten }: CartsDeps) {
   async function change(request: ChangeRequest, plan: (cart: CartContents) => Plan): Promise<Changed> {
     try {

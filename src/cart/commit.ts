@@ -1,4 +1,3 @@
-import type { CartCache } from '../cache/cart-cache.ts'
 import { AppError } from '../lib/errors.ts'
 import type { LineDifference } from '../model/cart.ts'
 import { type CartState, cartRows } from '../store/carts.ts'
@@ -28,8 +27,6 @@ export interface Committed {
 
 /** The cart has moved on. */
 export class VersionConflict extends Error {}
-
-export type NewToken = CartCache['newToken']
 
 /**
  * Key, version, fence, lines: in this order, because the version's compare-and-set takes the row's lock, and the fence may only be set

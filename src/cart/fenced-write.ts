@@ -18,6 +18,7 @@ export type SetFence = (version: number, token: string) => Promise<void>
 class FenceFailed extends Error {}
 class Draining extends Error {}
 
+/** @throws AppError `overloaded` when the cache keeps failing; what `work` and the router throw */
 export function createFencedWrite({ router, cache, modes }: { router: Router; cache: CartCache; modes: CacheModes }) {
   return async function fencedWrite<T>(
     userId: string,

@@ -5,7 +5,7 @@ import type { Pricing } from '../pricing/pricing-service.ts'
  * Whether a cached cart may be shown. `stale`: its totals are of the rules before the ones in force, and are shown as such; every
  * cart is priced anew at its own time within the spread, so that new rules do not make all carts expire at once (stale-while-revalidate).
  */
-export type Freshness = 'fresh' | 'stale' | 'expired'
+type Freshness = 'fresh' | 'stale' | 'expired'
 export type FreshnessOf = (userId: string, cached: Pick<CartMeta, 'catalogVersion' | 'rulesStamp'>) => Freshness
 
 /** `repriceSpreadMs`: over how long carts move to new rules. */

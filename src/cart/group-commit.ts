@@ -22,7 +22,7 @@ import type { OnCartFailpoint } from './failpoints.ts'
  */
 export type GroupCommit = ReturnType<typeof createGroupCommit>
 
-export interface GroupCommitDeps {
+interface GroupCommitDeps {
   readonly router: Router
   readonly cache: Pick<CartCache, 'fence' | 'newToken'>
   readonly metrics: Metrics
@@ -33,6 +33,7 @@ type Changing = CartWrite & { readonly to: NonNullable<CartWrite['to']> }
 
 class GroupAborted extends Error {}
 
+/** See `commit`, which says what it throws. */
 export function createGroupCommit({ router, cache, metrics, onFailpoint }: GroupCommitDeps) {
   const queues = new Map<string, BatchQueue<Changing, Committed | undefined>>()
   /** Carts that are changed elsewhere too, and until when that is assumed. */

@@ -31,7 +31,7 @@ export interface Merged {
 
 export type GuestMerge = ReturnType<typeof createGuestMerge>
 
-export interface GuestMergeDeps {
+interface GuestMergeDeps {
   readonly router: Router
   readonly cache: CartCache
   readonly writer: CartWriter
@@ -40,6 +40,7 @@ export interface GuestMergeDeps {
   readonly rule: MergeRule
 }
 
+/** Each function says what it throws. */
 export function createGuestMerge({ router, cache, writer, fencedWrite, limits, rule }: GuestMergeDeps) {
   /** Merges a guest's cart into a user's. Undefined when there was nothing to merge, or it was merged into another's before. */
   async function mergeGuestCart(guestId: string, userId: string): Promise<Merged | undefined> {

@@ -26,13 +26,14 @@ export interface CatalogWatch {
   stop(): void
 }
 
-export interface CatalogWatchDeps {
+interface CatalogWatchDeps {
   readonly global: Database
   readonly pricing: Pricing
   readonly restores: RestoreWatch
   readonly log: Log
 }
 
+/** Loads the catalogue, then polls for changes; starts also while the global database is unavailable. */
 export async function watchCatalog({ global, pricing, restores, log }: CatalogWatchDeps): Promise<CatalogWatch> {
   const flight = createSingleFlight<void>()
   let loaded = false

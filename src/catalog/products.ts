@@ -12,7 +12,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { CatalogWatch } from './catalog-watch.ts'
 
 /** Products as shoppers see them: one, or a page that costs the same however deep it is. */
-export interface ProductQuery {
+interface ProductQuery {
   readonly limit: number
   readonly cursor?: string | undefined
   readonly category?: string | undefined
@@ -29,7 +29,7 @@ export interface CatalogPage {
 
 export type Products = ReturnType<typeof createProducts>
 
-export interface ProductsDeps {
+interface ProductsDeps {
   readonly global: Database
   readonly pages: PageCache
   readonly watch: CatalogWatch
@@ -37,6 +37,7 @@ export interface ProductsDeps {
   readonly metrics: Metrics
 }
 
+/** Product pages, from the cache where it has them. */
 export function createProducts({ global, pages, watch, currency, metrics }: ProductsDeps) {
   const flights = createSingleFlight<Buffer | string>()
 

@@ -10,7 +10,7 @@ import { ruleSetRows, type StoredRuleSet } from '../store/rule-sets.ts'
 /** What operators do with rule sets. A rule set is checked before it is stored, and stored before it is activated. */
 export type Promotions = ReturnType<typeof createPromotions>
 
-export interface Checked {
+interface Checked {
   /** Undefined where there are mistakes. */
   readonly ruleSet?: RuleSet
   readonly mistakes: readonly Mistake[]
@@ -18,6 +18,7 @@ export interface Checked {
   readonly warnings: readonly Mistake[]
 }
 
+/** Rule sets: checked, stored, put in force. Each function says what it throws. */
 export function createPromotions(global: Database, currency: string) {
   /** Every mistake of a document and what is doubtful about it, or the rule set. */
   async function check(document: unknown): Promise<Checked> {

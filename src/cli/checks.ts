@@ -66,6 +66,7 @@ const LONG: readonly LongProof[] = [
   { what: 'a file of a million products', file: 'test/import/run.ts', words: [] },
 ]
 
+/** `cartload test:long`: the tests that take hours, one after the other. */
 export function longTestCommand(projectDir: string): Command {
   return {
     name: 'test:long',

@@ -15,7 +15,7 @@ export interface Command {
   run(args: Args): Promise<void>
 }
 
-export interface Option {
+interface Option {
   readonly type: 'string' | 'boolean'
   readonly short?: string
   readonly value?: string
@@ -40,6 +40,7 @@ export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
 
+/** Reads arguments and options of a command. @throws UsageError naming what is wrong */
 export function readArgs(command: Command, argv: readonly string[]): Args | 'help' {
   if (command.passesOn && !argv.includes('--help')) {
     return { words: argv, text: () => undefined, number: (_, standard) => standard, flag: () => false }

@@ -96,6 +96,7 @@ export function shardsCommand(projectDir: string): Command {
   }
 }
 
+/** `cartload nginx`: writes nginx's configuration for a cluster over servers of one's own. */
 export function nginxCommand(projectDir: string): Command {
   return {
     name: 'nginx',

@@ -12,7 +12,7 @@ import { eachOf } from './parallel.ts'
 import { progress, step } from './terminal.ts'
 
 /** Carts from a file, each the cart of an account without a password: its owner sets one before the first login. */
-export interface CartsImport {
+interface CartsImport {
   readonly app: App
   readonly file: string
   readonly args: Args

@@ -18,7 +18,7 @@ import { progress, step, table } from './terminal.ts'
  * A catalogue from CSV. Row by row: what is right goes in, batch by batch, what is wrong is in the report; cut off, it goes on where it was, known by the
  * content of the file. Or all or nothing: the whole file is one new version, and one wrong row keeps it out.
  */
-export interface CatalogueImport {
+interface CatalogueImport {
   readonly global: Database
   readonly file: string
   readonly args: Args

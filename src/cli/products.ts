@@ -7,6 +7,7 @@ import { withGlobal } from './with-app.ts'
 const STATES: Readonly<Record<string, ProductState>> = { withdraw: 'withdrawn', restore: 'active' }
 const DONE: Readonly<Record<ProductState, string>> = { withdrawn: 'off sale', active: 'on sale' }
 
+/** `cartload products`: takes products off sale, and puts them on sale again. */
 export function productsCommand(projectDir: string): Command {
   return {
     name: 'products',

@@ -12,7 +12,7 @@ import { progress, step } from './terminal.ts'
 import { serversOf } from './with-app.ts'
 
 /** Fills a shop with made-up products, users and carts. Doing it again with the same seed changes nothing. */
-export interface SeedOptions {
+interface SeedOptions {
   readonly products: number
   readonly users: number
   readonly seed: number
@@ -21,6 +21,7 @@ export interface SeedOptions {
 
 export const DEMO_EMAIL = (user: number): string => `user${user}@example.com`
 
+/** `cartload seed`: fills an empty shop with demonstration data. */
 export function seedCommand(projectDir: string): Command {
   return {
     name: 'seed',
@@ -76,6 +77,7 @@ async function refuseRealAccounts(app: App): Promise<void> {
     )
 }
 
+/** Products, accounts and carts; goes on where an interrupted run has ended. @throws AppError of the dependencies */
 export async function seed(app: App, options: SeedOptions, run: Step): Promise<void> {
   const { cartLinesMax, lineQuantityMax } = app.limits
   const generator = createGenerator({ ...options, linesMax: cartLinesMax, quantityMax: lineQuantityMax })

@@ -146,6 +146,7 @@ function serverRowOf({ name, version, role, findings }: ServerCheck): string[] {
 
 const stackOf = (config: Config) => (config.embedded ? createStack(config) : createOutsideStack(config))
 
+/** `cartload logs`: follows the logs of the cluster. */
 export function logsCommand(projectDir: string): Command {
   return {
     name: 'logs',
@@ -174,6 +175,7 @@ export function logsCommand(projectDir: string): Command {
   }
 }
 
+/** `cartload reload`: replaces the instances one after the other. @throws Error where a setting cannot change without a stop */
 export function reloadCommand(projectDir: string): Command {
   return {
     name: 'reload',

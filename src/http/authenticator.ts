@@ -56,13 +56,13 @@ export function authenticateOperator(operators: Pick<Operators, 'require'>): Mid
 const bearerOf = (header: string | undefined): string | undefined =>
   header === undefined ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1]
 
-export function cookieName(secure: boolean): string {
+function cookieName(secure: boolean): string {
   return secure ? '__Host-sid' : 'sid'
 }
 
 export const NO_CREDENTIAL: Credential = { token: undefined, malformed: false, fromCookie: false }
 
-export function readCredential({ authorization, cookie }: IncomingHttpHeaders, secure: boolean): Credential {
+function readCredential({ authorization, cookie }: IncomingHttpHeaders, secure: boolean): Credential {
   if (authorization !== undefined) return credential(bearerOf(authorization) ?? '', false)
   const sid = cookie === undefined ? undefined : findCookie(cookie, cookieName(secure))
   return sid === undefined ? NO_CREDENTIAL : credential(sid, true)

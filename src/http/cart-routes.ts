@@ -13,7 +13,7 @@ import type { Schemas } from './schemas.ts'
 const CHANGE = ['idempotency_mismatch', 'idempotency_in_flight', 'too_many_attempts'] as const
 const CHANGE_OF_LINES = [...CHANGE, 'product_unknown', 'cart_lines_max', 'line_quantity_max'] as const
 
-export interface CartRoutesDeps {
+interface CartRoutesDeps {
   readonly carts: Carts
   readonly reader: CartReader
   readonly logins: Logins

@@ -29,12 +29,12 @@ export interface Endpoint {
   answer(request: IncomingMessage, response: ServerResponse, parsed: ParsedRequest): Promise<void>
 }
 
-export interface EndpointDeps {
+interface EndpointDeps {
   readonly authenticator: Authenticator
   readonly operators: Operators
 }
 
-export interface EndpointOptions {
+interface EndpointOptions {
   readonly publicUrl: string
   readonly secureCookies: boolean
   readonly limits: Limits
@@ -43,7 +43,7 @@ export interface EndpointOptions {
 }
 
 /** The parts of a request that its route's schemas read. */
-export interface ParsedRequest {
+interface ParsedRequest {
   readonly path: string
   readonly body?: unknown
   readonly query: unknown
@@ -53,6 +53,7 @@ export interface ParsedRequest {
 /** Of a request without a query: a route reads this once, when it is made. */
 export const NO_QUERY = Object.freeze({})
 
+/** Makes a route ready: its middleware, and the function that answers. */
 export function createEndpoint(route: Route, deps: EndpointDeps, options: EndpointOptions): Endpoint {
   const { authenticator, operators } = deps
   const { secureCookies, limits } = options

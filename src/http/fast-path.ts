@@ -6,7 +6,7 @@ import { type Middleware, runMiddleware } from './pipeline.ts'
 /** The routes that most requests ask for. */
 const FAST_ROUTES = new Set(['GET /v1/cart', 'GET /v1/products', 'POST /v1/cart/lines'])
 
-export interface FastPathOptions {
+interface FastPathOptions {
   readonly middleware: readonly Middleware[]
   readonly endpoints: readonly Endpoint[]
   onError(error: unknown, request: IncomingMessage, response: ServerResponse): void

@@ -6,7 +6,7 @@ import type { Health } from '../ops/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
 /** The operations port: for the machine's own eyes. It is bound to loopback and never behind nginx. */
-export interface OpsDeps {
+interface OpsDeps {
   readonly health: Health
   readonly inventory: Inventory
   readonly metrics: Metrics

@@ -17,7 +17,7 @@ export type Middleware = (
   next: (error?: unknown) => void,
 ) => void | Promise<void>
 
-export interface PipelineDeps {
+interface PipelineDeps {
   readonly drain: Drain
   readonly metrics: Metrics
   readonly limits: Limits

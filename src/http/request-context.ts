@@ -24,6 +24,7 @@ export function beginContext(request: IncomingMessage, response: ServerResponse 
   response[CONTEXT] = { traceId: traceIdOf(request), method, since: performance.now(), route: 'none' }
 }
 
+/** @throws Error before the first middleware (pipeline.ts) has run */
 export function contextOf(response: ServerResponse & WithContext): RequestContext {
   const context = response[CONTEXT]
   if (!context) throw new Error('the request has no context: its first middleware was not run')

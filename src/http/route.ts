@@ -45,7 +45,7 @@ export interface Route<Body = unknown, Query = unknown, Params = unknown> {
   handle(input: Input<Body, Query, Params>, call: Call): Promise<Answer>
 }
 
-export interface Input<Body, Query, Params> {
+interface Input<Body, Query, Params> {
   readonly body: Body
   readonly query: Query
   readonly params: Params

@@ -39,7 +39,7 @@ import { createSchemas } from './schemas.ts'
 import { stockRoutes } from './stock-routes.ts'
 
 /** Owns Express. Middleware (pipeline.ts), routes and error handler, in the order in which a request passes them (docs/architecture.md). */
-export interface ServerDeps {
+interface ServerDeps {
   readonly carts: Carts
   readonly reader: CartReader
   readonly products: Products
@@ -60,7 +60,7 @@ export interface ServerDeps {
   readonly log: Log
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly limits: Limits
   readonly publicUrl: string
   readonly secureCookies: boolean

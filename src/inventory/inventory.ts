@@ -27,7 +27,7 @@ export interface Stock {
   recentLevels(item: string): Promise<StockLevels | undefined>
 }
 
-export interface Claim {
+interface Claim {
   readonly orderId: string
   readonly userId: string
   readonly units: number
@@ -37,13 +37,14 @@ export interface Claim {
   readonly bypassesNegativeCache?: boolean
 }
 
-export interface StockDeps {
+interface StockDeps {
   readonly router: Router
   /** Which of an item's buckets this instance takes from. */
   readonly instance: number
   readonly metrics: Metrics
 }
 
+/** Stock operations over the shards of the items; `Stock` says what they throw. */
 export function createStock({ router, instance, metrics }: StockDeps): Stock {
   const queues = new Map<string, BatchQueue<Operation, Outcome>>()
   /** Items that are nearly gone: the fast way would find too few. */

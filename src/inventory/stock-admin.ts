@@ -32,14 +32,12 @@ export interface Stocking extends Units {
   readonly stockItem?: string | undefined
 }
 
-export type SaleWish = Omit<SaleRow, 'endsAt'> & {
+type SaleWish = Omit<SaleRow, 'endsAt'> & {
   readonly endsAt?: string | undefined
   readonly perUserMax: number | undefined
   /** Set the free units of a product that is counted already. */
   readonly replace: boolean
 }
-
-export type StockKeeping = ReturnType<typeof createStockKeeping>
 
 export function createStockKeeping({
   global,

@@ -32,6 +32,7 @@ export interface Finding {
 
 export type Inventory = ReturnType<typeof createInventory>
 
+/** Levels, ledger and invariants of items, over the shards. */
 export function createInventory({ router }: { router: Router }) {
   /** Makes an item or changes it. @throws AppError `invalid_request` when more are held and sold than there would be */
   async function set(item: string, terms: Terms): Promise<StockLevels> {

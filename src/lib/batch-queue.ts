@@ -9,7 +9,7 @@ export interface BatchQueue<Item, Result> {
   waiting(): number
 }
 
-export interface BatchQueueOptions<Item, Result> {
+interface BatchQueueOptions<Item, Result> {
   readonly batchMax: number
   readonly waitingMax: number
   /** How many batches may run at once. */

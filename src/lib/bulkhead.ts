@@ -4,7 +4,7 @@ import { AppError } from './errors.ts'
  * A bulkhead around a scarce resource: at most `concurrencyMax` calls run, at most `queueMax` wait, none longer than
  * `waitMsMax`. A call that does not fit fails at once.
  */
-export interface BulkheadOptions {
+interface BulkheadOptions {
   readonly name: string
   readonly concurrencyMax: number
   readonly queueMax: number
@@ -23,6 +23,7 @@ interface Waiter {
   readonly timer: NodeJS.Timeout
 }
 
+/** `onWait`: called with the time that a call has waited. */
 export function createBulkhead(options: BulkheadOptions, onWait: (waitedMs: number) => void = () => {}): Bulkhead {
   const queue: Waiter[] = []
   let inside = 0

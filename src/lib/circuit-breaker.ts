@@ -15,7 +15,7 @@ export interface Breaker {
   isOpen(): boolean
 }
 
-export interface BreakerOptions {
+interface BreakerOptions {
   readonly name: string
   readonly failuresToOpen: number
   readonly openMs: number
@@ -31,6 +31,7 @@ export interface BreakerWatch {
   closed(): void
 }
 
+/** `Breaker` says what its functions throw. */
 export function createBreaker({ name, failuresToOpen, openMs, isFailure, watch }: BreakerOptions): Breaker {
   let failures = 0
   let openUntil = 0

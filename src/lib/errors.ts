@@ -61,9 +61,9 @@ export interface FieldError {
   readonly detail: string
 }
 
-export type ExtraValue = string | number | readonly Readonly<Record<string, string | number>>[]
+type ExtraValue = string | number | readonly Readonly<Record<string, string | number>>[]
 
-export interface AppErrorOptions {
+interface AppErrorOptions {
   readonly errors?: readonly FieldError[]
   /** Seconds after which a retry makes sense; becomes `Retry-After`. */
   readonly retryAfterS?: number

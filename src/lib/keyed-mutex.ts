@@ -2,7 +2,7 @@
  * Runs the work of one key strictly one after another, different keys side by side. Changes of one cart within one
  * instance go through this, so that compare-and-set on the version is only ever lost to another instance.
  */
-export interface KeyedQueue {
+interface KeyedQueue {
   run<T>(key: string, work: () => Promise<T>): Promise<T>
 }
 

@@ -1,5 +1,5 @@
 /** A map of at most so many entries: what was used longest ago goes first. */
-export interface LruCache<Value> {
+interface LruCache<Value> {
   get(key: string): Value | undefined
   set(key: string, value: Value): void
   delete(key: string): void

@@ -10,7 +10,7 @@ import { batchPerTick } from './batch-per-tick.ts'
  * The one way to a Redis server, shared by cache/ and sessions/. It never queues while disconnected, never resends a
  * command whose reply was lost, and gives up on a command after `commandMsMax`: a slow Redis must look like a missing one.
  */
-export interface RedisOptions {
+interface RedisOptions {
   readonly name: string
   /** `redis://…`, or `redis+sentinel://…` (see `sentinelsOf`). */
   readonly url: string
@@ -83,6 +83,7 @@ export function sentinelsOf(url: string) {
   }
 }
 
+/** Connects in the background, and goes on trying; `RedisConnection` says what its functions throw. `onError`: each failure of the connection. */
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
   const common = {
     connectionName: `cartload-${options.name}`,

@@ -1,5 +1,5 @@
 /** Calls for one key that overlap share one execution and its result, error included. */
-export interface SingleFlight<T> {
+interface SingleFlight<T> {
   run(key: string, work: () => Promise<T>): Promise<T>
 }
 

@@ -8,7 +8,7 @@ export interface TimeoutQueue {
   begin(onLate: (error: Error) => void): PendingTimeout
 }
 
-export interface PendingTimeout {
+interface PendingTimeout {
   /** False when it was late: then `onLate` has been called. */
   end(): boolean
 }

@@ -17,7 +17,7 @@ export interface MergedLine {
   readonly hadNote?: string
 }
 
-export interface Merge {
+interface Merge {
   readonly lines: Lines
   readonly changes: readonly MergedLine[]
   /** Guest lines that found no room (the cart was full). They stay in the record of the merge: nothing is lost. */

@@ -20,7 +20,7 @@ export interface Product {
 }
 
 /** `withdrawn`: off sale: in no list, not counted in a cart, not to be ordered, until it is put back. */
-export const PRODUCT_STATES = ['active', 'withdrawn'] as const
+const PRODUCT_STATES = ['active', 'withdrawn'] as const
 export type ProductState = (typeof PRODUCT_STATES)[number]
 
 /** What is to be different about a product: what is left out stays as it is, null takes a value away. */

@@ -20,7 +20,7 @@ export interface Mistake {
   readonly detail: string
 }
 
-export type CheckedRuleSet = { readonly ruleSet: RuleSet } | { readonly mistakes: readonly Mistake[] }
+type CheckedRuleSet = { readonly ruleSet: RuleSet } | { readonly mistakes: readonly Mistake[] }
 
 /** Reads a rule set; everything that is wrong with it is named, not only the first mistake. */
 export function checkRuleSet(document: unknown): CheckedRuleSet {

@@ -17,7 +17,7 @@ export interface Health {
   stop(): void
 }
 
-export interface HealthReport {
+interface HealthReport {
   readonly ready: boolean
   readonly draining: boolean
   /** What is missing or wrong, with what to do about it where that is known. */
@@ -25,14 +25,14 @@ export interface HealthReport {
   readonly dependencies: readonly DependencyReport[]
 }
 
-export interface DependencyReport {
+interface DependencyReport {
   readonly name: string
   readonly ok: boolean
   readonly ms: number
   readonly error?: string
 }
 
-export interface HealthDeps {
+interface HealthDeps {
   readonly drain: Drain
   readonly router: Router
   /** @throws AppError while what the sessions Redis says may not be believed */

@@ -4,7 +4,7 @@ import { shardName } from '../sharding/slots.ts'
 import { checkDatabase } from '../store/database-check.ts'
 
 /** Checks each configured server, by connections of its own. For the start of an instance, `cartload doctor` and `status`. */
-export interface ServersToCheck {
+interface ServersToCheck {
   readonly shards: readonly string[]
   readonly global: string
   readonly sessionsRedis: string

@@ -1,4 +1,4 @@
 /** Failpoints: called after each step; tests stop the process there. */
 export type OnOrderFailpoint = (step: OrderFailpoint) => void
-export const ORDER_FAILPOINTS = ['priced', 'held-first', 'held-all', 'decided', 'sold', 'paid', 'refund-noted'] as const
+const ORDER_FAILPOINTS = ['priced', 'held-first', 'held-all', 'decided', 'sold', 'paid', 'refund-noted'] as const
 export type OrderFailpoint = (typeof ORDER_FAILPOINTS)[number]

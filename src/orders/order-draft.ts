@@ -39,7 +39,7 @@ export interface Basket {
   readonly pending: number
 }
 
-export interface BasketDeps {
+interface BasketDeps {
   readonly router: Router
   readonly promotionLimits: PromotionLimits
   readonly pricing: Pricing
@@ -49,6 +49,7 @@ export interface BasketDeps {
   readonly paymentS: number | undefined
 }
 
+/** Prices what is to be ordered, and makes the document of the order. */
 export function createBaskets({ router, promotionLimits, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
   async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
     const { stored, pending } = await buyerOf(session)

@@ -23,13 +23,14 @@ import type { Stock } from '../inventory/inventory.ts'
  */
 export type OrderRecovery = ReturnType<typeof startOrderRecovery>
 
-export interface OrderRecoveryDeps {
+interface OrderRecoveryDeps {
   readonly router: Router
   readonly stock: Stock
   readonly metrics: Metrics
   readonly log: Log
 }
 
+/** Starts the periodic recovery of this instance; one instance at a time leads it. */
 export function startOrderRecovery({ router, stock, metrics, log }: OrderRecoveryDeps) {
   const holder = randomUUID()
   const looks = new Map<string, number>()

@@ -3,7 +3,7 @@ import type { OrderDocument, OrderGift, OrderLine } from '../model/order.ts'
 import type { OrderRow, OrderState } from '../store/orders.ts'
 
 /** An order as clients see it. */
-export interface OrderView {
+interface OrderView {
   readonly id: string
   readonly state: OrderState
   readonly createdAt: string

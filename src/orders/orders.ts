@@ -16,7 +16,7 @@ import type { OrderRecovery } from './order-recovery.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /** Orders after they were placed: looking at them, paying, cancelling, refunding. An order's id leads to its one shard. */
-export interface OrdersDeps {
+interface OrdersDeps {
   readonly router: Router
   readonly stock: Stock
   readonly recovery: OrderRecovery
@@ -26,6 +26,7 @@ export interface OrdersDeps {
 
 export type Orders = ReturnType<typeof createOrders>
 
+/** Orders after they were placed: shown, listed, paid, cancelled, refunded. */
 export function createOrders({ router, stock, recovery, writer, onFailpoint }: OrdersDeps) {
   /** @throws AppError `order_not_found`, also for an order of another user */
   async function find(orderId: string, owner: string | undefined): Promise<OrderRow> {

@@ -39,12 +39,12 @@ import type { Stock } from '../inventory/inventory.ts'
  * seconds. With payment (`two-step`), 3 writes the order as `pending` and leaves the cart; the shop's server confirms it within its
  * time, which is the decision then.
  */
-export interface Placed {
+interface Placed {
   readonly order: OrderRow
   readonly replayed: boolean
 }
 
-export interface CheckoutDeps {
+interface CheckoutDeps {
   readonly router: Router
   readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly stock: Stock
@@ -74,6 +74,7 @@ class CatalogAdvanced extends Error {
 
 export type OrderPlacement = ReturnType<typeof createOrderPlacement>
 
+/** See the head of this file for the steps. */
 export function createOrderPlacement(deps: CheckoutDeps) {
   const { router, catalog, sales, promotionLimits, writer, prices, recovery, paymentS, metrics, onFailpoint } = deps
   const baskets = createBaskets(deps)

@@ -20,7 +20,7 @@ import type { Stock } from '../inventory/inventory.ts'
  */
 export type PromotionLimits = ReturnType<typeof createPromotionLimits>
 
-export interface PromotionLimitsDeps {
+interface PromotionLimitsDeps {
   readonly stock: Stock
   readonly inventory: Inventory
   readonly pricing: Pricing

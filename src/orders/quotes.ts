@@ -22,7 +22,7 @@ export interface Quote {
   readonly expiresAt: string
 }
 
-export interface QuoteClaims {
+interface QuoteClaims {
   /** Hash of lines and codes. */
   readonly for: string
   readonly currency: string
@@ -35,13 +35,14 @@ export interface QuoteClaims {
 
 export type Quotes = ReturnType<typeof createQuotes>
 
-export interface QuotesDeps {
+interface QuotesDeps {
   readonly global: Database
   readonly router: Router
   readonly pricing: Pricing
   readonly currency: string
 }
 
+/** Signs quotes and reads them again; the keys are shared by all instances. */
 export function createQuotes({ global, router, pricing, currency }: QuotesDeps) {
   const key = sharedKey(global, 'quotes')
 

@@ -8,17 +8,15 @@ import { stockAudit } from '../store/stock-audit.ts'
 import type { Finding, Inventory } from '../inventory/stock-levels.ts'
 import { documentOf } from './order-view.ts'
 
-/**
- * Whether counters, claims, ledger and orders agree. Counters that claims and ledger prove wrong can be set right; what contradicts
- * itself is only reported, with everything that a person needs to look at it. What is under way while it looks is looked at twice.
- */
-export type Reconciler = ReturnType<typeof createReconciler>
-
 export interface Progress {
   readonly items: number
   readonly orders: number
 }
 
+/**
+ * Whether counters, claims, ledger and orders agree. Counters that claims and ledger prove wrong can be set right; what contradicts
+ * itself is only reported, with all that a person needs to judge it. Orders in flight are checked again before they are reported.
+ */
 export function createReconciler({ router, inventory }: { router: Router; inventory: Inventory }) {
   /** A claim that is sold belongs to an order that is confirmed. */
   async function problemOf(item: string, claim: ClaimRow): Promise<string | undefined> {

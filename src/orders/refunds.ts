@@ -11,7 +11,7 @@ import { documentOf, wrongState } from './order-view.ts'
 import type { OrderRecovery } from './order-recovery.ts'
 import type { OnOrderFailpoint } from './failpoints.ts'
 
-export interface RefundView {
+interface RefundView {
   readonly id: string
   readonly orderId: string
   readonly lines: readonly RefundedLine[]
@@ -21,7 +21,7 @@ export interface RefundView {
   readonly restocked: boolean
 }
 
-export interface RefundedLine extends Wanted {
+interface RefundedLine extends Wanted {
   /** What the order says these units cost, in minor units; absent in a refund that a release before 0.2.0 made. */
   readonly amount?: Minor
   /** Of a product with a tax rate: what of it is tax, or was added. */
@@ -40,13 +40,13 @@ export function refundView(row: RefundRow): RefundView {
   return { id: row.refundId, orderId: row.orderId, lines, taxes, restocked: row.state === 'done' }
 }
 
-export interface Refunded {
+interface Refunded {
   readonly view: RefundView
   /** True where it had been made before, with the same key. */
   readonly replayed: boolean
 }
 
-export interface RefundsDeps {
+interface RefundsDeps {
   readonly router: Router
   readonly recovery: OrderRecovery
   readonly onFailpoint: OnOrderFailpoint
@@ -54,6 +54,7 @@ export interface RefundsDeps {
   find(orderId: string, owner: string | undefined): Promise<OrderRow>
 }
 
+/** A refund by its id, made once. @throws AppError `order_not_found`, `order_state`, `refund_invalid`, `idempotency_mismatch` */
 export function createRefunds({ router, recovery, onFailpoint, find }: RefundsDeps) {
   /**
    * Puts units of a confirmed order back into the stock: all that are left of it, or some lines. The refund is written down before

@@ -13,7 +13,7 @@ import type { Stock } from '../inventory/inventory.ts'
  * All that an order claims, or nothing. One item after the other, in the one order that `demandsOf` gives. Only what this very
  * request has claimed may it free again: where it is unknown whether a claim was made, recovery resolves it.
  */
-export interface HoldingDeps {
+interface HoldingDeps {
   readonly stock: Stock
   readonly sales: Sales
   readonly promotionLimits: PromotionLimits
@@ -37,8 +37,7 @@ class Refused extends Error {
   }
 }
 
-export type Holding = ReturnType<typeof createHolding>
-
+/** See `reserveAll`, which says what it throws. */
 export function createHolding({ stock, sales, promotionLimits, writer, onFailpoint }: HoldingDeps) {
   /**
    * What was held: less than was asked only where a gift has run out.

@@ -80,7 +80,7 @@ export interface CodeState {
   readonly detail?: string
 }
 
-export interface Hint {
+interface Hint {
   readonly promotion: string
   readonly name: string
   readonly missing: number

@@ -54,7 +54,7 @@ export interface Pricing {
 
 export type InlineMode = 'auto' | 'always' | 'never'
 
-export interface PricingOptions {
+interface PricingOptions {
   readonly threads: number
   readonly queueMax: number
   readonly currency: string
@@ -65,6 +65,7 @@ export interface PricingOptions {
   readonly workerFile?: string
 }
 
+/** `Pricing` says what its functions throw. */
 export function createPricing(options: PricingOptions, metrics: Metrics): Pricing {
   const { threads, queueMax, currency, inline = 'auto', taskMsMax = FIXED.pricingMsMax } = options
   const terms = { currency, shippingFee: options.shippingFee ?? 0 }

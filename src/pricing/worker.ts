@@ -24,7 +24,7 @@ export interface PricingTask {
 }
 
 /** What crosses to a thread: codes and numbers. */
-export interface PackedCart {
+interface PackedCart {
   readonly skus: readonly string[]
   readonly quantities: readonly number[]
   readonly selected: readonly boolean[]

@@ -24,7 +24,7 @@ import type { Stock } from '../inventory/inventory.ts'
  * been admitted from the queue, which lets in no more buyers than there are units left times a factor. The queue spares the
  * stock the crowd; that nothing is oversold does not depend on it.
  */
-export interface SaleView {
+interface SaleView {
   readonly id: string
   readonly sku: string
   readonly state: 'upcoming' | 'open' | 'sold_out'
@@ -33,7 +33,7 @@ export interface SaleView {
   readonly left: number
 }
 
-export interface QueueView {
+interface QueueView {
   /** `absent`: no place in the queue (any more); take one. */
   readonly state: 'not_started' | 'absent' | 'waiting' | 'admitted' | 'sold_out'
   readonly position?: number
@@ -46,7 +46,7 @@ export interface QueueView {
   readonly pollAfterMs?: number
 }
 
-export interface SalesDeps {
+interface SalesDeps {
   readonly global: Database
   readonly router: Router
   readonly stock: Stock
@@ -66,6 +66,7 @@ interface Watched {
 
 export type Sales = ReturnType<typeof watchSales>
 
+/** Keeps the sales of the global database in memory, refreshed as `atLeast` and the clock ask for. */
 export function watchSales({ global, router, stock, room, pricing, proofKey, log }: SalesDeps) {
   let watched = new Map<string, Watched>()
   const admissionKey = sharedKey(global, 'admissions')

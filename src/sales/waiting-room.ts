@@ -6,7 +6,7 @@ import { FIXED } from '../model/limits.ts'
  * The queue in front of a sale, in the order of arrival. It stands with the sessions and not with the cache: a place in it must
  * survive a restart and must not be evicted. It decides which buyers may try; the stock decides what there is to buy.
  */
-export type QueueState = 'admitted' | 'waiting' | 'gone' | 'absent'
+type QueueState = 'admitted' | 'waiting' | 'gone' | 'absent'
 
 export interface QueueStatus {
   readonly state: QueueState

@@ -31,7 +31,7 @@ export interface Replicas {
   readonly lease: MasterLease
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly replicas?: Replicas | undefined
   readonly idleMs: number
   readonly guestIdleMs: number
@@ -42,6 +42,7 @@ export type Sessions = ReturnType<typeof createSessions>
 
 export const SESSION_LIBRARY = readLibrary(join(import.meta.dirname, 'session-functions.lua'))
 
+/** `now`: the clock in ms, for tests. */
 export function createSessions(redis: RedisConnection, options: SessionOptions, now: () => number = Date.now) {
   const { replicas } = options
   const lease = replicas?.lease ?? NO_LEASE

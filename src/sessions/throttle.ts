@@ -10,6 +10,7 @@ import { SESSION_LIBRARY } from './sessions.ts'
  */
 export type Throttle = ReturnType<typeof createThrottle>
 
+/** Counters in the sessions Redis, shared by all instances. */
 export function createThrottle(redis: RedisConnection, now: () => number = Date.now) {
   async function waitMs(key: string, freeFailures: number): Promise<number> {
     const [failures, at] = await redis.run(client => client.hmget(key, 'n', 'at'))

@@ -29,7 +29,7 @@ function calculate(key: string): number {
 /** What the slot map calls the owners, in the order of their addresses. */
 export const shardName = (index: number): string => `shard-${index}`
 
-export interface SlotRange {
+interface SlotRange {
   readonly first: number
   readonly last: number
 }

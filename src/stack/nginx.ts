@@ -25,6 +25,7 @@ export interface NginxOptions {
   readonly pidFile?: string
 }
 
+/** Writes nginx's configuration from the templates. @throws Error for a placeholder without a value */
 export function renderNginx(options: NginxOptions): void {
   const { confDir, runDir, logDir } = options
   if (options.makeFolders !== false) for (const dir of [confDir, runDir, logDir]) mkdirSync(dir, { recursive: true })

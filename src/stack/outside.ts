@@ -10,7 +10,7 @@ import { type ProcessReport, StackError, type Step } from './stack.ts'
 /**
  * The instances of this machine where the servers are outside: under PM2's usual home, so that `pm2 list`, `pm2 startup` and this program see the same.
  */
-export interface OutsideStack {
+interface OutsideStack {
   readonly instances: Pm2
   /** @throws StackError when an instance does not come up */
   startInstances(step: Step): Promise<void>
@@ -22,6 +22,7 @@ export interface OutsideStack {
 const NAME = 'cartload'
 const START_MS_MAX = 30_000
 
+/** The cluster over servers that the shop runs itself. */
 export function createOutsideStack(config: Config): OutsideStack {
   const instances = createPm2(process.env['PM2_HOME'] ?? join(homedir(), '.pm2'), 'SIGINT')
   /** @throws StackError when that PM2 runs the instances of another folder, which must not be replaced or stopped by mistake */

@@ -24,7 +24,7 @@ export interface ServerSpec {
   readonly stopMsMax: number
 }
 
-export interface RedisSpecOptions {
+interface RedisSpecOptions {
   readonly program: Program
   readonly role: 'sessions' | 'cache'
   readonly dir: string
@@ -99,7 +99,7 @@ export function redisAdminUrl(port: number, secrets: StackSecrets): string {
   return `redis://admin:${secrets.redisAdmin}@${LOOPBACK}:${port}/0`
 }
 
-export interface MysqlSpecOptions {
+interface MysqlSpecOptions {
   readonly program: Program
   readonly name: string
   readonly dir: string

@@ -60,6 +60,7 @@ export class StackError extends Error {
 const DATA_DIR_BYTES_MAX = 80
 const PROGRAMS: readonly ProgramName[] = ['nginx', 'redis', 'mariadb']
 
+/** The embedded cluster of one machine: servers, nginx and instances. `Stack` says what its functions throw. */
 export function createStack(config: Config): Stack {
   const { dataDir } = config
   const at = (...parts: string[]) => join(dataDir, ...parts)

@@ -4,13 +4,13 @@ import { limitTo, statement } from './statement.ts'
 import { isoTime } from './time.ts'
 
 /** Codes of promotions that have many, in the global database: each is in one pool. */
-export interface CodeRow {
+interface CodeRow {
   /** As the shop wrote it. */
   readonly written: string
   readonly pool: string
 }
 
-export interface PoolRow {
+interface PoolRow {
   readonly pool: string
   readonly codes: number
   readonly createdAt: string

@@ -8,7 +8,7 @@ import { migrationStatusOn } from './migrate.ts'
  * Whether a database is as cartload needs it: there, migrated, not too new for this release, with the rights of the account, and with settings
  * under which an acknowledged write is on disk and no update is lost.
  */
-export interface DatabaseToCheck {
+interface DatabaseToCheck {
   readonly name: string
   readonly url: string
   readonly list: 'global' | 'shard'

@@ -88,12 +88,13 @@ const isFullError = (error: unknown): boolean => {
 /** Answers that mean the server is going away or full, rather than that the statement was wrong. */
 const ILL = new Set([1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836, 1927, 3169, 4031])
 
-export interface DatabaseOptions {
+interface DatabaseOptions {
   readonly name: string
   readonly url: string
   readonly limits: Limits
 }
 
+/** `Database` says what its functions throw. */
 export function openDatabase(options: DatabaseOptions, metrics: Metrics, log: Log): Database {
   const { name, limits } = options
   const pool = createMysqlPool(options, log, [])

@@ -9,6 +9,7 @@ export interface Ids {
   next(): Promise<string>
 }
 
+/** Hands out ids of a block; a new one is taken from the global database when it is used up. */
 export function createIds(global: Database, name: 'user', block: number): Ids {
   let next = 0n
   let end = 0n

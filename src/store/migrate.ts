@@ -9,7 +9,7 @@ import { evenRanges, shardName, SLOTS } from '../sharding/slots.ts'
  * Migrations: numbered SQL files, forward only, one list for the shards and one for the global database. Two processes
  * that migrate at once are kept apart by a locked row. Names of shards are `shard-0`, `shard-1`, …: what the slot map says.
  */
-export interface MigrationReport {
+interface MigrationReport {
   readonly database: string
   readonly applied: readonly string[]
 }

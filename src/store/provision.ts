@@ -4,14 +4,14 @@ import { createConnection } from 'mysql2/promise'
  * What a database server needs before `cartload migrate`: the database, the account of the application, and its rights. As statements with
  * placeholders, so that they can be run, or shown, to be run by hand.
  */
-export interface ProvisionStatement {
+interface ProvisionStatement {
   readonly sql: string
   readonly values: readonly string[]
   /** For people: with names in place, passwords left out. */
   readonly shown: string
 }
 
-export interface Provisioning {
+interface Provisioning {
   /** Address of the application: its account, password and database are what is made. */
   readonly url: string
   /** From where the account may connect, as MySQL writes it: `%`, `10.0.0.%`. */

@@ -17,7 +17,7 @@ export interface StoredRuleSet {
   readonly activeFrom: readonly string[]
 }
 
-export interface Activation {
+interface Activation {
   readonly version: number
   /** ms since 1970. */
   readonly fromMs: number

@@ -14,7 +14,7 @@ import { isoTime, sqlTime } from './time.ts'
  *
  * Each transaction keeps: units = free + held + sold; held and sold are the sums of the claims less refunds.
  */
-export type ClaimState = 'held' | 'sold'
+type ClaimState = 'held' | 'sold'
 
 export interface StockHead {
   readonly units: number
@@ -57,7 +57,7 @@ export interface BucketChange {
   readonly sold: number
 }
 
-export type LedgerKind = 'set' | 'refund'
+type LedgerKind = 'set' | 'refund'
 
 const SELECT_HEAD = statement(
   'SELECT units, per_user_max, buckets, terms_version, UTC_TIMESTAMP(3) AS read_at FROM stock WHERE item = ? LOCK IN SHARE MODE',

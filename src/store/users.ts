@@ -8,7 +8,7 @@ import { isoTime } from './time.ts'
  */
 
 /** `void` marks an id that can never become a user: its registration was given up. */
-export type UserKind = 'member' | 'guest' | 'void'
+type UserKind = 'member' | 'guest' | 'void'
 
 export interface User {
   readonly id: string
@@ -20,7 +20,7 @@ export interface User {
   readonly createdAt: string
 }
 
-export interface LoginEntry {
+interface LoginEntry {
   readonly userId: string
   readonly state: 'reserved' | 'confirmed'
   /** True when it was reserved so long ago that its process must have ended. */

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../lib/errors.ts'
 
 /** What each error code means and what a client can do about it: for the page of error codes. Complete, or it does not compile. */
-export interface ErrorText {
+interface ErrorText {
   readonly when: string
   readonly todo: string
 }

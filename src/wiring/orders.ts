@@ -12,8 +12,6 @@ import type { CartParts } from './carts.ts'
 import type { PricingParts } from './prices.ts'
 import type { Setup, Stores } from './stores.ts'
 
-export type OrderParts = Awaited<ReturnType<typeof wireOrders>>
-
 /** From cart to order: quotes, promotions, stock, flash sales, orders and their recovery. */
 export async function wireOrders(
   { config, log, options, closing }: Setup,

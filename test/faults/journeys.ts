@@ -57,7 +57,7 @@ export const MISSING: readonly Missing[] = [
     cells: {
       view: works('from the database'),
       change: works('the first wait until the cache is turned off for all (about 2 s), then from the database', 6_000),
-      order: works('as a change'),
+      order: works('as a change', 6_000),
       'log in': works(),
     },
   },

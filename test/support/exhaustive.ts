@@ -2,7 +2,7 @@ import type { Promotion, RuleSet, Scope } from '../../src/model/promotion.ts'
 import { whole } from '../../src/pricing/engine/arithmetic.ts'
 import type { CartToPrice, LineToPrice } from '../../src/pricing/engine/input.ts'
 import { compileScopes, createScopeIndex } from '../../src/pricing/engine/scope-index.ts'
-import { choiceOf, type Take } from '../../src/pricing/engine/unit-selection.ts'
+import { choiceOf, type UnitDiscount } from '../../src/pricing/engine/unit-selection.ts'
 
 /**
  * The lowest total of a small cart, by trying everything that docs/promotions.md allows: every set of promotions, and in line groups
@@ -238,13 +238,13 @@ function takesOf(
   lines: readonly LineToPrice[],
   one: Promotion,
   own: ReadonlySet<LineToPrice> | undefined,
-): readonly Take[] {
+): readonly UnitDiscount[] {
   const scopeIndex = createScopeIndex(lines, compileScopes(ruleSet.promotions))
   return choiceOf(one, own ? scopeIndex.reduced(at => (own.has(lines[at]!) ? lines[at]!.quantity : 0)) : scopeIndex)
     .takes
 }
 
-function applied(lines: readonly LineToPrice[], prices: Units, takes: readonly Take[]): number[][] {
+function applied(lines: readonly LineToPrice[], prices: Units, takes: readonly UnitDiscount[]): number[][] {
   const after = prices.map(units => [...units])
   const next = lines.map(() => 0)
   for (const { line, units, how, value } of takes) {

@@ -4,7 +4,7 @@ import type { Columns, Field } from './columns.ts'
 import { type CurrencyForm, readPercent, readPrice } from './prices.ts'
 
 /** What one row of a catalogue file says. Pure, but for what a format lets rows leave out because an earlier one said it. */
-export type RowResult =
+type RowResult =
   | { readonly kind: 'change'; readonly change: ProductChange }
   | { readonly kind: 'passed'; readonly why: string }
   | { readonly kind: 'refused'; readonly reason: string }

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-export interface Position {
+interface Position {
   readonly line: number
   /** Rows up to there that were refused. */
   readonly refused: number

@@ -1,17 +1,7 @@
 import { CommandError } from '../command.ts'
 
 /** Which column of a catalogue file is what: named with --columns, known by the name of the column, or by the format that the file has. */
-export const FIELDS = [
-  'sku',
-  'name',
-  'price',
-  'category',
-  'tags',
-  'listPrice',
-  'floorPrice',
-  'taxPercent',
-  'status',
-] as const
+const FIELDS = ['sku', 'name', 'price', 'category', 'tags', 'listPrice', 'floorPrice', 'taxPercent', 'status'] as const
 export type Field = (typeof FIELDS)[number]
 
 export interface Format {
@@ -24,7 +14,7 @@ export interface Format {
 }
 
 /** Exports of other shops, by the names that they give to their columns (lower case). */
-export const FORMATS: readonly Format[] = [
+const FORMATS: readonly Format[] = [
   {
     name: 'Shopify',
     marks: ['handle', 'title', 'variant sku', 'variant price'],

@@ -5,7 +5,7 @@ import type { Line } from './lines.ts'
  * one record that is reported, and reading goes on with the next line of the file. A library either gives up there or takes the rest of the
  * file for one cell. A quote within an unquoted cell stands for itself (15" Monitor); `\"` within a quoted one is a quote, as MySQL and PHP write it.
  */
-export type CsvRecord =
+type CsvRecord =
   | { readonly line: number; readonly cells: readonly string[] }
   | { readonly line: number; readonly problem: string }
 

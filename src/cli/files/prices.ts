@@ -4,7 +4,7 @@ import type { UnitPrice } from '../../model/money.ts'
  * Prices as people and programs write them: `2.95`, `12,50`, `1,234.50`, `1.234,50`, `1 234,50`, `1'234.50`, `15.00 GBP`, `£15`, `12.0000`, `0.005678`. A text that
  * two people would read in two ways (`1,234`) is refused, never guessed.
  */
-export type ReadPrice = { readonly minor: UnitPrice } | { readonly problem: string }
+type ReadPrice = { readonly minor: UnitPrice } | { readonly problem: string }
 
 export interface CurrencyForm {
   /** ISO 4217. */

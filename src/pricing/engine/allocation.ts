@@ -2,7 +2,7 @@ import { type Evaluation, narrowFirst } from './evaluation.ts'
 import { split } from './arithmetic.ts'
 
 /** Where the amounts of the order steps end up. */
-export interface Placement {
+interface Placement {
   /** By order step: what it takes off each cell of its target. */
   readonly parts: readonly (readonly number[])[]
   /** What is left of each cell. */

@@ -99,7 +99,7 @@ export function opposite(mode: RoundingMode): RoundingMode {
   return OPPOSITE[mode]
 }
 
-export interface SplitOptions {
+interface SplitOptions {
   /** No part is above its cap. */
   readonly caps?: readonly number[]
   /** Which parts get the minor units that are over when every part is rounded down; by default the largest fractions. */

@@ -6,7 +6,7 @@ import type { Piece } from './scope-index.ts'
  * form a transversal matroid, so the greedy choice is worth the most. Lines are counted, not units.
  * Source: Edmonds and Fulkerson, "Transversals and matroid partition" (1965).
  */
-export interface Bundles {
+interface Bundles {
   /** The dearest units of so many bundles, as pieces in the order of taking; undefined where so many cannot be made. */
   piecesOf(bundles: number): Piece[] | undefined
 }

@@ -3,7 +3,7 @@ import { createEvaluation } from './evaluation.ts'
 import type { CartToPrice } from './input.ts'
 import { distribute } from './line-shares.ts'
 import { explain, type Outcome } from './explain.ts'
-import { buildProblem } from './problem.ts'
+import { buildProblem } from './build-problem.ts'
 import type { CompiledRules } from './rules.ts'
 import { solve } from './search.ts'
 import { byRate, type TaxOfRate, taxesOf } from './taxes.ts'
@@ -21,7 +21,7 @@ export interface Calculation {
   readonly work: number
 }
 
-export interface CalculatedLine {
+interface CalculatedLine {
   /** Quantity times unit price. */
   readonly subtotal: Minor
   readonly discount: Minor
@@ -30,7 +30,7 @@ export interface CalculatedLine {
   readonly discounts: readonly { readonly promotion: string; readonly amount: Minor }[]
 }
 
-export interface CalculatedTotals {
+interface CalculatedTotals {
   readonly subtotal: Minor
   readonly discount: Minor
   readonly shipping: Minor

@@ -2,7 +2,7 @@ import { codeForm } from '../../model/code.ts'
 import { hasManyCodes, needsCode, type Promotion } from '../../model/promotion.ts'
 
 /** State of an entered code. */
-export interface CodeFact {
+interface CodeFact {
   /** The pool that it is of. */
   readonly pool?: string
   /** Orders that have used it, those that wait for their payment among them. */

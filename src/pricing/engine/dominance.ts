@@ -46,7 +46,7 @@ export interface Structure {
   isForced(step: number, risks: number): boolean
 }
 
-export interface Jump {
+interface Jump {
   readonly step: number
   /** reduction[k]: by how much the steps from k up to this one may bring down what it measures, at most. */
   readonly reduction: Float64Array

@@ -35,7 +35,7 @@ export interface Result {
   readonly given: ReadonlyMap<string, Minor>
 }
 
-export type Reason =
+type Reason =
   | RefusalCode
   | 'code_not_needed'
   | 'gift_not_sold'

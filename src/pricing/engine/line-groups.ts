@@ -3,7 +3,7 @@ import type { Minor } from '../../model/money.ts'
 import { choosesUnits, type Promotion } from '../../model/promotion.ts'
 import { atMost, WHOLE } from './arithmetic.ts'
 import type { ScopeIndex } from './scope-index.ts'
-import { choiceOf, type Take } from './unit-selection.ts'
+import { choiceOf, type UnitDiscount } from './unit-selection.ts'
 
 /**
  * GROUPS THAT EXCLUDE BY LINE. Every line is given to at most one member of the group, whole.
@@ -16,12 +16,12 @@ import { choiceOf, type Take } from './unit-selection.ts'
  *   member, and the search takes at most one of its offers.
  */
 export interface Offer {
-  readonly takes: readonly Take[]
+  readonly takes: readonly UnitDiscount[]
   /** Lines that others want and that this offer needs for itself; undefined for a member that takes each line by itself. */
   readonly own: readonly number[] | undefined
 }
 
-export interface Offers {
+interface Offers {
   readonly offers: readonly Offer[]
   /** As in `Choice`. */
   readonly unproved: Minor

@@ -7,7 +7,7 @@ import type { LineStep } from './problem.ts'
  * What the open members of one line group take off together at most, for the bound: every line counts with the member that takes
  * most off it.
  */
-export interface LineRivals {
+interface LineRivals {
   /** Counts a member on each line that no offer has alone. `base`: amounts before the group; `amounts` may be changed (see below). */
   count(step: LineStep, amounts: Float64Array, of: { readonly base: Float64Array; readonly owned: Owned }): void
   /** The sum over the lines, each rounded up; begins again with nothing. */

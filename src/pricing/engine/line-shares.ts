@@ -6,7 +6,7 @@ import { placed } from './allocation.ts'
 import type { Solution } from './search.ts'
 
 /** What each promotion of a combination takes off each line, in whole minor units that add up to the line's discount. */
-export interface Distribution {
+interface Distribution {
   /** By line of the problem. */
   readonly perLine: readonly (readonly Part[])[]
   readonly shippingDiscount: Minor

@@ -3,7 +3,7 @@ import type { Policy } from '../../model/promotion.ts'
 import { atMost } from './arithmetic.ts'
 import type { LineToPrice } from './input.ts'
 import type { CompiledPromotion } from './rules.ts'
-import type { Take } from './unit-selection.ts'
+import type { UnitDiscount } from './unit-selection.ts'
 
 /**
  * Cells: the units of a line that all promotions treat alike. A promotion for a few units of a line cuts the line in two;
@@ -19,7 +19,7 @@ export interface Open {
 }
 
 /** A take on particular units: those from `start`, around the end of the line if need be. */
-export interface AssignedDiscount extends Take {
+export interface AssignedDiscount extends UnitDiscount {
   readonly start: number
 }
 
@@ -30,7 +30,7 @@ export function createUnitAssigner(lines: readonly LineToPrice[], mode: Policy['
   /** Units of a line that no promotion has yet. */
   const left = (line: number) => Math.max(0, lines[line]!.quantity - dealt[line]!)
   /** `asked`: `fresh` units are no other promotion's any more, also when they are the whole line; `none` are taken by a promotion of the whole order. */
-  const deal = (takes: readonly Take[], asked: 'some' | 'fresh' | 'none' = 'some'): AssignedDiscount[] => {
+  const deal = (takes: readonly UnitDiscount[], asked: 'some' | 'fresh' | 'none' = 'some'): AssignedDiscount[] => {
     const own = new Map<number, number>()
     return takes.map(({ line, units, how, value }) => {
       const { quantity } = lines[line]!

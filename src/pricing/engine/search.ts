@@ -35,7 +35,7 @@ export interface Solution {
 /** What part of the work may go into the first combination. */
 const DIVE_SHARE = 0.4
 
-export interface SearchOptions {
+interface SearchOptions {
   readonly choice: 'lowest-total' | 'in-order'
   readonly workMax: number
 }

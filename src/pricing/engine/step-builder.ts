@@ -7,7 +7,7 @@ import type { EnteredCodes } from './codes.ts'
 import type { LineStep, OrderStep, Tier } from './problem.ts'
 import type { CompiledRules } from './rules.ts'
 import type { ScopeIndex } from './scope-index.ts'
-import type { Take } from './unit-selection.ts'
+import type { UnitDiscount } from './unit-selection.ts'
 
 /** Makes steps of the normal form (problem.ts) out of promotions and the units that they take. */
 export function createStepBuilder(
@@ -78,7 +78,7 @@ export function createStepBuilder(
   }
 
   /** What takes are worth at list prices: one amount for each. */
-  function worthOf(takes: readonly Take[]): Minor[] {
+  function worthOf(takes: readonly UnitDiscount[]): Minor[] {
     return takes.map(({ line, units, how, value }) => {
       const { unitPrice } = lines[line]!
       const whole = amountOf(unitPrice, units)

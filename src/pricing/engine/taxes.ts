@@ -3,7 +3,7 @@ import type { Policy } from '../../model/promotion.ts'
 import { share, split, sumOfShares, TAX_WHOLE, thousandths } from './arithmetic.ts'
 
 /** The tax that is contained in amounts, or that is added to them, rounded where the policy says. */
-export interface Taxed {
+interface Taxed {
   readonly amount: Minor
   /** At most three decimals. */
   readonly percent: number
@@ -15,7 +15,7 @@ export interface TaxOfRate {
   readonly amount: Minor
 }
 
-export interface Taxes {
+interface Taxes {
   readonly taxes: Minor
   /** In the order of what was given; they add up to `taxes`. */
   readonly byLine: readonly Minor[]

@@ -10,7 +10,7 @@ import { paidFor, type Piece, type ScopeIndex } from './scope-index.ts'
  * before promotions are combined, so that what one promotion takes does not depend on the others. Units are counted, never
  * listed: every function here costs the number of lines, or its logarithm, whatever the quantities are.
  */
-export interface Take {
+export interface UnitDiscount {
   /** Index into the lines of the cart. */
   readonly line: number
   readonly units: number
@@ -22,7 +22,7 @@ export interface Take {
 type Reward = { percent?: number | undefined; amount?: number | undefined; price?: number | undefined }
 
 export interface Choice {
-  readonly takes: readonly Take[]
+  readonly takes: readonly UnitDiscount[]
   /** The most that other units could be worth, in minor units, where it is not proved that these are worth the most; or 0. */
   readonly unproved: Minor
 }
@@ -39,7 +39,7 @@ function takesOf(
   promotion: Exclude<Promotion, { kind: 'set' }>,
   pool: readonly Piece[],
   scopeIndex: ScopeIndex,
-): Take[] {
+): UnitDiscount[] {
   switch (promotion.kind) {
     case 'percent_off':
       return choose(pool, promotion.units).map(piece => percentOff(piece, promotion.percent))
@@ -79,7 +79,7 @@ const countOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + pi
 const valueOf = (pool: readonly Piece[]) => pool.reduce((sum, piece) => sum + amountOf(piece.price, piece.units), 0)
 const unpriced = ({ line, units }: Piece) => ({ line, units })
 
-function percentOff(piece: Piece, percent: number): Take {
+function percentOff(piece: Piece, percent: number): UnitDiscount {
   return { ...unpriced(piece), how: 'percent', value: hundredths(percent) }
 }
 
@@ -113,21 +113,21 @@ function choose(all: readonly Piece[], choice: UnitChoice | undefined): readonly
   return firstUnits(ordered, whole(Math.min(max, countOf(ordered)), groupsOf))
 }
 
-function amountOff(promotion: PromotionOf<'amount_off'>, pool: readonly Piece[]): Take[] {
-  return choose(pool, promotion.units).flatMap((piece): Take[] => {
+function amountOff(promotion: PromotionOf<'amount_off'>, pool: readonly Piece[]): UnitDiscount[] {
+  return choose(pool, promotion.units).flatMap((piece): UnitDiscount[] => {
     if (promotion.per === 'line') return [{ ...unpriced(piece), how: 'constant', value: promotion.amount }]
     const { first } = promotion
     if (first === undefined) return [{ ...unpriced(piece), how: 'each', value: promotion.amount }]
-    const others: Take = { line: piece.line, units: piece.units - 1, how: 'each', value: promotion.amount }
+    const others: UnitDiscount = { line: piece.line, units: piece.units - 1, how: 'each', value: promotion.amount }
     return [{ line: piece.line, units: 1, how: 'each', value: first }, ...(others.units > 0 ? [others] : [])]
   })
 }
 
-function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: readonly Piece[]): Take[] {
+function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: readonly Piece[]): UnitDiscount[] {
   const measured = (pieces: readonly Piece[]) => (measure === 'units' ? countOf(pieces) : valueOf(pieces))
   const ofGroup = measured(pool)
   const whole = new Map(pool.map(piece => [piece.line, piece]))
-  return choose(pool, units).flatMap((piece): Take[] => {
+  return choose(pool, units).flatMap((piece): UnitDiscount[] => {
     const tier = tiers.findLast(one => one.from <= (count === 'group' ? ofGroup : measured([whole.get(piece.line)!])))
     if (!tier) return []
     if (tier.percent !== undefined) return [percentOff(piece, tier.percent)]
@@ -140,7 +140,7 @@ function volume({ tiers, count, measure, units }: PromotionOf<'volume'>, pool: r
  * Buy b, get g: t times as often as it fits. Units that are given were not bought, so with t purchases at most `bought - b*t`
  * of the units that could be bought are given. More purchases may leave fewer to give: the three counts around the best are tried.
  */
-function buyGet(promotion: PromotionOf<'buy_get'>, scopeIndex: ScopeIndex): Take[] {
+function buyGet(promotion: PromotionOf<'buy_get'>, scopeIndex: ScopeIndex): UnitDiscount[] {
   const { buy, get, take, timesMax = Number.POSITIVE_INFINITY } = promotion
   const isPaidFor = (line: number) => scopeIndex.lines[line]!.unitPrice > 0
   const buyable = new Set(scopeIndex.members(buy.scope ?? promotion.scope).filter(isPaidFor))
@@ -167,14 +167,14 @@ function buyGet(promotion: PromotionOf<'buy_get'>, scopeIndex: ScopeIndex): Take
 }
 
 /** n for a price, mixed from the pool: the dearest units, as many whole groups as save anything. */
-function multiBuy(promotion: PromotionOf<'multi_buy'>, pool: readonly Piece[]): Take[] {
+function multiBuy(promotion: PromotionOf<'multi_buy'>, pool: readonly Piece[]): UnitDiscount[] {
   const { units, timesMax = Number.POSITIVE_INFINITY } = promotion
   const most = Math.min(timesMax, Math.floor(countOf(pool) / units))
   return rewarded(promotion, most, times => firstUnits(pool, units * times))
 }
 
 /** Several products that belong together. */
-function bundle(promotion: PromotionOf<'bundle'>, scopeIndex: ScopeIndex): Take[] {
+function bundle(promotion: PromotionOf<'bundle'>, scopeIndex: ScopeIndex): UnitDiscount[] {
   const items = promotion.items.map(({ scope, units }) => ({ units, pool: scopeIndex.pool(scope) }))
   const bundles = createBundles(items)
   const fits = Math.min(...items.map(({ units, pool }) => Math.floor(countOf(pool) / units)))
@@ -187,7 +187,7 @@ function bundle(promotion: PromotionOf<'bundle'>, scopeIndex: ScopeIndex): Take[
  * `piecesOf`: the dearest units of so many groups. Each group more is worth less than the one before, so those that cost more
  * than their price come first.
  */
-function rewarded(reward: Reward, most: number, piecesOf: (times: number) => readonly Piece[]): Take[] {
+function rewarded(reward: Reward, most: number, piecesOf: (times: number) => readonly Piece[]): UnitDiscount[] {
   if (reward.percent !== undefined) return percentTogether(piecesOf(most), reward.percent)
   const { price } = reward
   // Not rounded: of prices below a minor unit, rounded groups are worth now more and now less than the one before.
@@ -201,16 +201,16 @@ function rewarded(reward: Reward, most: number, piecesOf: (times: number) => rea
 }
 
 /** A percentage of units that are sold as one thing is rounded once. */
-function percentTogether(pieces: readonly Piece[], percent: number): Take[] {
+function percentTogether(pieces: readonly Piece[], percent: number): UnitDiscount[] {
   return constants(pieces, share(valueOf(pieces), hundredths(percent), WHOLE, 'half-up'))
 }
 
-function constants(pieces: readonly Piece[], off: Minor): Take[] {
+function constants(pieces: readonly Piece[], off: Minor): UnitDiscount[] {
   const parts = split(
     off,
     pieces.map(piece => amountOf(piece.price, piece.units)),
   )
-  return pieces.map((piece, at): Take => ({ ...unpriced(piece), how: 'constant', value: parts[at] ?? 0 }))
+  return pieces.map((piece, at): UnitDiscount => ({ ...unpriced(piece), how: 'constant', value: parts[at] ?? 0 }))
 }
 
 function groupingOf({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): Grouping {
@@ -221,8 +221,10 @@ function groupingOf({ tiers }: PromotionOf<'set'>, pool: readonly Piece[]): Grou
   )
 }
 
-function setOfDifferent({ units }: Grouping, pool: readonly Piece[]): Take[] {
+function setOfDifferent({ units }: Grouping, pool: readonly Piece[]): UnitDiscount[] {
   return units.flatMap((byPercent, at) =>
-    [...byPercent].map(([value, count]): Take => ({ line: pool[at]!.line, units: count, how: 'percent', value })),
+    [...byPercent].map(
+      ([value, count]): UnitDiscount => ({ line: pool[at]!.line, units: count, how: 'percent', value }),
+    ),
   )
 }
