@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { checkLimits, DEFAULT_LIMITS, type Limits } from '../model/limits.ts'
-import type { MergeRule } from '../model/merge.ts'
 import { clusterSettings, contradictions, type Environment } from './cluster-settings.ts'
 import { defaultInstances, SETTINGS, type SettingKey, type SettingValues } from './settings.ts'
 
@@ -11,11 +10,9 @@ import { defaultInstances, SETTINGS, type SettingKey, type SettingValues } from 
  * the running cluster was started with (cluster-settings.ts) and the addresses that were written when it was set up.
  * Every mistake is found before anything starts, and all are reported together.
  */
-export interface Config {
+export interface Config extends Pick<SettingValues, (typeof AS_SET)[number]> {
   readonly projectDir: string
   readonly dataDir: string
-  readonly port: number
-  readonly bind: string
   readonly publicUrl: string
   readonly secureCookies: boolean
   readonly instances: number
@@ -24,35 +21,41 @@ export interface Config {
   /** Where each instance has a Unix socket beside its port; undefined for none. */
   readonly socketDir: string | undefined
   readonly opsPort: number
-  readonly opsBind: string
-  readonly trustedProxies: readonly string[]
   /** True when the servers are the private ones under dataDir. */
   readonly embedded: boolean
-  readonly embeddedShards: number
   readonly shardPort: number
   readonly redisPort: number
-  readonly shardMemoryMb: number
-  readonly sessionsMemoryMb: number
-  readonly cacheMemoryMb: number
-  readonly requestsPerAddress: number
-  readonly router: 'slots' | 'single'
-  readonly currency: string
-  readonly pricingThreads: number
-  readonly pricingInline: 'auto' | 'always' | 'never'
-  readonly repriceSpreadMs: number
-  readonly shippingFee: number
-  readonly payment: 'none' | 'two-step'
-  readonly paymentMinutes: number
-  readonly mergeRule: MergeRule
-  readonly sessionsReplicas: number
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
   readonly guestIdleMs: number
-  readonly cpuScheduling: 'batch' | 'other'
-  readonly auditPerSecond: number
-  readonly logLevel: string
   readonly limits: Limits
 }
+
+/** Settings that are in force as they were set. */
+const AS_SET = [
+  'port',
+  'bind',
+  'opsBind',
+  'trustedProxies',
+  'embeddedShards',
+  'shardMemoryMb',
+  'sessionsMemoryMb',
+  'cacheMemoryMb',
+  'requestsPerAddress',
+  'router',
+  'currency',
+  'pricingThreads',
+  'pricingInline',
+  'repriceSpreadMs',
+  'shippingFee',
+  'payment',
+  'paymentMinutes',
+  'mergeRule',
+  'sessionsReplicas',
+  'cpuScheduling',
+  'auditPerSecond',
+  'logLevel',
+] as const satisfies readonly SettingKey[]
 
 /** Passwords apart, so that Config can be logged. Undefined where the embedded stack has not been set up yet. */
 export interface Secrets {
@@ -102,17 +105,9 @@ export function loadConfig(
   { asItRuns = false }: { readonly asItRuns?: boolean } = {},
 ): Loaded {
   const mistakes: string[] = []
-  const envFile = readEnvFile(join(projectDir, '.env'))
-  const given = { ...envFile, ...withoutEmpty(environment) }
-  const ours = SERVER_KEYS.filter(key => given[SETTINGS[key].name] || given[`${SETTINGS[key].name}_FILE`])
+  const given = { ...readEnvFile(join(projectDir, '.env')), ...withoutEmpty(environment) }
   const dataDir = resolve(projectDir, given[SETTINGS.dataDir.name] ?? SETTINGS.dataDir.shown)
-  if (ours.length > 0 && ours.length < SERVER_KEYS.length) {
-    const missing = SERVER_KEYS.filter(key => !ours.includes(key)).map(key => SETTINGS[key].name)
-    mistakes.push(
-      `${ours.map(key => SETTINGS[key].name).join(', ')} set without ${missing.join(', ')}: give all or none`,
-    )
-  }
-  const embedded = ours.length === 0
+  const embedded = isEmbedded(given, mistakes)
   const kept = embedded ? clusterSettings(dataDir) : {}
   const contradicted = asItRuns ? [] : contradictions(given, kept, dataDir)
   if (contradicted.length > 0) throw new ConfigError(contradicted) // what follows from a wrong port would hide it
@@ -123,70 +118,61 @@ export function loadConfig(
   for (const name of Object.keys(given)) {
     if (name.startsWith('CARTLOAD_') && !isKnown(name)) mistakes.push(`${name} is not a setting (see .env.example)`)
   }
-
-  const port = values.port ?? 8080
-  const servers: ServerAddresses | undefined =
-    values.shards && values.global && values.sessionsRedis && values.cacheRedis
-      ? {
-          shards: values.shards,
-          global: values.global,
-          sessionsRedis: values.sessionsRedis,
-          cacheRedis: values.cacheRedis,
-        }
-      : undefined
+  const servers = serversOf(values)
   if (values.router === 'single' && servers && servers.shards.length !== 1) {
     mistakes.push(`${SETTINGS.router.name}=single takes exactly one address in ${SETTINGS.shards.name}`)
   }
-  const publicUrl = values.publicUrl ?? `http://localhost:${port}`
-  const instances = values.instances ?? defaultInstances()
-  const config: Config = {
-    projectDir,
-    dataDir,
-    port,
-    bind: values.bind ?? '127.0.0.1',
-    publicUrl,
-    secureCookies: publicUrl.startsWith('https:'),
-    instances,
-    instanceIndex: Number(environment['NODE_APP_INSTANCE'] ?? 0),
-    instancePort: values.instancePort ?? port + 100,
-    socketDir: socketDirOf(values.socketDir, { projectDir, dataDir, embedded }),
-    opsPort: values.opsPort ?? port + 200,
-    opsBind: values.opsBind ?? '127.0.0.1',
-    trustedProxies: values.trustedProxies ?? ['loopback'],
-    embedded,
-    embeddedShards: values.embeddedShards ?? 2,
-    shardPort: values.shardPort ?? port + 300,
-    redisPort: values.redisPort ?? port + 400,
-    shardMemoryMb: values.shardMemoryMb ?? 256,
-    sessionsMemoryMb: values.sessionsMemoryMb ?? 256,
-    cacheMemoryMb: values.cacheMemoryMb ?? 256,
-    requestsPerAddress: values.requestsPerAddress ?? 10_000,
-    router: values.router ?? 'slots',
-    currency: values.currency ?? 'GBP',
-    pricingThreads: values.pricingThreads ?? 1,
-    pricingInline: values.pricingInline ?? 'auto',
-    repriceSpreadMs: values.repriceSpreadMs ?? 5_000,
-    shippingFee: values.shippingFee ?? 0,
-    payment: values.payment ?? 'none',
-    paymentMinutes: values.paymentMinutes ?? 15,
-    mergeRule: values.mergeRule ?? 'larger',
-    sessionsReplicas: values.sessionsReplicas ?? 0,
-    sessionIdleMs: (values.sessionIdleMinutes ?? 1440) * 60_000,
-    sessionMaxMs: (values.sessionMaxHours ?? 336) * 3_600_000,
-    guestIdleMs: (values.guestIdleMinutes ?? 43_200) * 60_000,
-    cpuScheduling: values.cpuScheduling ?? 'batch',
-    auditPerSecond: values.auditPerSecond ?? 0,
-    logLevel: values.logLevel ?? 'info',
-    limits: limitsOf(values, mistakes),
-  }
+  const instanceIndex = Number(environment['NODE_APP_INSTANCE'] ?? 0)
+  const config = { ...configOf(values, { projectDir, dataDir, embedded }, mistakes), instanceIndex }
   checkPorts(config, mistakes)
   checkSocketDir(config, values.socketDir, mistakes)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
-  const { seedPassword = 'cartload-demo', saleProofKey } = values
+  const { seedPassword, saleProofKey } = values
   return {
     config: Object.freeze(config),
     secrets: { servers, seedPassword, saleProofKey },
     given: { ...kept, ...given },
+  }
+}
+
+/** False where the addresses of outside servers are given: all of them, or it is a mistake. */
+function isEmbedded(given: Environment, mistakes: string[]): boolean {
+  const ours = SERVER_KEYS.filter(key => given[SETTINGS[key].name] || given[`${SETTINGS[key].name}_FILE`])
+  if (ours.length > 0 && ours.length < SERVER_KEYS.length) {
+    const missing = SERVER_KEYS.filter(key => !ours.includes(key)).map(key => SETTINGS[key].name)
+    mistakes.push(
+      `${ours.map(key => SETTINGS[key].name).join(', ')} set without ${missing.join(', ')}: give all or none`,
+    )
+  }
+  return ours.length === 0
+}
+
+function serversOf({ shards, global, sessionsRedis, cacheRedis }: SettingValues): ServerAddresses | undefined {
+  if (!shards || !global || !sessionsRedis || !cacheRedis) return undefined
+  return { shards, global, sessionsRedis, cacheRedis }
+}
+
+type Where = Pick<Config, 'projectDir' | 'dataDir' | 'embedded'>
+
+function configOf(values: SettingValues, where: Where, mistakes: string[]): Omit<Config, 'instanceIndex'> {
+  const asSet = Object.fromEntries(AS_SET.map(key => [key, values[key]])) as Pick<Config, (typeof AS_SET)[number]>
+  const { port } = values
+  const publicUrl = values.publicUrl ?? `http://localhost:${port}`
+  return {
+    ...where,
+    ...asSet,
+    publicUrl,
+    secureCookies: publicUrl.startsWith('https:'),
+    instances: values.instances ?? defaultInstances(),
+    instancePort: values.instancePort ?? port + 100,
+    socketDir: socketDirOf(values.socketDir, where),
+    opsPort: values.opsPort ?? port + 200,
+    shardPort: values.shardPort ?? port + 300,
+    redisPort: values.redisPort ?? port + 400,
+    sessionIdleMs: values.sessionIdleMinutes * 60_000,
+    sessionMaxMs: values.sessionMaxHours * 3_600_000,
+    guestIdleMs: values.guestIdleMinutes * 60_000,
+    limits: limitsOf(values, mistakes),
   }
 }
 
@@ -220,28 +206,27 @@ function checkSocketDir({ socketDir, instances }: Config, given: string | undefi
   }
 }
 
-function socketDirOf(
-  given: string | undefined,
-  { projectDir, dataDir, embedded }: Pick<Config, 'projectDir' | 'dataDir' | 'embedded'>,
-): string | undefined {
+function socketDirOf(given: string | undefined, { projectDir, dataDir, embedded }: Where): string | undefined {
   if (given !== undefined) return given === 'none' ? undefined : resolve(projectDir, given)
   return embedded ? join(dataDir, 'run') : undefined // a start with embedded servers looks at the length of its path
 }
 
+/** Where a setting is missing or wrong, its default stands. */
 function parse(source: Environment, mistakes: string[]): SettingValues {
   const values: Record<string, unknown> = {}
   for (const key of Object.keys(SETTINGS) as SettingKey[]) {
-    const setting = SETTINGS[key]
-    const raw = setting.secret ? readSecret(setting.name, source, mistakes) : source[setting.name]
-    if (raw === undefined) continue
-    const result = setting.schema.safeParse(raw)
-    if (result.success) values[key] = result.data
-    else
-      mistakes.push(
-        `${setting.name} ${result.error.issues[0]?.message ?? 'is wrong'}${setting.secret ? '' : ` (it is '${raw}')`}`,
-      )
+    const { name, schema, kind, shown, secret } = SETTINGS[key]
+    const byDefault = kind === 'text' ? shown : undefined
+    const given = secret ? readSecret(name, source, mistakes) : source[name]
+    const result = given === undefined ? undefined : schema.safeParse(given)
+    if (result && !result.success) {
+      const shownValue = secret ? '' : ` (it is '${given}')`
+      mistakes.push(`${name} ${result.error.issues[0]?.message ?? 'is wrong'}${shownValue}`)
+    }
+    if (result?.success) values[key] = result.data
+    else if (byDefault !== undefined) values[key] = schema.parse(byDefault)
   }
-  return values
+  return values as SettingValues
 }
 
 function readSecret(name: string, source: Environment, mistakes: string[]): string | undefined {
@@ -258,7 +243,7 @@ function readSecret(name: string, source: Environment, mistakes: string[]): stri
 
 function limitsOf(values: SettingValues, mistakes: string[]): Limits {
   const limits: Record<string, unknown> = { ...DEFAULT_LIMITS }
-  for (const key of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) limits[key] = values[key] ?? DEFAULT_LIMITS[key]
+  for (const key of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) limits[key] = values[key]
   try {
     return checkLimits(limits as unknown as Limits)
   } catch (error) {

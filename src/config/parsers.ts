@@ -44,18 +44,29 @@ export interface Setting {
   readonly name: string
   readonly doc: string
   readonly schema: z.ZodType<unknown, string>
-  /** The default as a person would write it; shown in documents. */
+  /** `text`: the default, as it would be set. `derived`: it follows from other settings. `none`: there is none, and the value is a secret. */
+  readonly kind: 'text' | 'derived' | 'none'
+  /** The default as documents show it. */
   readonly shown: string
   /** True where the value is or contains a password; such a variable also has a `<NAME>_FILE` form. */
-  readonly secret?: boolean
+  readonly secret: boolean
 }
 
-export function set<S extends z.ZodType<unknown, string>>(
-  name: string,
-  doc: string,
-  schema: S,
-  shown: string,
-  secret = false,
-) {
-  return { name, doc, schema, shown, secret }
+/** Its value: undefined where nothing was set and there is no default to read. */
+export type ValueOf<S extends Setting> = S['kind'] extends 'text'
+  ? z.output<S['schema']>
+  : z.output<S['schema']> | undefined
+
+type Schema = z.ZodType<unknown, string>
+
+export function set<S extends Schema>(name: string, doc: string, schema: S, shown: string) {
+  return { name, doc, schema, shown, kind: 'text', secret: false } as const
+}
+
+export function derived<S extends Schema>(name: string, doc: string, schema: S, shown: string) {
+  return { name, doc, schema, shown, kind: 'derived', secret: false } as const
+}
+
+export function secret<S extends Schema>(name: string, doc: string, schema: S) {
+  return { name, doc, schema, shown: '', kind: 'none', secret: true } as const
 }

@@ -4,24 +4,27 @@ import { MERGE_RULES } from '../model/merge.ts'
 import { LIMIT_SETTINGS } from './limit-settings.ts'
 import {
   address,
+  derived,
   mysqlAddress,
   mysqlAddresses,
   oneOf,
   port,
   redisAddress,
-  type Setting,
+  secret,
   sessionsAddress,
   set,
+  type Setting,
+  type ValueOf,
   text,
   whole,
 } from './parsers.ts'
 
 /**
  * Every setting: its variable, what it means, how its text is read, and its default. `.env.example` and docs/settings.md
- * are generated from this list. A default of `undefined` means that it follows from other settings.
+ * are generated from this list, and defaults are read from it as if they had been set.
  */
 export const SETTINGS = {
-  node: set(
+  node: derived(
     'CARTLOAD_NODE',
     'Path of the Node.js that runs everything (bin/node-path), 24 or newer; in production one of 24.22.1, 26.12.1 or newer.',
     text,
@@ -29,31 +32,31 @@ export const SETTINGS = {
   ),
   port: set('CARTLOAD_PORT', 'Port of the embedded nginx. The other embedded ports follow from it.', port, '8080'),
   bind: set('CARTLOAD_BIND', 'Address on which the instances listen for nginx.', text, '127.0.0.1'),
-  publicUrl: set(
+  publicUrl: derived(
     'CARTLOAD_PUBLIC_URL',
     'Address under which browsers reach the shop. With https, cookies are Secure and carry the __Host- prefix.',
     address('http:', 'https:'),
     'http://localhost:<CARTLOAD_PORT>',
   ),
-  instances: set(
+  instances: derived(
     'CARTLOAD_INSTANCES',
     'Express instances under PM2. At least 2, so that one serves while the other restarts.',
     whole(1, 64),
     'one per core, at least 2',
   ),
-  instancePort: set(
+  instancePort: derived(
     'CARTLOAD_INSTANCE_PORT',
     'Port of the first instance; instance n listens on this + n.',
     port,
     'CARTLOAD_PORT + 100',
   ),
-  socketDir: set(
+  socketDir: derived(
     'CARTLOAD_SOCKET_DIR',
     'Folder in which instance n also listens, as instance-n.sock, for an nginx on the same machine and in the same group: cheaper than a port. Each deployment has one of its own. none: ports only.',
     text,
     'run in the data folder with embedded servers, else none',
   ),
-  opsPort: set(
+  opsPort: derived(
     'CARTLOAD_OPS_PORT',
     'Operations port (health, metrics) of the first instance; instance n: + n.',
     port,
@@ -67,26 +70,20 @@ export const SETTINGS = {
     'loopback',
   ),
   dataDir: set('CARTLOAD_DATA_DIR', 'Where the embedded servers keep their data, secrets and logs.', text, '.cartload'),
-  shards: set(
+  shards: secret(
     'CARTLOAD_SHARDS',
     'Outside MySQL or MariaDB shards, comma-separated, in slot order. Set together with the next three; then nothing private is started.',
     mysqlAddresses,
-    '',
-    true,
   ),
-  global: set(
+  global: secret(
     'CARTLOAD_GLOBAL',
     'Outside MySQL or MariaDB database for the catalogue and the id blocks.',
     mysqlAddress,
-    '',
-    true,
   ),
-  sessionsRedis: set(
+  sessionsRedis: secret(
     'CARTLOAD_SESSIONS_REDIS',
     'Outside Redis for sessions: append-only file, noeviction. Also redis+sentinel://user:password@host:port,host:port/master-name.',
     sessionsAddress,
-    '',
-    true,
   ),
   sessionsReplicas: set(
     'CARTLOAD_SESSIONS_REPLICAS',
@@ -94,12 +91,10 @@ export const SETTINGS = {
     whole(0, 5),
     '0',
   ),
-  cacheRedis: set(
+  cacheRedis: secret(
     'CARTLOAD_CACHE_REDIS',
     'Outside Redis for the cache: no persistence and no replica, LFU eviction.',
     redisAddress,
-    '',
-    true,
   ),
   router: set(
     'CARTLOAD_ROUTER',
@@ -113,13 +108,13 @@ export const SETTINGS = {
     whole(1, 16),
     '2',
   ),
-  shardPort: set(
+  shardPort: derived(
     'CARTLOAD_SHARD_PORT',
     'Port of the first embedded shard server; shard n: + n.',
     port,
     'CARTLOAD_PORT + 300',
   ),
-  redisPort: set(
+  redisPort: derived(
     'CARTLOAD_REDIS_PORT',
     'Port of the embedded sessions Redis; the cache Redis has the next one.',
     port,
@@ -180,12 +175,10 @@ export const SETTINGS = {
     whole(1, 10_080),
     '15',
   ),
-  saleProofKey: set(
+  saleProofKey: secret(
     'CARTLOAD_SALE_PROOF_KEY',
     'Key with which the shop signs proofs of human verification, for sales that require them (docs/orders.md).',
     z.string().min(16, 'must have at least 16 characters'),
-    '',
-    true,
   ),
   mergeRule: set(
     'CARTLOAD_MERGE_RULE',
@@ -245,7 +238,7 @@ export const SETTINGS = {
 } as const satisfies Record<string, Setting>
 
 export type SettingKey = keyof typeof SETTINGS
-export type SettingValues = { [Key in SettingKey]?: z.output<(typeof SETTINGS)[Key]['schema']> }
+export type SettingValues = { readonly [Key in SettingKey]: ValueOf<(typeof SETTINGS)[Key]> }
 
 /** One instance per core, but never one alone. */
 export function defaultInstances(): number {

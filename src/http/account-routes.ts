@@ -7,9 +7,17 @@ import type { Schemas } from './schemas.ts'
 
 /** Accounts and sessions. */
 export function accountRoutes(registrations: Registrations, logins: Logins, schemas: Schemas): Route[] {
-  const replayHeader = (replayed: boolean) => (replayed ? { 'Idempotency-Replayed': 'true' } : {})
-  const ended: Answer = { status: 204, cookie: 'clear' }
+  return [
+    ...routesOfAccounts(registrations, logins, schemas),
+    ...routesOfSessions(logins, schemas),
+    ...routesOfOneself(logins, schemas),
+  ]
+}
 
+const replayHeader = (replayed: boolean) => (replayed ? { 'Idempotency-Replayed': 'true' } : {})
+const ENDED: Answer = { status: 204, cookie: 'clear' }
+
+function routesOfAccounts(registrations: Registrations, logins: Logins, schemas: Schemas): Route[] {
   return [
     route({
       method: 'post',
@@ -30,6 +38,11 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
         return json(201, account, replayHeader(replayed))
       },
     }),
+  ]
+}
+
+function routesOfSessions(logins: Logins, schemas: Schemas): Route[] {
+  return [
     route({
       method: 'post',
       path: '/v1/sessions',
@@ -73,7 +86,7 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       problems: [],
       async handle(_, call) {
         await logins.logOut((await sessionToEnd(call, logins)).token)
-        return ended
+        return ENDED
       },
     }),
     route({
@@ -88,9 +101,14 @@ export function accountRoutes(registrations: Registrations, logins: Logins, sche
       problems: [],
       async handle(_, call) {
         await logins.logOutEverywhere(await sessionToEnd(call, logins))
-        return ended
+        return ENDED
       },
     }),
+  ]
+}
+
+function routesOfOneself(logins: Logins, schemas: Schemas): Route[] {
+  return [
     route({
       method: 'get',
       path: '/v1/me',

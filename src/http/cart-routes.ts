@@ -19,13 +19,45 @@ interface CartRoutesDeps {
   readonly logins: Logins
 }
 
-export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
-  const seen = { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] } as const
-  const answer = { ...seen, schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] } as const
-  const common = { tag: 'Cart', answer, session: 'optional', conditional: true, problems: CHANGE } as const
+export function cartRoutes(deps: CartRoutesDeps, schemas: Schemas, currency: string): Route[] {
+  const changing = { ...deps, change: createChange(deps.logins), schemas }
+  return [
+    ...readingRoutes(deps.reader, schemas, currency),
+    ...lineRoutes(changing),
+    ...linesRoutes(changing),
+    ...codeRoutes(changing),
+  ]
+}
 
+const ofReading = (schemas: Schemas) =>
+  ({
+    tag: 'Cart',
+    session: 'optional',
+    answer: { status: 200, description: 'The cart', schema: schemas.cart, headers: ['ETag'] },
+    problems: [],
+  }) as const
+
+const ofChange = (schemas: Schemas) =>
+  ({
+    tag: 'Cart',
+    session: 'optional',
+    conditional: true,
+    query: schemas.cartChangeQuery,
+    answer: { status: 200, description: 'The cart', schema: schemas.cartChange, headers: ['ETag', 'X-Session-Token'] },
+    problems: CHANGE,
+  }) as const
+
+type Change = ReturnType<typeof createChange>
+
+interface Changing {
+  readonly carts: Carts
+  readonly change: Change
+  readonly schemas: Schemas
+}
+
+function createChange(logins: Logins) {
   /** Changes the caller's cart; a first write without a session makes a guest. */
-  async function change(
+  return async function change(
     call: Call,
     { body, query }: { readonly body?: unknown; readonly query: { readonly limit: number } },
     work: (request: ChangeRequest) => Promise<Changed>,
@@ -42,7 +74,10 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
     headers['X-Session-Token'] = token
     return { status: 200, body: done.body, headers, cookie: { token, endsAtMs: session.endsAtMs } }
   }
+}
 
+function readingRoutes(reader: CartReader, schemas: Schemas, currency: string): Route[] {
+  const common = ofReading(schemas)
   return [
     route({
       ...common,
@@ -51,27 +86,9 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
       name: 'viewCart',
       summary: 'A page of the cart, with the totals of the whole cart',
       query: schemas.cartQuery,
-      answer: seen,
-      problems: [],
-      conditional: false,
       async handle({ query: { limit, cursor } }, call) {
         const page = { limit, offset: 0, ...(cursor === undefined ? {} : readCartCursor(cursor)) }
         return viewAnswer(await reader.read(call.token(), page, versionOf(call.ifNoneMatch)), call)
-      },
-    }),
-    route({
-      ...common,
-      method: 'post',
-      path: '/v1/cart/lines',
-      name: 'addLines',
-      problems: CHANGE_OF_LINES,
-      summary: 'Adds one product or several, all or none, on top of what is there',
-      body: schemas.addLines,
-      query: schemas.cartChangeQuery,
-      handle: ({ body, query }, call) => {
-        const wanted = 'lines' in body ? body.lines : [body]
-        const pointers = wanted.map((_, at) => ('lines' in body ? `#/lines/${at}/sku` : '#/sku'))
-        return change(call, { body, query }, request => carts.addLines(request, wanted, pointers))
       },
     }),
     route({
@@ -90,7 +107,6 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
         headers: ['ETag'],
       },
       problems: ['line_not_found'],
-      conditional: false,
       async handle({ params }, call) {
         const { userId } = await call.requireSession()
         const { version, line } = await reader.line(userId, params.line)
@@ -98,77 +114,11 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
       },
     }),
     route({
-      ...common,
-      method: 'put',
-      path: '/v1/cart/lines/:line',
-      name: 'setLine',
-      summary: 'Sets quantity, selection or note of one line; with a quantity the line is made where it is missing',
-      body: schemas.setLine,
-      query: schemas.cartChangeQuery,
-      params: schemas.lineParams,
-      problems: [...CHANGE_OF_LINES, 'line_not_found'],
-      handle: ({ params, ...sent }, call) =>
-        change(call, sent, request => carts.setLine(request, params.line, sent.body as LineChange)),
-    }),
-    route({
-      ...common,
-      method: 'put',
-      path: '/v1/cart/lines',
-      name: 'setLines',
-      summary:
-        'Sets, selects or removes several lines, all or none; a line is made where it is missing and has a quantity',
-      body: schemas.setLines,
-      query: schemas.cartChangeQuery,
-      problems: [...CHANGE_OF_LINES, 'line_not_found'],
-      handle: (sent, call) =>
-        change(call, sent, request => carts.setLines(request, sent.body.lines as (LineChange & { sku: string })[])),
-    }),
-    route({
-      ...common,
-      method: 'delete',
-      path: '/v1/cart/lines/:line',
-      name: 'removeLine',
-      summary: 'Removes a line; removing it again changes nothing',
-      query: schemas.cartChangeQuery,
-      params: schemas.lineParams,
-      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeLine(request, params.line)),
-    }),
-    route({
-      ...common,
-      method: 'delete',
-      path: '/v1/cart',
-      name: 'clearCart',
-      summary: 'Removes all lines',
-      query: schemas.cartChangeQuery,
-      handle: ({ query }, call) => change(call, { query }, carts.clear),
-    }),
-    route({
-      ...common,
-      method: 'post',
-      path: '/v1/cart/codes',
-      name: 'addCode',
-      problems: [...CHANGE, 'code_unknown', 'codes_max'],
-      summary: 'Enters a promotion code; whether it is applied, and why not, is in the cart',
-      body: schemas.addCode,
-      query: schemas.cartChangeQuery,
-      handle: (sent, call) => change(call, sent, request => carts.addCode(request, sent.body.code)),
-    }),
-    route({
-      ...common,
-      method: 'delete',
-      path: '/v1/cart/codes/:code',
-      name: 'removeCode',
-      summary: 'Takes a promotion code out; taking it out again changes nothing',
-      query: schemas.cartChangeQuery,
-      params: schemas.codeParams,
-      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeCode(request, params.code)),
-    }),
-    route({
       method: 'get',
       path: '/v1/cart/explain',
       name: 'explainCart',
       summary: 'What became of every promotion: applied, beaten or refused, and why',
-      tag: 'Cart',
+      ...common,
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 200, description: 'The explanation', schema: schemas.explanation },
@@ -179,19 +129,112 @@ export function cartRoutes({ carts, reader, logins }: CartRoutesDeps, schemas: S
         return json(200, { version, ...shownPrices(priced, currency), outcomes: priced.outcomes })
       },
     }),
+  ]
+}
+
+/** Changes of one line. */
+function lineRoutes({ carts, change, schemas }: Changing): Route[] {
+  const common = ofChange(schemas)
+  return [
+    route({
+      ...common,
+      method: 'put',
+      path: '/v1/cart/lines/:line',
+      name: 'setLine',
+      summary: 'Sets quantity, selection or note of one line; with a quantity the line is made where it is missing',
+      body: schemas.setLine,
+      params: schemas.lineParams,
+      problems: [...CHANGE_OF_LINES, 'line_not_found'],
+      handle: ({ params, ...sent }, call) =>
+        change(call, sent, request => carts.setLine(request, params.line, sent.body as LineChange)),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart/lines/:line',
+      name: 'removeLine',
+      summary: 'Removes a line; removing it again changes nothing',
+      params: schemas.lineParams,
+      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeLine(request, params.line)),
+    }),
+  ]
+}
+
+/** Changes of several lines, all or none. */
+function linesRoutes({ carts, change, schemas }: Changing): Route[] {
+  const common = ofChange(schemas)
+  return [
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/cart/lines',
+      name: 'addLines',
+      problems: CHANGE_OF_LINES,
+      summary: 'Adds one product or several, all or none, on top of what is there',
+      body: schemas.addLines,
+      handle: ({ body, query }, call) => {
+        const wanted = 'lines' in body ? body.lines : [body]
+        const pointers = wanted.map((_, at) => ('lines' in body ? `#/lines/${at}/sku` : '#/sku'))
+        return change(call, { body, query }, request => carts.addLines(request, wanted, pointers))
+      },
+    }),
+    route({
+      ...common,
+      method: 'put',
+      path: '/v1/cart/lines',
+      name: 'setLines',
+      summary:
+        'Sets, selects or removes several lines, all or none; a line is made where it is missing and has a quantity',
+      body: schemas.setLines,
+      problems: [...CHANGE_OF_LINES, 'line_not_found'],
+      handle: (sent, call) =>
+        change(call, sent, request => carts.setLines(request, sent.body.lines as (LineChange & { sku: string })[])),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart',
+      name: 'clearCart',
+      summary: 'Removes all lines',
+      handle: ({ query }, call) => change(call, { query }, carts.clear),
+    }),
     route({
       ...common,
       method: 'post',
       path: '/v1/cart/merge/undo',
       name: 'undoMerge',
       summary: 'Takes back what the last login merged into the cart, except lines changed since',
-      query: schemas.cartChangeQuery,
       session: 'required',
       problems: [...CHANGE, 'merge_not_found'],
       handle: async ({ query }, call) => {
         await call.requireSession()
         return change(call, { query }, carts.undoMerge)
       },
+    }),
+  ]
+}
+
+function codeRoutes({ carts, change, schemas }: Changing): Route[] {
+  const common = ofChange(schemas)
+  return [
+    route({
+      ...common,
+      method: 'post',
+      path: '/v1/cart/codes',
+      name: 'addCode',
+      problems: [...CHANGE, 'code_unknown', 'codes_max'],
+      summary: 'Enters a promotion code; whether it is applied, and why not, is in the cart',
+      body: schemas.addCode,
+      handle: (sent, call) => change(call, sent, request => carts.addCode(request, sent.body.code)),
+    }),
+    route({
+      ...common,
+      method: 'delete',
+      path: '/v1/cart/codes/:code',
+      name: 'removeCode',
+      summary: 'Takes a promotion code out; taking it out again changes nothing',
+      params: schemas.codeParams,
+      handle: ({ params, query }, call) => change(call, { query }, request => carts.removeCode(request, params.code)),
     }),
   ]
 }

@@ -7,55 +7,70 @@ import { type Call, idempotencyOf, json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
 /** From cart to order. cartload takes no payments: the shop's server reports their result, with an operator's token. */
-export function orderRoutes(
-  { placement, orders }: { placement: OrderPlacement; orders: Orders },
-  schemas: Schemas,
-): Route[] {
-  const common = { tag: 'Orders', query: schemas.noQuery } as const
-  const answer = { status: 200, description: 'The order', schema: schemas.order }
+export function orderRoutes(deps: OrderRoutesDeps, schemas: Schemas): Route[] {
+  return [placeOrder(deps, schemas), ...routesOfBuyers(deps, schemas), ...routesOfTheShop(deps, schemas)]
+}
 
+interface OrderRoutesDeps {
+  readonly placement: OrderPlacement
+  readonly orders: Orders
+}
+
+const ofOrders = (schemas: Schemas) =>
+  ({
+    tag: 'Orders',
+    query: schemas.noQuery,
+    answer: { status: 200, description: 'The order', schema: schemas.order },
+  }) as const
+
+function placeOrder({ placement, orders }: OrderRoutesDeps, schemas: Schemas): Route {
+  const common = ofOrders(schemas)
+  return route({
+    ...common,
+    method: 'post',
+    path: '/v1/orders',
+    name: 'placeOrder',
+    summary: 'Orders the selected lines of the cart as it was seen, or of a quote. Needs an Idempotency-Key',
+    session: 'required',
+    body: schemas.placeOrder,
+    needsKey: true,
+    answer: { ...common.answer, status: 201, replayStatus: 200, headers: ['Location'] },
+    problems: [
+      'idempotency_mismatch',
+      'idempotency_in_flight',
+      'cart_changed',
+      'total_changed',
+      'nothing_to_order',
+      'product_unknown',
+      'quote_invalid',
+      'out_of_stock',
+      'purchase_limit',
+      'order_pending',
+      'order_given_up',
+      'sale_not_started',
+      'admission_required',
+    ],
+    async handle({ body }, call) {
+      const session = await call.requireSession()
+      const idempotency = requireKey(call, body)
+      const { admission, total } = body
+      const what =
+        'quote' in body
+          ? { quote: { token: body.quote, lines: quantitiesOf(body.lines), codes: body.codes } }
+          : { cart: { version: body.cartVersion } }
+      const { order, replayed } = await placement.place({ session, ...idempotency, ...what, total, admission })
+      const headers = {
+        Location: `/v1/orders/${order.orderId}`,
+        ...(replayed ? { 'Idempotency-Replayed': 'true' } : {}),
+      }
+      return json(replayed ? 200 : 201, orders.view(order), headers)
+    },
+  })
+}
+
+function routesOfBuyers({ orders }: OrderRoutesDeps, schemas: Schemas): Route[] {
+  const common = ofOrders(schemas)
   return [
-    route({
-      ...common,
-      method: 'post',
-      path: '/v1/orders',
-      name: 'placeOrder',
-      summary: 'Orders the selected lines of the cart as it was seen, or of a quote. Needs an Idempotency-Key',
-      session: 'required',
-      body: schemas.placeOrder,
-      needsKey: true,
-      answer: { ...answer, status: 201, replayStatus: 200, headers: ['Location'] },
-      problems: [
-        'idempotency_mismatch',
-        'idempotency_in_flight',
-        'cart_changed',
-        'total_changed',
-        'nothing_to_order',
-        'product_unknown',
-        'quote_invalid',
-        'out_of_stock',
-        'purchase_limit',
-        'order_pending',
-        'order_given_up',
-        'sale_not_started',
-        'admission_required',
-      ],
-      async handle({ body }, call) {
-        const session = await call.requireSession()
-        const idempotency = requireKey(call, body)
-        const { admission, total } = body
-        const what =
-          'quote' in body
-            ? { quote: { token: body.quote, lines: quantitiesOf(body.lines), codes: body.codes } }
-            : { cart: { version: body.cartVersion } }
-        const { order, replayed } = await placement.place({ session, ...idempotency, ...what, total, admission })
-        const headers = {
-          Location: `/v1/orders/${order.orderId}`,
-          ...(replayed ? { 'Idempotency-Replayed': 'true' } : {}),
-        }
-        return json(replayed ? 200 : 201, orders.view(order), headers)
-      },
-    }),
     route({
       ...common,
       method: 'get',
@@ -93,12 +108,18 @@ export function orderRoutes(
       summary: 'Gives up an order that waits for its payment; what it holds is free at once',
       session: 'required',
       params: schemas.orderParams,
-      answer,
       problems: ['order_not_found', 'order_state'],
       async handle({ params }, call) {
         return json(200, orders.view(await orders.cancel(await call.requireSession(), params.id)))
       },
     }),
+  ]
+}
+
+/** For the shop's server, with an operator's token. */
+function routesOfTheShop({ orders }: OrderRoutesDeps, schemas: Schemas): Route[] {
+  const common = ofOrders(schemas)
+  return [
     route({
       ...common,
       method: 'post',
@@ -108,7 +129,6 @@ export function orderRoutes(
       session: 'operator',
       params: schemas.orderParams,
       body: schemas.payment,
-      answer,
       problems: ['order_not_found', 'order_state', 'out_of_stock'],
       async handle({ params, body }) {
         return json(200, orders.view(await orders.pay(params.id, body.result)))

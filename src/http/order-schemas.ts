@@ -7,9 +7,35 @@ import type { Parts } from './schema-parts.ts'
 
 /** Shapes of orders, stock and sales, out of the parts that carts have too. */
 export function orderSchemas(parts: Parts, limits: Limits) {
-  const { sku, queryNumber, cursor, page, line, totals, code, applied, gift, versions, wanted, money } = parts
-  const orderId = z.string().regex(ORDER_ID, 'must be the id of an order')
-  const order = z
+  const { queryNumber, cursor, page, wanted } = parts
+  const order = orderShape(parts)
+  const refund = refundShape(parts)
+  return {
+    ...placementSchemas(parts, limits),
+    ...saleSchemas(parts),
+    order,
+    orderParams: z.strictObject({ id: orderId }),
+    ordersQuery: z.strictObject({ limit: queryNumber(1, FIXED.ordersPageMax).default(20), cursor }),
+    orderPage: z.strictObject({ data: z.array(order), page }).meta({ id: 'OrderPage' }),
+    payment: z.strictObject({ result: z.enum(['confirmed', 'failed']) }),
+    askRefund: z.strictObject({
+      lines: z
+        .array(wanted)
+        .min(1)
+        .max(limits.cartLinesMax)
+        .optional()
+        .meta({ description: 'All that is left, when missing' }),
+    }),
+    refund,
+    orderWithRefunds: order.extend({ refunds: z.array(refund) }).meta({ id: 'OrderWithRefunds' }),
+  }
+}
+
+const orderId = z.string().regex(ORDER_ID, 'must be the id of an order')
+const saleId = z.string().regex(SALE_ID, 'must be the id of a sale')
+
+function orderShape({ line, totals, code, applied, gift, versions, money }: Parts) {
+  return z
     .strictObject({
       id: orderId,
       state: z.enum(['pending', 'confirmed', 'cancelled', 'failed', 'expired']),
@@ -26,7 +52,10 @@ export function orderSchemas(parts: Parts, limits: Limits) {
       versions,
     })
     .meta({ id: 'Order' })
-  const refund = z
+}
+
+function refundShape({ wanted, money }: Parts) {
+  return z
     .strictObject({
       id: z.string(),
       orderId,
@@ -43,13 +72,15 @@ export function orderSchemas(parts: Parts, limits: Limits) {
       restocked: z.boolean().meta({ description: 'False while units are still to be put back, which takes seconds' }),
     })
     .meta({ id: 'Refund' })
+}
+
+function placementSchemas({ wanted, code, money }: Parts, limits: Limits) {
   const agreed = {
     total: money
       .optional()
       .meta({ description: 'The total that the buyer agreed to; another one is refused with both' }),
     admission: z.string().max(100).optional().meta({ description: 'From the queue of a sale' }),
   }
-  const saleId = z.string().regex(SALE_ID, 'must be the id of a sale')
   return {
     placeOrder: z.union([
       z.strictObject({ cartVersion: z.int().min(0).meta({ description: 'The cart as the buyer saw it' }), ...agreed }),
@@ -60,21 +91,12 @@ export function orderSchemas(parts: Parts, limits: Limits) {
         ...agreed,
       }),
     ]),
-    order,
-    orderParams: z.strictObject({ id: orderId }),
-    ordersQuery: z.strictObject({ limit: queryNumber(1, FIXED.ordersPageMax).default(20), cursor }),
-    orderPage: z.strictObject({ data: z.array(order), page }).meta({ id: 'OrderPage' }),
-    payment: z.strictObject({ result: z.enum(['confirmed', 'failed']) }),
-    askRefund: z.strictObject({
-      lines: z
-        .array(wanted)
-        .min(1)
-        .max(limits.cartLinesMax)
-        .optional()
-        .meta({ description: 'All that is left, when missing' }),
-    }),
-    refund,
-    orderWithRefunds: order.extend({ refunds: z.array(refund) }).meta({ id: 'OrderWithRefunds' }),
+  }
+}
+
+/** Stock and flash sales. */
+function saleSchemas({ sku }: Parts) {
+  return {
     stock: z
       .strictObject({
         sku,

@@ -13,36 +13,59 @@ const unitPrice = z.number().meta({
 const money = z.int().meta({ description: 'Minor units (pence, cents)' })
 
 export function createParts(limits: Limits) {
-  // Control characters have no place in a key, a name or a note; tabs and newlines are allowed where prose is.
-  const plain = (max: number) =>
-    z
-      .string()
-      .max(max)
-      // oxlint-disable-next-line no-control-regex -- refusing them is the point
-      .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/, 'must not have control characters')
-  const sku = z.string().min(1).max(FIXED.skuCharsMax).regex(SKU_FORM, 'must be a product code')
-  /** Of a new account; a login takes any text, for accounts that were made under older rules. */
-  const email = z.string().trim().max(FIXED.emailCharsMax).refine(isAddress, 'must be an e-mail address')
-  const password = z.string().min(1).max(FIXED.passwordCharsMax)
-  const newPassword = z.string().min(FIXED.passwordCharsMin).max(FIXED.passwordCharsMax)
-  const quantity = z.int().min(1)
-  const queryNumber = (min: number, max: number) =>
-    z
-      .string()
-      .regex(/^\d{1,12}$/, 'must be a whole number')
-      .transform(Number)
-      .pipe(z.int().min(min).max(max))
-      // In the address it is text; for clients it is a number.
-      .meta({
-        override: ({ jsonSchema }) => {
-          delete jsonSchema.pattern
-          Object.assign(jsonSchema, { type: 'integer', minimum: min, maximum: max })
-        },
-      })
+  return {
+    ...TEXTS,
+    ...pagingParts(limits),
+    ...productParts(),
+    ...pricedParts(),
+    ruleSetVersion: z.strictObject({
+      version: z.int(),
+      note: z.string(),
+      createdAt: z.iso.datetime(),
+      activeFrom: z.array(z.iso.datetime()),
+    }),
+    money,
+  }
+}
+
+// Control characters have no place in a key, a name or a note; tabs and newlines are allowed where prose is.
+const plain = (max: number) =>
+  z
+    .string()
+    .max(max)
+    // oxlint-disable-next-line no-control-regex -- refusing them is the point
+    .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/, 'must not have control characters')
+const sku = z.string().min(1).max(FIXED.skuCharsMax).regex(SKU_FORM, 'must be a product code')
+/** Of a new account; a login takes any text, for accounts that were made under older rules. */
+const email = z.string().trim().max(FIXED.emailCharsMax).refine(isAddress, 'must be an e-mail address')
+const password = z.string().min(1).max(FIXED.passwordCharsMax)
+const newPassword = z.string().min(FIXED.passwordCharsMin).max(FIXED.passwordCharsMax)
+const quantity = z.int().min(1)
+const queryNumber = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+    // In the address it is text; for clients it is a number.
+    .meta({
+      override: ({ jsonSchema }) => {
+        delete jsonSchema.pattern
+        Object.assign(jsonSchema, { type: 'integer', minimum: min, maximum: max })
+      },
+    })
+const code = z.string().trim().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be a code')
+
+const TEXTS = { plain, sku, email, password, newPassword, quantity, queryNumber, code }
+
+function pagingParts(limits: Limits) {
   const limit = queryNumber(1, limits.pageLinesMax).default(limits.pageLinesDefault)
   const cursor = z.string().min(1).max(FIXED.cursorCharsMax).optional()
   const page = z.strictObject({ limit: z.int(), next: z.string().nullable() })
+  return { limit, cursor, page }
+}
 
+function productParts() {
   const product = z
     .strictObject({
       sku,
@@ -73,25 +96,13 @@ export function createParts(limits: Limits) {
       left: z.int().optional().meta({ description: 'What was left when the line could not be ordered' }),
     })
     .meta({ id: 'CartLine' })
-  const totals = z
-    .strictObject({
-      lines: z.int(),
-      units: z.int(),
-      subtotal: money,
-      discount: money.meta({ description: 'Off the lines; what is off delivery is in `shipping` already' }),
-      shipping: money,
-      tax: money,
-      taxes: z
-        .array(z.strictObject({ percent: z.number(), amount: money }))
-        .optional()
-        .meta({
-          description:
-            'The tax by rate, the highest first; empty with more than 100 rates, absent in what a release before 0.2.0 priced',
-        }),
-      total: money,
-    })
-    .meta({ id: 'Totals', description: 'Of the selected lines of the whole cart, whatever page is shown' })
-  const code = z.string().trim().min(1).max(FIXED.codeCharsMax).regex(CODE_FORM, 'must be a code')
+  const wanted = z.strictObject({ sku, quantity })
+  return { product, line, wanted }
+}
+
+/** What a price consists of, beside the lines. */
+function pricedParts() {
+  const totals = totalsShape()
   const named = { promotion: z.string(), name: z.string() }
   const next = {
     missing: z.int().meta({ description: 'Minor units; units of products where `unit` says so' }),
@@ -129,39 +140,26 @@ export function createParts(limits: Limits) {
       next: z.strictObject(next).optional(),
     })
     .meta({ id: 'PromotionOutcome' })
-  const ruleSetVersion = z.strictObject({
-    version: z.int(),
-    note: z.string(),
-    createdAt: z.iso.datetime(),
-    activeFrom: z.array(z.iso.datetime()),
-  })
+  return { totals, named, next, applied, gift, codeState, versions, priced, outcome }
+}
 
-  const wanted = z.strictObject({ sku, quantity })
-  return {
-    plain,
-    sku,
-    email,
-    password,
-    newPassword,
-    quantity,
-    queryNumber,
-    limit,
-    cursor,
-    page,
-    product,
-    line,
-    totals,
-    code,
-    named,
-    next,
-    applied,
-    gift,
-    codeState,
-    versions,
-    priced,
-    outcome,
-    ruleSetVersion,
-    wanted,
-    money,
-  }
+function totalsShape() {
+  return z
+    .strictObject({
+      lines: z.int(),
+      units: z.int(),
+      subtotal: money,
+      discount: money.meta({ description: 'Off the lines; what is off delivery is in `shipping` already' }),
+      shipping: money,
+      tax: money,
+      taxes: z
+        .array(z.strictObject({ percent: z.number(), amount: money }))
+        .optional()
+        .meta({
+          description:
+            'The tax by rate, the highest first; empty with more than 100 rates, absent in what a release before 0.2.0 priced',
+        }),
+      total: money,
+    })
+    .meta({ id: 'Totals', description: 'Of the selected lines of the whole cart, whatever page is shown' })
 }

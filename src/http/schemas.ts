@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { FIXED, type Limits } from '../model/limits.ts'
 import { orderSchemas } from './order-schemas.ts'
-import { createParts } from './schema-parts.ts'
+import { createParts, type Parts } from './schema-parts.ts'
 
 const CHANGE_WANTED = 'must have quantity, selected or note'
 const hasChange = ({ quantity, selected, note }: { quantity?: unknown; selected?: unknown; note?: unknown }) =>
@@ -12,53 +12,19 @@ export type Schemas = ReturnType<typeof createSchemas>
 
 export function createSchemas(limits: Limits) {
   const parts = createParts(limits)
-  const lineChange = {
-    quantity: z.int().min(0).optional().meta({ description: '0 removes the line' }),
-    selected: z.boolean().optional(),
-    note: parts.plain(FIXED.noteCharsMax).optional(),
-  }
-  const finding = z.strictObject({ path: z.string(), detail: z.string() })
-  const confirmed = z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Also where it names categories, buyer groups or pools of codes that do not exist' })
-  const {
-    plain,
-    sku,
-    email,
-    password,
-    newPassword,
-
-    queryNumber,
-    limit,
-    cursor,
-    page,
-    product,
-    line,
-    code,
-
-    versions,
-    priced,
-    outcome,
-    ruleSetVersion,
-    wanted,
-    money,
-  } = parts
-  const cart = z
-    .strictObject({
-      version: z.int(),
-      ...priced,
-      counts: z.strictObject({ lines: z.int(), units: z.int() }),
-      lines: z.array(line),
-      page,
-      stale: z
-        .strictObject({ ageSeconds: z.int().nullable() })
-        .nullable()
-        .meta({ description: 'Not null when totals are the last that could be calculated: how old they are' }),
-    })
-    .meta({ id: 'Cart' })
   return {
+    noQuery: z.strictObject({}),
+    ...accountSchemas(parts),
+    ...catalogSchemas(parts),
+    ...cartSchemas(parts, limits),
+    ...quoteSchemas(parts, limits),
+    ...ruleSetSchemas(parts),
     ...orderSchemas(parts, limits),
+  }
+}
+
+function accountSchemas({ plain, email, password, newPassword }: Parts) {
+  return {
     register: z.strictObject({ email, password: newPassword, name: plain(FIXED.personNameCharsMax).default('') }),
     registered: z.strictObject({ id: z.string(), email: z.string(), name: z.string() }).meta({ id: 'Account' }),
     logIn: z.strictObject({ email: z.string().min(1).max(FIXED.emailCharsMax), password }),
@@ -81,6 +47,11 @@ export function createSchemas(limits: Limits) {
         expiresAt: z.iso.datetime(),
       })
       .meta({ id: 'Me' }),
+  }
+}
+
+function catalogSchemas({ plain, sku, queryNumber, limit, cursor, page, product }: Parts) {
+  return {
     productQuery: z
       .strictObject({
         limit,
@@ -100,6 +71,30 @@ export function createSchemas(limits: Limits) {
     skuParams: z.strictObject({ sku }),
     product: product.extend({ currency: z.string() }).meta({ id: 'ProductWithCurrency' }),
     productPage: z.strictObject({ data: z.array(product), currency: z.string(), page }).meta({ id: 'ProductPage' }),
+  }
+}
+
+function cartSchemas(parts: Parts, limits: Limits) {
+  const { plain, sku, queryNumber, limit, cursor, page, line, code, priced, outcome, wanted, money } = parts
+  const lineChange = {
+    quantity: z.int().min(0).optional().meta({ description: '0 removes the line' }),
+    selected: z.boolean().optional(),
+    note: plain(FIXED.noteCharsMax).optional(),
+  }
+  const cart = z
+    .strictObject({
+      version: z.int(),
+      ...priced,
+      counts: z.strictObject({ lines: z.int(), units: z.int() }),
+      lines: z.array(line),
+      page,
+      stale: z
+        .strictObject({ ageSeconds: z.int().nullable() })
+        .nullable()
+        .meta({ description: 'Not null when totals are the last that could be calculated: how old they are' }),
+    })
+    .meta({ id: 'Cart' })
+  return {
     cartQuery: z.strictObject({ limit, cursor }),
     cartChangeQuery: z.strictObject({
       limit: queryNumber(0, limits.pageLinesMax)
@@ -108,7 +103,6 @@ export function createSchemas(limits: Limits) {
     }),
     line,
     lineParams: z.strictObject({ line: sku.meta({ description: 'The id of the line: the code of its product' }) }),
-    noQuery: z.strictObject({}),
     cart,
     cartChange: cart
       .extend({
@@ -137,6 +131,11 @@ export function createSchemas(limits: Limits) {
         gap: money.meta({ description: 'By how much another combination could be cheaper' }),
       })
       .meta({ id: 'Explanation' }),
+  }
+}
+
+function quoteSchemas({ line, code, versions, priced, wanted, money }: Parts, limits: Limits) {
+  return {
     askQuote: z.strictObject({
       lines: z.array(wanted).min(1).max(limits.cartLinesMax),
       codes: z.array(code).max(FIXED.codesMax).default([]),
@@ -157,6 +156,16 @@ export function createSchemas(limits: Limits) {
       codes: z.array(code).max(FIXED.codesMax).default([]),
     }),
     quoteClaims: z.strictObject({ currency: z.string(), total: money, versions, expiresAt: z.iso.datetime() }),
+  }
+}
+
+function ruleSetSchemas({ plain, ruleSetVersion }: Parts) {
+  const finding = z.strictObject({ path: z.string(), detail: z.string() })
+  const confirmed = z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Also where it names categories, buyer groups or pools of codes that do not exist' })
+  return {
     ruleSet: z.strictObject({
       ruleSet: z.looseObject({}).meta({ description: 'docs/promotions.md' }),
       note: plain(200).default(''),

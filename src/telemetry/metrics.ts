@@ -16,128 +16,12 @@ export function createMetrics() {
   const loop = monitorEventLoopDelay({ resolution: 10 })
   loop.enable()
 
-  const requestsBy = new Map<string, Map<string, { observe(seconds: number): void }[]>>()
-
   const metrics = {
     registry,
-    requests: new Histogram({
-      name: 'cartload_http_request_duration_seconds',
-      help: 'Time from the first byte of a request to the last byte of its answer',
-      labelNames: ['method', 'route', 'status'] as const,
-      buckets: SECONDS,
-      registers,
-    }),
-    shed: new Counter({
-      name: 'cartload_http_shed_total',
-      help: 'Requests refused because too many were in flight',
-      registers,
-    }),
-    cartReads: new Counter({
-      name: 'cartload_cart_reads_total',
-      help: 'Cart reads by how they were answered: hit, filled, resolved, unfilled (database, no right to fill), degraded (cache off or away)',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    cartWrites: new Counter({
-      name: 'cartload_cart_writes_total',
-      help: 'Cart changes by result: saved, unchanged, replayed, conflict (retried), degraded (saved with the cache off)',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    pageReads: new Counter({
-      name: 'cartload_catalog_page_reads_total',
-      help: 'Catalogue pages by how they were had: hit, filled (made and cached), unfilled (another was making it for too long), degraded (cache away); those who waited for another are not counted',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    statements: new Histogram({
-      name: 'cartload_mysql_statement_duration_seconds',
-      help: 'Time of one SQL statement, by shard',
-      labelNames: ['shard'] as const,
-      buckets: SECONDS,
-      registers,
-    }),
-    poolWaits: new Histogram({
-      name: 'cartload_pool_wait_seconds',
-      help: 'Time waited for a place in a bounded pool (only those who had to wait)',
-      labelNames: ['pool'] as const,
-      buckets: SECONDS,
-      registers,
-    }),
-    pricing: new Histogram({
-      name: 'cartload_pricing_duration_seconds',
-      help: 'Time of one price calculation, waiting included',
-      buckets: SECONDS,
-      registers,
-    }),
-    orders: new Counter({
-      name: 'cartload_orders_total',
-      help: 'Tries to order by result: confirmed, pending, replayed, out_of_stock, refused, failed (of a dependency)',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    settled: new Counter({
-      name: 'cartload_claims_settled_total',
-      help: 'Claims that were settled for a process that did not, by what became of them: sold, freed, waiting; missing (must stay 0): a confirmed order without a claim',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    cartGroups: new Histogram({
-      name: 'cartload_cart_group_size',
-      help: 'Changes of carts that one transaction wrote together',
-      buckets: [1, 2, 4, 8, 16, 32, 64],
-      registers,
-    }),
-    stockBatches: new Histogram({
-      name: 'cartload_stock_batch_size',
-      help: 'Stock operations that one transaction did together',
-      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
-      registers,
-    }),
-    audits: new Counter({
-      name: 'cartload_cart_audits_total',
-      help: 'Cached carts compared with the database, by result: same, moved (changed meanwhile); must stay 0: behind, ahead, differs',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    unpriced: new Counter({
-      name: 'cartload_carts_unpriced_total',
-      help: 'Carts that were answered with their last totals because no price could be calculated',
-      registers,
-    }),
-    dependencyErrors: new Counter({
-      name: 'cartload_dependency_errors_total',
-      help: 'Calls to a database or Redis that found it away, slow or full',
-      labelNames: ['dependency'] as const,
-      registers,
-    }),
-    degraded: new Gauge({
-      name: 'cartload_degraded',
-      help: '1 for each dependency that is away or not as it must be; the instance serves what does not need it',
-      labelNames: ['dependency'] as const,
-      registers,
-    }),
-    cacheMode: new Gauge({
-      name: 'cartload_cache_mode',
-      help: '1 while carts of this shard are served from the cache, 0 while they are not',
-      labelNames: ['shard'] as const,
-      registers,
-    }),
-    logins: new Counter({
-      name: 'cartload_logins_total',
-      help: 'Logins by result: ok, wrong, throttled',
-      labelNames: ['result'] as const,
-      registers,
-    }),
-    /** Looking up labels costs more than counting: each combination is looked up once. */
-    observeRequest(method: string, route: string, status: number, seconds: number): void {
-      const kind = Math.floor(status / 100)
-      let ofRoute = requestsBy.get(route)
-      if (!ofRoute) requestsBy.set(route, (ofRoute = new Map()))
-      let ofMethod = ofRoute.get(method)
-      if (!ofMethod) ofRoute.set(method, (ofMethod = []))
-      ;(ofMethod[kind] ??= metrics.requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
-    },
+    ...ofRequests(registers),
+    ...ofCarts(registers),
+    ...ofOrders(registers),
+    ...ofDependencies(registers),
     /** A gauge whose value is read when it is scraped. */
     watch(name: string, help: string, read: () => number): void {
       new Gauge({
@@ -160,4 +44,144 @@ export function createMetrics() {
     },
   )
   return metrics
+}
+
+function ofRequests(registers: Registry[]) {
+  const requests = new Histogram({
+    name: 'cartload_http_request_duration_seconds',
+    help: 'Time from the first byte of a request to the last byte of its answer',
+    labelNames: ['method', 'route', 'status'] as const,
+    buckets: SECONDS,
+    registers,
+  })
+  const requestsBy = new Map<string, Map<string, { observe(seconds: number): void }[]>>()
+  return {
+    requests,
+    shed: new Counter({
+      name: 'cartload_http_shed_total',
+      help: 'Requests refused because too many were in flight',
+      registers,
+    }),
+    logins: new Counter({
+      name: 'cartload_logins_total',
+      help: 'Logins by result: ok, wrong, throttled',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    /** Looking up labels costs more than counting: each combination is looked up once. */
+    observeRequest(method: string, route: string, status: number, seconds: number): void {
+      const kind = Math.floor(status / 100)
+      let ofRoute = requestsBy.get(route)
+      if (!ofRoute) requestsBy.set(route, (ofRoute = new Map()))
+      let ofMethod = ofRoute.get(method)
+      if (!ofMethod) ofRoute.set(method, (ofMethod = []))
+      ;(ofMethod[kind] ??= requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
+    },
+  }
+}
+
+function ofCarts(registers: Registry[]) {
+  return {
+    cartReads: new Counter({
+      name: 'cartload_cart_reads_total',
+      help: 'Cart reads by how they were answered: hit, filled, resolved, unfilled (database, no right to fill), degraded (cache off or away)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    cartWrites: new Counter({
+      name: 'cartload_cart_writes_total',
+      help: 'Cart changes by result: saved, unchanged, replayed, conflict (retried), degraded (saved with the cache off)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    cartGroups: new Histogram({
+      name: 'cartload_cart_group_size',
+      help: 'Changes of carts that one transaction wrote together',
+      buckets: [1, 2, 4, 8, 16, 32, 64],
+      registers,
+    }),
+    audits: new Counter({
+      name: 'cartload_cart_audits_total',
+      help: 'Cached carts compared with the database, by result: same, moved (changed meanwhile); must stay 0: behind, ahead, differs',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    unpriced: new Counter({
+      name: 'cartload_carts_unpriced_total',
+      help: 'Carts that were answered with their last totals because no price could be calculated',
+      registers,
+    }),
+    pageReads: new Counter({
+      name: 'cartload_catalog_page_reads_total',
+      help: 'Catalogue pages by how they were had: hit, filled (made and cached), unfilled (another was making it for too long), degraded (cache away); those who waited for another are not counted',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    cacheMode: new Gauge({
+      name: 'cartload_cache_mode',
+      help: '1 while carts of this shard are served from the cache, 0 while they are not',
+      labelNames: ['shard'] as const,
+      registers,
+    }),
+  }
+}
+
+function ofOrders(registers: Registry[]) {
+  return {
+    orders: new Counter({
+      name: 'cartload_orders_total',
+      help: 'Tries to order by result: confirmed, pending, replayed, out_of_stock, refused, failed (of a dependency)',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    settled: new Counter({
+      name: 'cartload_claims_settled_total',
+      help: 'Claims that were settled for a process that did not, by what became of them: sold, freed, waiting; missing (must stay 0): a confirmed order without a claim',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    stockBatches: new Histogram({
+      name: 'cartload_stock_batch_size',
+      help: 'Stock operations that one transaction did together',
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      registers,
+    }),
+  }
+}
+
+function ofDependencies(registers: Registry[]) {
+  return {
+    statements: new Histogram({
+      name: 'cartload_mysql_statement_duration_seconds',
+      help: 'Time of one SQL statement, by shard',
+      labelNames: ['shard'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    poolWaits: new Histogram({
+      name: 'cartload_pool_wait_seconds',
+      help: 'Time waited for a place in a bounded pool (only those who had to wait)',
+      labelNames: ['pool'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    pricing: new Histogram({
+      name: 'cartload_pricing_duration_seconds',
+      help: 'Time of one price calculation, waiting included',
+      buckets: SECONDS,
+      registers,
+    }),
+    dependencyErrors: new Counter({
+      name: 'cartload_dependency_errors_total',
+      help: 'Calls to a database or Redis that found it away, slow or full',
+      labelNames: ['dependency'] as const,
+      registers,
+    }),
+    degraded: new Gauge({
+      name: 'cartload_degraded',
+      help: '1 for each dependency that is away or not as it must be; the instance serves what does not need it',
+      labelNames: ['dependency'] as const,
+      registers,
+    }),
+  }
 }
