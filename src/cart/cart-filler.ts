@@ -8,7 +8,7 @@ import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CacheModes } from './cache-mode.ts'
 import { encodeCart } from './cart-codec.ts'
-import type { Prices } from './cart-pricing.ts'
+import type { CartPricing } from './cart-pricing.ts'
 import { type RenderedCart, renderCart, renderUnpriced } from './cart-rendering.ts'
 import { type CartWriter, requireCart } from './cart-writer.ts'
 import type { OnCartFailpoint } from './failpoints.ts'
@@ -22,7 +22,7 @@ interface CartFillerDeps {
   readonly cache: CartCache
   readonly modes: Pick<CacheModes, 'lease'>
   readonly freshnessOf: FreshnessOf
-  readonly prices: Prices
+  readonly prices: CartPricing
   /** Where prices have moved under a cart, its version changes as with every change. */
   readonly writer: Pick<CartWriter, 'reprice'>
   readonly currency: string

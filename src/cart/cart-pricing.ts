@@ -9,20 +9,20 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { CartContents } from './cart-rendering.ts'
 
 /**
- * What carts cost, never by older prices than were shown before. When no thread can tell (too many wait, or the pool is in
- * trouble), a cart goes on without: it shows its last totals, said to be old, and is priced again in the background.
+ * CartPricing of carts, never older than those shown before. Graceful degradation: while pricing is overloaded or unavailable, a cart keeps
+ * its last totals, marked stale, and is priced again in the background.
  */
-export interface Prices {
+export interface CartPricing {
   /** @throws AppError `unavailable` when it is unknown whether prices are new enough */
   of(current: StoredCart, contents: CartContents): Promise<{ readonly cart: PricedCart; readonly isPriced: boolean }>
-  /** Prices a cart in the background, soon and until it works. */
-  later(userId: string): void
-  /** What `scheduleReprice` runs; set once. */
+  /** CartPricing a cart in the background, soon and until it works. */
+  scheduleReprice(userId: string): void
+  /** Sets what `scheduleReprice` runs, once. */
   onReprice(reprice: (userId: string) => Promise<unknown>): void
   stop(): void
 }
 
-interface PricesDeps {
+interface CartPricingDeps {
   readonly pricing: Pricing
   readonly catalog: Pick<CatalogWatch, 'atLeast'>
   readonly rules: Pick<RulesWatch, 'atLeast'>
@@ -30,7 +30,7 @@ interface PricesDeps {
 }
 
 /** Each function says what it throws. */
-export function createCartPricing({ pricing, catalog, rules, metrics }: PricesDeps): Prices {
+export function createCartPricing({ pricing, catalog, rules, metrics }: CartPricingDeps): CartPricing {
   const waiting = new Map<string, NodeJS.Timeout>()
   let reprice: (userId: string) => Promise<unknown> = async () => undefined
   let stopped = false
@@ -62,7 +62,7 @@ export function createCartPricing({ pricing, catalog, rules, metrics }: PricesDe
         return { cart: pricing.listPrices(request), isPriced: false }
       }
     },
-    later: userId => schedule(userId, FIXED.repriceRetryMs),
+    scheduleReprice: userId => schedule(userId, FIXED.repriceRetryMs),
     onReprice(work) {
       reprice = work
     },

@@ -12,9 +12,10 @@ import {
   type Wanted,
 } from '../model/cart.ts'
 import type { Limits } from '../model/limits.ts'
-import type { CartContents } from './cart-rendering.ts'
-import { type Changed, type ChangeRequest, type CartWriter, CartMerged, type Plan } from './cart-writer.ts'
+import type { Changed, CartWriter } from './cart-writer.ts'
+import type { ChangeRequest } from './change-request.ts'
 import type { GuestMerge } from './guest-merge.ts'
+import { CartMerged, type EditCart, type CartEdit } from './prepare-write.ts'
 
 /** Changes that shoppers make: each is one line over the writer. */
 export type Carts = ReturnType<typeof createCarts>
@@ -29,9 +30,9 @@ interface CartsDeps {
 
 /** All edits throw as `CartWriter.change` does, and AppError `session_ended` for a guest's cart that was merged into an account. */
 export function createCarts({ writer, guestMerge, limits, codeAsWritten }: CartsDeps) {
-  async function change(request: ChangeRequest, plan: (cart: CartContents) => Plan): Promise<Changed> {
+  async function change(request: ChangeRequest, edit: EditCart): Promise<Changed> {
     try {
-      return await writer.change(request, plan)
+      return await writer.change(request, edit)
     } catch (error) {
       if (!(error instanceof CartMerged)) throw error
       await guestMerge.finish(request.userId, error.userId)
@@ -39,7 +40,7 @@ export function createCarts({ writer, guestMerge, limits, codeAsWritten }: Carts
     }
   }
 
-  function changeLines(request: ChangeRequest, edit: Edit, mustExist?: Plan['mustExist']): Promise<Changed> {
+  function changeLines(request: ChangeRequest, edit: Edit, mustExist?: CartEdit['mustExist']): Promise<Changed> {
     return change(request, ({ lines }) => ({ lines: edit(lines), ...(mustExist ? { mustExist } : {}) }))
   }
 

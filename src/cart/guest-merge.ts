@@ -8,7 +8,8 @@ import { DuplicateKeyError } from '../store/database.ts'
 import { orderRows } from '../store/orders.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { FencedWrite } from './fenced-write.ts'
-import type { Changed, ChangeRequest, CartWriter } from './cart-writer.ts'
+import type { Changed, CartWriter } from './cart-writer.ts'
+import type { ChangeRequest } from './change-request.ts'
 
 /**
  * What happens to a guest's cart at login. Guest and user may live on different shards, so it is two transactions, each

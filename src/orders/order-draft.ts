@@ -1,4 +1,4 @@
-import type { Prices } from '../cart/cart-pricing.ts'
+import type { CartPricing } from '../cart/cart-pricing.ts'
 import type { Quotes } from './quotes.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
@@ -43,13 +43,13 @@ interface BasketDeps {
   readonly router: Router
   readonly promotionLimits: PromotionLimits
   readonly pricing: Pricing
-  readonly prices: Prices
+  readonly prices: CartPricing
   readonly quotes: Quotes
   readonly currency: string
   readonly paymentS: number | undefined
 }
 
-/** Prices what is to be ordered, and makes the document of the order. */
+/** CartPricing what is to be ordered, and makes the document of the order. */
 export function createBaskets({ router, promotionLimits, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
   async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
     const { stored, pending } = await buyerOf(session)

@@ -1,6 +1,7 @@
 import type { Session } from '../sessions/sessions.ts'
 import type { CartContents } from '../cart/cart-rendering.ts'
-import { type CartWriter, CartMerged } from '../cart/cart-writer.ts'
+import type { CartWriter } from '../cart/cart-writer.ts'
+import { CartMerged } from '../cart/prepare-write.ts'
 import { AppError, isAppError } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'

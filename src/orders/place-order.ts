@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Session } from '../sessions/sessions.ts'
-import { type CartWriter, CartMerged } from '../cart/cart-writer.ts'
-import type { Prices } from '../cart/cart-pricing.ts'
+import type { CartWriter } from '../cart/cart-writer.ts'
+import { CartMerged } from '../cart/prepare-write.ts'
+import type { CartPricing } from '../cart/cart-pricing.ts'
 import { type Quotes, totalChanged } from './quotes.ts'
 import type { CatalogWatch } from '../catalog/catalog-watch.ts'
 import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
@@ -53,7 +54,7 @@ interface CheckoutDeps {
   readonly promotionLimits: PromotionLimits
   readonly writer: CartWriter
   readonly pricing: Pricing
-  readonly prices: Prices
+  readonly prices: CartPricing
   readonly quotes: Quotes
   readonly currency: string
   /** Seconds that an order waits for its payment; undefined: it is confirmed at once. */

@@ -4,7 +4,7 @@ import { startAuditor } from '../cart/cache-auditor.ts'
 import { watchCacheModes } from '../cart/cache-mode.ts'
 import { createCartFiller } from '../cart/cart-filler.ts'
 import { createCartReader } from '../cart/cart-reader.ts'
-import { createCartWriter } from '../cart/cart-writer.ts'
+import { CartWriter } from '../cart/cart-writer.ts'
 import { createCarts } from '../cart/carts.ts'
 import { createFencedWrite } from '../cart/fenced-write.ts'
 import { createFreshness } from '../cart/freshness.ts'
@@ -33,7 +33,7 @@ export async function wireCarts(
   const cache = createCartCache(cacheRedis)
   const fencedWrite = createFencedWrite({ router, cache, modes })
   const groupCommit = createGroupCommit({ router, cache, metrics, onFailpoint })
-  const writer = createCartWriter({
+  const writer = new CartWriter({
     router,
     cache,
     modes,
@@ -45,7 +45,7 @@ export async function wireCarts(
     metrics,
     onFailpoint,
   })
-  prices.onReprice(writer.reprice)
+  prices.onReprice(userId => writer.reprice(userId))
   const guestMerge = createGuestMerge({ router, cache, writer, fencedWrite, limits, rule: config.mergeRule })
   const carts = createCarts({ writer, guestMerge, limits, codeAsWritten: codes.asWritten })
   const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })

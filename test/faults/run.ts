@@ -214,7 +214,9 @@ function verdictOf({ rounds, failovers, cells, caught }: Run): number {
   return wrong === 0 && resurrected === 0 ? 0 : 1
 }
 
-process.exitCode = await main().catch((error: unknown) => {
+const status = await main().catch((error: unknown) => {
   console.error(error instanceof UsageError ? error.message : error)
   return 2
 })
+// Not left to the event loop: Node.js 24 was seen to spin for ever while it closed the handles of a process that had ended by itself.
+process.exit(status)
