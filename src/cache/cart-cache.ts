@@ -194,17 +194,7 @@ export function createCartCache(redis: RedisConnection) {
     },
 
     async lease(key: CartKey, token: string): Promise<LeaseResult> {
-      const [state, minVersion, fenceToken, ageMs] = (await call('lease', key, [token, FIXED.leaseMs])) as string[]
-      switch (state ?? '') {
-        case 'L':
-          return { kind: 'leased', token }
-        case 'F':
-          return { kind: 'fenced', minVersion: Number(minVersion), token: fenceToken ?? '', ageMs: Number(ageMs) }
-        case 'V':
-          return { kind: 'value' }
-        default:
-          return { kind: 'busy' }
-      }
+      return leaseOf((await call('lease', key, [token, FIXED.leaseMs])) as string[], token)
     },
 
     /** Turns a VALUE with old totals into a LEASE for one reader. */
@@ -220,6 +210,19 @@ export function createCartCache(redis: RedisConnection) {
     async resolve(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
       return (await call('resolve', key, valueOf(token, pack(cart)))) === 1
     },
+  }
+}
+
+function leaseOf([state = '', minVersion, fenceToken = '', ageMs]: readonly string[], token: string): LeaseResult {
+  switch (state) {
+    case 'L':
+      return { kind: 'leased', token }
+    case 'F':
+      return { kind: 'fenced', minVersion: Number(minVersion), token: fenceToken, ageMs: Number(ageMs) }
+    case 'V':
+      return { kind: 'value' }
+    default:
+      return { kind: 'busy' }
   }
 }
 

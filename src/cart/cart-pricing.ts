@@ -9,13 +9,13 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { CartContents } from './cart-rendering.ts'
 
 /**
- * CartPricing of carts, never older than those shown before. Graceful degradation: while pricing is overloaded or unavailable, a cart keeps
+ * Prices of carts, never older than those shown before. Graceful degradation: while pricing is overloaded or unavailable, a cart keeps
  * its last totals, marked stale, and is priced again in the background.
  */
 export interface CartPricing {
   /** @throws AppError `unavailable` when it is unknown whether prices are new enough */
   of(current: StoredCart, contents: CartContents): Promise<{ readonly cart: PricedCart; readonly isPriced: boolean }>
-  /** CartPricing a cart in the background, soon and until it works. */
+  /** Prices a cart in the background, soon and until it works. */
   scheduleReprice(userId: string): void
   /** Sets what `scheduleReprice` runs, once. */
   onReprice(reprice: (userId: string) => Promise<unknown>): void

@@ -68,7 +68,7 @@ export class CartWriter {
     )
   }
 
-  /** CartPricing the cart again; it changes only where what it shows does. @throws as `change` */
+  /** Prices the cart again; it changes only where what it shows does. @throws as `change` */
   reprice(userId: string): Promise<Changed> {
     return this.change({ userId }, ({ lines }) => ({ lines }))
   }

@@ -34,10 +34,11 @@ type Changing = CartWrite & { readonly to: NonNullable<CartWrite['to']> }
 class GroupAborted extends Error {}
 
 /** See `commit`, which says what it throws. */
-export function createGroupCommit({ router, cache, metrics, onFailpoint }: GroupCommitDeps) {
+export function createGroupCommit(deps: GroupCommitDeps) {
+  const { router, metrics } = deps
   const queues = new Map<string, BatchQueue<Changing, Committed | undefined>>()
-  /** Carts that are changed elsewhere too, and until when that is assumed. */
-  const contended = createLruCache<number>(FIXED.contendedCartsMax)
+  /** Carts that are changed elsewhere too. */
+  const contended = createLruCache<true>(FIXED.contendedCartsMax, FIXED.contendedMs)
 
   function queueOf(shard: string): BatchQueue<Changing, Committed | undefined> {
     const queue =
@@ -59,54 +60,16 @@ export function createGroupCommit({ router, cache, metrics, onFailpoint }: Group
     // All groups lock in the same order.
     const sorted = writes.toSorted((a, b) => (BigInt(a.userId) < BigInt(b.userId) ? -1 : 1))
     try {
-      const committed = await writeRows(sorted.map(write => ({ ...write, slot: slotOf(write.userId) })))
+      const committed = await writeRows(
+        deps,
+        sorted.map(write => ({ ...write, slot: slotOf(write.userId) })),
+      )
       const byUser = new Map(sorted.map(({ userId }, at) => [userId, committed[at]]))
       return writes.map(({ userId }) => byUser.get(userId))
     } catch (error) {
       if (isAppError(error)) throw error
       return writes.map(() => undefined)
     }
-  }
-
-  async function writeRows(rows: readonly (Changing & { readonly slot: number })[]): Promise<Committed[]> {
-    const claims = rows.flatMap(({ userId, slot, claim }) => (claim ? [{ userId, slot, ...claim }] : []))
-    const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
-    const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
-    const keys = rows.map(({ userId }) => userId)
-    const committed = await router.writeGroup?.(keys, statements, async (_, fences, outcomes) => {
-      const mode = fences[0]?.cache
-      if (mode?.state === 'draining') throw new GroupAborted('the cache mode is changing')
-      if (claims.length > 0) onFailpoint('claimed')
-      if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
-        throw new GroupAborted('one of the carts has moved on')
-      onFailpoint('locked')
-      const all = fences.map(fence => ({ fence, token: cache.newToken() }))
-      if (mode?.state === 'on') await setFences(mode.epoch, rows, all)
-      onFailpoint('fenced')
-      return all
-    })
-    return committed ?? []
-  }
-
-  async function setFences(
-    epoch: number,
-    rows: readonly Changing[],
-    committed: readonly Pick<Committed, 'token'>[],
-  ): Promise<void> {
-    const fences = rows.map(({ userId, to }, at) => {
-      return { key: { userId, epoch }, minVersion: to.version, token: committed[at]?.token ?? '' }
-    })
-    await cache.fence(fences).catch((error: unknown) => {
-      throw new GroupAborted('the cache did not acknowledge the fences', { cause: error })
-    })
-  }
-
-  function isContended(userId: string): boolean {
-    const untilMs = contended.get(userId)
-    if (untilMs === undefined) return false
-    if (performance.now() < untilMs) return true
-    contended.delete(userId)
-    return false
   }
 
   return {
@@ -117,10 +80,48 @@ export function createGroupCommit({ router, cache, metrics, onFailpoint }: Group
     async commit(write: CartWrite): Promise<Committed | undefined> {
       const { userId, to, difference } = write
       const isSmall = difference.upserts.length + difference.removals.length <= FIXED.groupedLinesMax
-      if (!to || !isSmall || !router.writeGroup || isContended(userId)) return undefined
+      if (!to || !isSmall || !router.writeGroup || contended.get(userId)) return undefined
       return queueOf(router.of(userId).name).add({ ...write, to })
     },
     /** Leaves a cart out of groups for a while: its write had a conflict alone. */
-    leaveOut: (userId: string) => contended.set(userId, performance.now() + FIXED.contendedMs),
+    leaveOut: (userId: string) => contended.set(userId, true),
   }
+}
+
+async function writeRows(
+  deps: GroupCommitDeps,
+  rows: readonly (Changing & { readonly slot: number })[],
+): Promise<Committed[]> {
+  const { router, cache, onFailpoint } = deps
+  const claims = rows.flatMap(({ userId, slot, claim }) => (claim ? [{ userId, slot, ...claim }] : []))
+  const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
+  const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
+  const keys = rows.map(({ userId }) => userId)
+  const committed = await router.writeGroup?.(keys, statements, async (_, fences, outcomes) => {
+    const mode = fences[0]?.cache
+    if (mode?.state === 'draining') throw new GroupAborted('the cache mode is changing')
+    if (claims.length > 0) onFailpoint('claimed')
+    if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
+      throw new GroupAborted('one of the carts has moved on')
+    onFailpoint('locked')
+    const all = fences.map(fence => ({ fence, token: cache.newToken() }))
+    if (mode?.state === 'on') await setFences(deps, mode.epoch, rows, all)
+    onFailpoint('fenced')
+    return all
+  })
+  return committed ?? []
+}
+
+async function setFences(
+  { cache }: GroupCommitDeps,
+  epoch: number,
+  rows: readonly Changing[],
+  committed: readonly Pick<Committed, 'token'>[],
+): Promise<void> {
+  const fences = rows.map(({ userId, to }, at) => {
+    return { key: { userId, epoch }, minVersion: to.version, token: committed[at]?.token ?? '' }
+  })
+  await cache.fence(fences).catch((error: unknown) => {
+    throw new GroupAborted('the cache did not acknowledge the fences', { cause: error })
+  })
 }

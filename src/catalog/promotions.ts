@@ -18,74 +18,22 @@ interface Checked {
   readonly warnings: readonly Mistake[]
 }
 
+interface PromotionsDeps {
+  readonly global: Database
+  readonly currency: string
+}
+
 /** Rule sets: checked, stored, put in force. Each function says what it throws. */
-export function createPromotions(global: Database, currency: string) {
-  /** Every mistake of a document and what is doubtful about it, or the rule set. */
-  async function check(document: unknown): Promise<Checked> {
-    const checked = checkRuleSet(document)
-    if ('mistakes' in checked) return { ...checked, warnings: [] }
-    const { ruleSet } = checked
-    const ofCurrency =
-      ruleSet.currency === currency
-        ? []
-        : [{ path: '/currency', detail: `must be ${currency}, the currency of this shop` }]
-    const [gifts, warnings] = await Promise.all([unknownGifts(ruleSet), unknownNames(ruleSet)])
-    const mistakes = [...ofCurrency, ...gifts]
-    return mistakes.length > 0 ? { mistakes, warnings } : { ruleSet, mistakes, warnings }
-  }
-
-  /** A gift is a product of the catalogue, or it could be promised and never sent. */
-  async function unknownGifts({ promotions }: RuleSet): Promise<Mistake[]> {
-    const found = await Promise.all(
-      promotions.map(async (promotion, at) => {
-        if (promotion.kind !== 'gift' || (await catalogRows.find(global, promotion.sku))) return []
-        return [{ path: `/promotions/${at}/sku`, detail: `there is no product '${promotion.sku}' on sale` }]
-      }),
-    )
-    return found.flat()
-  }
-
-  /** Categories, buyer groups, code pools and delivery methods that the rule set names and that do not exist. */
-  async function unknownNames(ruleSet: RuleSet): Promise<Mistake[]> {
-    const named = ruleSet.promotions.flatMap((promotion, at) => namesOf(promotion, `/promotions/${at}`))
-    const categories = [...new Set(named.flatMap(({ what, name }) => (what === 'category' ? [name] : [])))]
-    const pools = [...new Set(named.flatMap(({ what, name }) => (what === 'pool of codes' ? [name] : [])))]
-    const [knownCategories, knownPools] = await Promise.all([
-      catalogRows.knownCategories(global, categories),
-      Promise.all(pools.map(async pool => ((await codeRows.count(global, pool)) > 0 ? [pool] : []))),
-    ])
-    const known = {
-      category: new Set(knownCategories),
-      'buyer group': new Set(BUYER_GROUPS),
-      'pool of codes': new Set(knownPools.flat()),
-      'way of delivery': new Set([STANDARD_DELIVERY]),
-    }
-    return named.flatMap(({ what, name, path }) =>
-      known[what].has(name) ? [] : [{ path, detail: `there is no ${what} '${name}'` }],
-    )
-  }
-
-  /** @throws AppError `rules_invalid` naming every mistake, `rules_unconfirmed` naming what is doubtful */
-  async function require(document: unknown, isConfirmed: boolean): Promise<RuleSet> {
-    const { ruleSet, mistakes, warnings } = await check(document)
-    if (!ruleSet) throw refused('rules_invalid', 'has mistakes', mistakes)
-    if (warnings.length > 0 && !isConfirmed)
-      throw refused(
-        'rules_unconfirmed',
-        'names what does not exist; if that is meant, say so with confirm (--confirm)',
-        warnings,
-      )
-    return ruleSet
-  }
-
+export function createPromotions(deps: PromotionsDeps) {
+  const { global } = deps
   return {
-    check,
+    check: (document: unknown) => check(deps, document),
     /** @throws AppError `rules_invalid`, `rules_unconfirmed` */
-    require,
+    require: (document: unknown, isConfirmed: boolean) => require(deps, document, isConfirmed),
 
     /** Stores a rule set as a new version, not yet in force. @throws AppError `rules_invalid`, `rules_unconfirmed` */
     async put(document: unknown, note: string, isConfirmed = false): Promise<number> {
-      return ruleSetRows.put(global, await require(document, isConfirmed), note)
+      return ruleSetRows.put(global, await require(deps, document, isConfirmed), note)
     },
 
     list: (limit: number): Promise<StoredRuleSet[]> => ruleSetRows.list(global, limit),
@@ -106,11 +54,70 @@ export function createPromotions(global: Database, currency: string) {
         const detail = 'must not be in the past'
         throw new AppError('invalid_request', `at ${detail}`, { errors: [{ in: 'body', pointer: '#/at', detail }] })
       }
-      await require(await ruleSetRows.load(global, version), isConfirmed)
+      await require(deps, await ruleSetRows.load(global, version), isConfirmed)
       await ruleSetRows.activate(global, version, from)
       return { version, activeFrom: from.toISOString() }
     },
   }
+}
+
+/** Every mistake of a document and what is doubtful about it, or the rule set. */
+async function check(deps: PromotionsDeps, document: unknown): Promise<Checked> {
+  const { currency } = deps
+  const checked = checkRuleSet(document)
+  if ('mistakes' in checked) return { ...checked, warnings: [] }
+  const { ruleSet } = checked
+  const ofCurrency =
+    ruleSet.currency === currency
+      ? []
+      : [{ path: '/currency', detail: `must be ${currency}, the currency of this shop` }]
+  const [gifts, warnings] = await Promise.all([unknownGifts(deps, ruleSet), unknownNames(deps, ruleSet)])
+  const mistakes = [...ofCurrency, ...gifts]
+  return mistakes.length > 0 ? { mistakes, warnings } : { ruleSet, mistakes, warnings }
+}
+
+/** A gift is a product of the catalogue, or it could be promised and never sent. */
+async function unknownGifts({ global }: PromotionsDeps, { promotions }: RuleSet): Promise<Mistake[]> {
+  const found = await Promise.all(
+    promotions.map(async (promotion, at) => {
+      if (promotion.kind !== 'gift' || (await catalogRows.find(global, promotion.sku))) return []
+      return [{ path: `/promotions/${at}/sku`, detail: `there is no product '${promotion.sku}' on sale` }]
+    }),
+  )
+  return found.flat()
+}
+
+/** Categories, buyer groups, code pools and delivery methods that the rule set names and that do not exist. */
+async function unknownNames({ global }: PromotionsDeps, ruleSet: RuleSet): Promise<Mistake[]> {
+  const named = ruleSet.promotions.flatMap((promotion, at) => namesOf(promotion, `/promotions/${at}`))
+  const categories = [...new Set(named.flatMap(({ what, name }) => (what === 'category' ? [name] : [])))]
+  const pools = [...new Set(named.flatMap(({ what, name }) => (what === 'pool of codes' ? [name] : [])))]
+  const [knownCategories, knownPools] = await Promise.all([
+    catalogRows.knownCategories(global, categories),
+    Promise.all(pools.map(async pool => ((await codeRows.count(global, pool)) > 0 ? [pool] : []))),
+  ])
+  const known = {
+    category: new Set(knownCategories),
+    'buyer group': new Set(BUYER_GROUPS),
+    'pool of codes': new Set(knownPools.flat()),
+    'way of delivery': new Set([STANDARD_DELIVERY]),
+  }
+  return named.flatMap(({ what, name, path }) =>
+    known[what].has(name) ? [] : [{ path, detail: `there is no ${what} '${name}'` }],
+  )
+}
+
+/** @throws AppError `rules_invalid` naming every mistake, `rules_unconfirmed` naming what is doubtful */
+async function require(deps: PromotionsDeps, document: unknown, isConfirmed: boolean): Promise<RuleSet> {
+  const { ruleSet, mistakes, warnings } = await check(deps, document)
+  if (!ruleSet) throw refused('rules_invalid', 'has mistakes', mistakes)
+  if (warnings.length > 0 && !isConfirmed)
+    throw refused(
+      'rules_unconfirmed',
+      'names what does not exist; if that is meant, say so with confirm (--confirm)',
+      warnings,
+    )
+  return ruleSet
 }
 
 interface Named {

@@ -1,10 +1,8 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Operators } from '../accounts/operators.ts'
 import { AppError } from '../lib/errors.ts'
-import type { Session } from '../sessions/sessions.ts'
-import { parseToken, type SessionToken } from '../sessions/token.ts'
-import type { Middleware } from './pipeline.ts'
-import { contextOf } from './request-context.ts'
+import { parseToken, type SessionToken, type Session } from '../sessions/sessions.ts'
+import { contextOf, type Middleware } from './pipeline.ts'
 
 /**
  * The sender of a request. Another source of identity is another implementation, made in wiring/accounts.ts.

@@ -3,8 +3,7 @@ import type { Operators } from '../accounts/operators.ts'
 import { AppError, sessionEnded } from '../lib/errors.ts'
 import { Bytes } from '../lib/latin1-body.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
-import type { Session } from '../sessions/sessions.ts'
-import type { SessionToken } from '../sessions/token.ts'
+import type { Session, SessionToken } from '../sessions/sessions.ts'
 import {
   authenticateOperator,
   type Authenticator,
@@ -16,8 +15,7 @@ import {
 } from './authenticator.ts'
 import { readIfMatch } from './conditional.ts'
 import { jsonBody } from './json-body.ts'
-import type { Middleware } from './pipeline.ts'
-import { contextOf, type RequestContext } from './request-context.ts'
+import { contextOf, type RequestContext, type Middleware } from './pipeline.ts'
 import { type Answer, type Call, readInput, type Route } from './route.ts'
 
 /** A route made ready to answer requests, whether Express or the fast path has found it. */
@@ -68,9 +66,9 @@ export function createEndpoint(route: Route, deps: EndpointDeps, options: Endpoi
   function inputOf(parsed: ParsedRequest) {
     const isKnownQuery = parsed.query === NO_QUERY && withoutQuery?.success === true
     return {
-      body: readInput(route.body, parsed.body ?? {}, 'body'),
+      body: route.body && readInput(route.body, parsed.body ?? {}, 'body'),
       query: isKnownQuery ? withoutQuery.data : readInput(route.query, parsed.query, 'query'),
-      params: readInput(route.params, parsed.params, 'path'),
+      params: route.params && readInput(route.params, parsed.params, 'path'),
     }
   }
 

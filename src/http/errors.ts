@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError, type ErrorCode, isAppError } from '../lib/errors.ts'
 import type { Log } from '../telemetry/log.ts'
 import { isOutage } from '../telemetry/outages.ts'
-import { contextOf } from './request-context.ts'
+import { contextOf } from './pipeline.ts'
 
 /** The only place that turns errors into answers: RFC 9457 problem documents. It does not compile until every code has a status. */
 export const STATUS: Record<ErrorCode, number> = {

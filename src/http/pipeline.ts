@@ -1,9 +1,9 @@
+import { randomFillSync } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError } from '../lib/errors.ts'
 import type { Limits } from '../model/limits.ts'
 import type { Drain } from '../ops/drain.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { beginContext, contextOf } from './request-context.ts'
 
 /**
  * One step of the pipeline, with connect's signature. On the fast path a middleware gets plain Node.js objects: those that use
@@ -39,18 +39,20 @@ const requestContext: Middleware = (request, response, next) => {
 
 /** Refuses requests while the instance drains or has too many in flight. @throws AppError `draining`, `overloaded` */
 function admission({ drain, metrics, limits }: PipelineDeps): Middleware {
+  const observe = requestObserver(metrics)
   let inFlight = 0
   /** One function for all responses. */
   function onClose(this: ServerResponse): void {
     inFlight--
     const { method, route, since } = contextOf(this)
-    metrics.observeRequest(method, route, this.statusCode, (performance.now() - since) / 1000)
+    observe(method, route, this.statusCode, (performance.now() - since) / 1000)
   }
   metrics.watch('cartload_http_in_flight', 'Requests being worked on', () => inFlight)
   return (request, response, next) => {
-    if (drain.isDraining()) response.setHeader('Connection', 'close')
+    if (drain.phase !== 'open') response.setHeader('Connection', 'close')
     // nginx passes a refused request on to the next instance, and stops asking this one.
-    if (drain.refuses(request.method ?? '', request.headers['idempotency-key'] !== undefined))
+    const isForAnother = drain.phase === 'refusing' || drain.isBetterElsewhere?.() === true
+    if (isForAnother && isPassedOn(request))
       throw new AppError('draining', 'This instance cannot answer now; another one can.')
     if (inFlight >= limits.inFlightMax) {
       metrics.shed.inc()
@@ -59,6 +61,24 @@ function admission({ drain, metrics, limits }: PipelineDeps): Middleware {
     inFlight++
     response.on('close', onClose)
     next()
+  }
+}
+
+/** Requests that nginx gives to the next instance: reads, and writes with a key. */
+function isPassedOn({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' || method === 'HEAD' || headers['idempotency-key'] !== undefined
+}
+
+/** Looks each combination of labels up once: that costs more than counting. */
+function requestObserver({ requests }: Pick<Metrics, 'requests'>) {
+  const byRoute = new Map<string, Map<string, { observe(seconds: number): void }[]>>()
+  return (method: string, route: string, status: number, seconds: number): void => {
+    const kind = Math.floor(status / 100)
+    let ofRoute = byRoute.get(route)
+    if (!ofRoute) byRoute.set(route, (ofRoute = new Map()))
+    let ofMethod = ofRoute.get(method)
+    if (!ofMethod) ofRoute.set(method, (ofMethod = []))
+    ;(ofMethod[kind] ??= requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
   }
 }
 
@@ -82,4 +102,58 @@ export function runMiddleware(
     }
     run(0)
   })
+}
+
+/** What is known of a request from its first middleware on, by its response. */
+export interface RequestContext {
+  readonly traceId: string
+  readonly method: string
+  /** On the monotonic clock, in ms. */
+  readonly since: number
+  /** The pattern of its route, for metrics. */
+  route: string
+  /** The operator's name, on a route for operators. */
+  operator?: string
+}
+
+/** On the response itself: a WeakMap of responses made the garbage collector follow each of them. */
+const CONTEXT = Symbol('context')
+interface WithContext {
+  [CONTEXT]?: RequestContext
+}
+
+function beginContext(request: IncomingMessage, response: ServerResponse & WithContext): void {
+  const method = request.method ?? ''
+  response[CONTEXT] = { traceId: traceIdOf(request), method, since: performance.now(), route: 'none' }
+}
+
+/** @throws Error before the first middleware (pipeline.ts) has run */
+export function contextOf(response: ServerResponse & WithContext): RequestContext {
+  const context = response[CONTEXT]
+  if (!context) throw new Error('the request has no context: its first middleware was not run')
+  return context
+}
+
+/** The trace id of a W3C traceparent, or nginx's request id, or a new one. */
+function traceIdOf({ headers }: IncomingMessage): string {
+  const parent = headers['traceparent']
+  const parents =
+    typeof parent === 'string' ? /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(parent)?.[1] : undefined
+  if (parents !== undefined) return parents
+  const nginx = headers['x-request-id']
+  return typeof nginx === 'string' && /^[0-9a-f]{32}$/.test(nginx) ? nginx : newTraceId()
+}
+
+/** Made of random bytes for many: to ask for those of each is a tenth of a request. */
+const random = Buffer.alloc(4096)
+const TRACE_BYTES = 16
+let used = random.length
+
+function newTraceId(): string {
+  if (used === random.length) {
+    randomFillSync(random)
+    used = 0
+  }
+  used += TRACE_BYTES
+  return random.toString('hex', used - TRACE_BYTES, used)
 }

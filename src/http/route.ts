@@ -2,8 +2,7 @@ import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Bytes } from '../lib/latin1-body.ts'
 import { AppError, type ErrorCode, type FieldError } from '../lib/errors.ts'
-import type { Session } from '../sessions/sessions.ts'
-import type { SessionToken } from '../sessions/token.ts'
+import type { Session, SessionToken } from '../sessions/sessions.ts'
 
 /**
  * A route is data: how it is reached, what it takes, what it answers, and one function. The server mounts it, the OpenAPI

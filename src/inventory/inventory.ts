@@ -49,9 +49,9 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
   const queues = new Map<string, BatchQueue<Operation, Outcome>>()
   /** Items that are nearly gone: the fast way would find too few. */
   const tight = createLruCache<true>(FIXED.stockTightMax)
-  /** Items that have run out, and until when that is believed. */
-  const soldOut = createLruCache<number>(FIXED.stockTightMax)
-  const recent = createLruCache<{ levels: Promise<StockLevels | undefined>; untilMs: number }>(FIXED.stockReadsMax)
+  /** Items that have run out: a negative cache. */
+  const soldOut = createLruCache<true>(FIXED.stockTightMax, FIXED.soldOutMs)
+  const recent = createLruCache<Promise<StockLevels | undefined>>(FIXED.stockReadsMax, FIXED.stockReadMs)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
     [...queues.values()].reduce((sum, queue) => sum + queue.waiting(), 0),
   )
@@ -85,7 +85,7 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
         )
         if (left !== undefined) {
           if (left >= FIXED.stockBatchMax * 2) tight.delete(item)
-          if (left === 0) soldOut.set(item, performance.now() + FIXED.soldOutMs)
+          if (left === 0) soldOut.set(item, true)
         }
         return outcomes
       } catch (error) {
@@ -97,20 +97,14 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
     }
   }
 
-  function known(item: string): Outcome | undefined {
-    const untilMs = soldOut.get(item)
-    if (untilMs === undefined) return undefined
-    if (performance.now() < untilMs) return { is: 'short', left: 0 }
-    soldOut.delete(item)
-    return undefined
-  }
-
   return {
     async hold(item, { bypassesNegativeCache = false, ...claim }) {
-      const outcome = bypassesNegativeCache ? undefined : known(item)
-      if (!outcome) return enqueue(item, { kind: 'hold', ...claim })
+      const isSoldOut = !bypassesNegativeCache && soldOut.get(item) === true
+      if (!isSoldOut) return enqueue(item, { kind: 'hold', ...claim })
       // Negative cache; but a retry must not be refused because of its own reservation.
-      return (await stockRows.hasClaim(router.of(item), item, claim.orderId)) ? { is: 'present' } : outcome
+      return (await stockRows.hasClaim(router.of(item), item, claim.orderId))
+        ? { is: 'present' }
+        : { is: 'short', left: 0 }
     },
     sell: async (item, orderId) => enqueue(item, { kind: 'sell', orderId }),
     async free(item, orderId) {
@@ -126,10 +120,10 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
     soldTo: async (item, userId) => stockRows.soldTo(router.of(item), item, userId),
     levels: async item => stockRows.levels(router.of(item), item),
     async recentLevels(item) {
-      const found = recent.get(item)
-      if (found && performance.now() < found.untilMs) return found.levels
+      const known = recent.get(item)
+      if (known) return known
       const levels = stockRows.levels(router.of(item), item)
-      recent.set(item, { levels, untilMs: performance.now() + FIXED.stockReadMs })
+      recent.set(item, levels)
       levels.catch(() => recent.delete(item)) // a failure is not remembered
       return levels
     },

@@ -33,80 +33,11 @@ export interface Finding {
 export type Inventory = ReturnType<typeof createInventory>
 
 /** Levels, ledger and invariants of items, over the shards. */
-export function createInventory({ router }: { router: Router }) {
-  /** Makes an item or changes it. @throws AppError `invalid_request` when more are held and sold than there would be */
-  async function set(item: string, terms: Terms): Promise<StockLevels> {
-    return router.write(item, async (tx, { slot }) => {
-      let known = await stockRows.head(tx, item, true)
-      if (!known) {
-        await stockRows.make(tx, item, slot, terms.buckets ?? FIXED.stockBuckets)
-        known = await stockRows.head(tx, item, true) // another caller may have made it meanwhile
-      }
-      if (!known) throw new Error(`the item '${item}' was made and is not there`)
-      const before = await stockRows.lockBuckets(tx, item)
-      const [free, held, sold] = COUNTERS.map(counter => before.reduce((sum, bucket) => sum + bucket[counter], 0)) as [
-        number,
-        number,
-        number,
-      ]
-      const used = held + sold
-      const { rulesVersion } = terms
-      if (rulesVersion !== undefined && rulesVersion < known.termsVersion) {
-        return { units: known.units, free, held, sold, perUserMax: known.perUserMax }
-      }
-      const wantedFree = terms.free ?? Math.min(free, terms.freeAtMost ?? free)
-      const asked = terms.total ?? wantedFree + used
-      const units = rulesVersion === undefined ? asked : Math.max(asked, used)
-      if (units < used) {
-        const detail = `${used} are held or sold already, so there cannot be ${units} in all`
-        throw new AppError('invalid_request', detail, { errors: [{ in: 'body', pointer: '#/units', detail }] })
-      }
-      const perUserMax = limitOf(known.perUserMax, terms)
-      await stockRows.set(tx, item, { units, perUserMax, termsVersion: rulesVersion ?? known.termsVersion })
-      const change = units - known.units
-      if (change !== 0) {
-        const entry = { entry: `set:${randomUUID()}`, kind: 'set' as const, units: change }
-        await stockRows.addLedger(tx, item, slot, known.nowMs, [entry])
-        for (const bucket of spread(units - used, known.buckets, before)) await stockRows.setBucket(tx, item, bucket)
-      }
-      return { units, free: units - used, held, sold, perUserMax }
-    })
-  }
-
-  /**
-   * Compares an item's counters with its claims and its ledger, under their locks. Counters that can be proved wrong are set right
-   * where `repair` says so; claims and ledger that contradict each other are only reported.
-   */
-  async function check(item: string, repair: boolean): Promise<Finding[]> {
-    // Without locks first: one statement is one snapshot, and most items need no more.
-    const seen = await stockAudit.sums(router.of(item), item)
-    if (!seen || contradictionsOf(seen).length + wrongOf(seen).length === 0) return []
-    return router.write(item, async tx => {
-      const head = await stockRows.head(tx, item, true) // every change of the item waits for this lock
-      const sums = head && (await stockAudit.sums(tx, item))
-      if (!sums) return []
-      const findings = contradictionsOf(sums).map(problem => ({ item, problem, repaired: false }))
-      const wrong = wrongOf(sums)
-      if (wrong.length > 0) {
-        const right = rightOf(sums)
-        // Only what claims and ledger agree on is proof.
-        const repaired = repair && findings.length === 0 && right.free >= 0
-        if (repaired) {
-          const first = [{ bucket: 0, ...right }]
-          for (const bucket of spread(right.free, head.buckets, first)) await stockRows.setBucket(tx, item, bucket)
-          // A claim ends in the bucket that it was made in: from now on that is the first one for all that are held.
-          await stockAudit.moveClaims(tx, item, 0)
-        }
-        const shown = wrong.map(counter => `${counter} is ${sums[counter]} and must be ${right[counter]}`)
-        findings.push({ item, problem: shown.join(', '), repaired })
-      }
-      return findings
-    })
-  }
-
+export function createInventory(deps: { router: Router }) {
+  const { router } = deps
   return {
-    set,
-    check,
+    set: (item: string, terms: Terms) => set(deps, item, terms),
+    check: (item: string, repair: boolean) => check(deps, item, repair),
     countItems: async (): Promise<number> =>
       (await Promise.all(router.shards.map(stockAudit.countItems))).reduce((sum, items) => sum + items, 0),
 
@@ -126,6 +57,76 @@ export function createInventory({ router }: { router: Router }) {
       return { holds: broken.length === 0 && away.length === 0, ...totals, broken, away, next: until ?? null }
     },
   }
+}
+
+/** Makes an item or changes it. @throws AppError `invalid_request` when more are held and sold than there would be */
+async function set({ router }: { router: Router }, item: string, terms: Terms): Promise<StockLevels> {
+  return router.write(item, async (tx, { slot }) => {
+    let known = await stockRows.head(tx, item, true)
+    if (!known) {
+      await stockRows.make(tx, item, slot, terms.buckets ?? FIXED.stockBuckets)
+      known = await stockRows.head(tx, item, true) // another caller may have made it meanwhile
+    }
+    if (!known) throw new Error(`the item '${item}' was made and is not there`)
+    const before = await stockRows.lockBuckets(tx, item)
+    const [free, held, sold] = COUNTERS.map(counter => before.reduce((sum, bucket) => sum + bucket[counter], 0)) as [
+      number,
+      number,
+      number,
+    ]
+    const used = held + sold
+    const { rulesVersion } = terms
+    if (rulesVersion !== undefined && rulesVersion < known.termsVersion) {
+      return { units: known.units, free, held, sold, perUserMax: known.perUserMax }
+    }
+    const wantedFree = terms.free ?? Math.min(free, terms.freeAtMost ?? free)
+    const asked = terms.total ?? wantedFree + used
+    const units = rulesVersion === undefined ? asked : Math.max(asked, used)
+    if (units < used) {
+      const detail = `${used} are held or sold already, so there cannot be ${units} in all`
+      throw new AppError('invalid_request', detail, { errors: [{ in: 'body', pointer: '#/units', detail }] })
+    }
+    const perUserMax = limitOf(known.perUserMax, terms)
+    await stockRows.set(tx, item, { units, perUserMax, termsVersion: rulesVersion ?? known.termsVersion })
+    const change = units - known.units
+    if (change !== 0) {
+      const entry = { entry: `set:${randomUUID()}`, kind: 'set' as const, units: change }
+      await stockRows.addLedger(tx, item, slot, known.nowMs, [entry])
+      for (const bucket of spread(units - used, known.buckets, before)) await stockRows.setBucket(tx, item, bucket)
+    }
+    return { units, free: units - used, held, sold, perUserMax }
+  })
+}
+
+/**
+ * Compares an item's counters with its claims and its ledger, under their locks. Counters that can be proved wrong are set right
+ * where `repair` says so; claims and ledger that contradict each other are only reported.
+ */
+async function check({ router }: { router: Router }, item: string, repair: boolean): Promise<Finding[]> {
+  // Without locks first: one statement is one snapshot, and most items need no more.
+  const seen = await stockAudit.sums(router.of(item), item)
+  if (!seen || contradictionsOf(seen).length + wrongOf(seen).length === 0) return []
+  return router.write(item, async tx => {
+    const head = await stockRows.head(tx, item, true) // every change of the item waits for this lock
+    const sums = head && (await stockAudit.sums(tx, item))
+    if (!sums) return []
+    const findings = contradictionsOf(sums).map(problem => ({ item, problem, repaired: false }))
+    const wrong = wrongOf(sums)
+    if (wrong.length > 0) {
+      const right = rightOf(sums)
+      // Only what claims and ledger agree on is proof.
+      const repaired = repair && findings.length === 0 && right.free >= 0
+      if (repaired) {
+        const first = [{ bucket: 0, ...right }]
+        for (const bucket of spread(right.free, head.buckets, first)) await stockRows.setBucket(tx, item, bucket)
+        // A claim ends in the bucket that it was made in: from now on that is the first one for all that are held.
+        await stockAudit.moveClaims(tx, item, 0)
+      }
+      const shown = wrong.map(counter => `${counter} is ${sums[counter]} and must be ${right[counter]}`)
+      findings.push({ item, problem: shown.join(', '), repaired })
+    }
+    return findings
+  })
 }
 
 async function shardReport(shard: Database, range: { after: string; until: string | undefined }) {

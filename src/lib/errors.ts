@@ -118,12 +118,12 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** The result, or undefined when the dependency is unavailable: for callers that can do without. */
-export async function unlessUnavailable<T>(asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked
-  } catch (error) {
-    if (isAppError(error, 'unavailable')) return undefined
-    throw error
-  }
+/** For `catch`: undefined in place of an unavailable dependency, for callers that can do without. @throws any other error */
+export function missIfUnavailable(error: unknown): undefined {
+  if (!isAppError(error, 'unavailable')) throw error
+}
+
+/** The result, or undefined when the dependency is unavailable. */
+export function unlessUnavailable<T>(asked: Promise<T>): Promise<T | undefined> {
+  return asked.catch(missIfUnavailable)
 }

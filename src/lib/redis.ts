@@ -85,25 +85,7 @@ export function sentinelsOf(url: string) {
 
 /** Connects in the background, and goes on trying; `RedisConnection` says what its functions throw. `onError`: each failure of the connection. */
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
-  const common = {
-    connectionName: `cartload-${options.name}`,
-    connectTimeout: options.connectMsMax,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    retryStrategy: backOff,
-    lazyConnect: true,
-  }
-  const sentinels = sentinelsOf(options.url)
-  const client = sentinels
-    ? new Redis({
-        ...common,
-        ...sentinels,
-        failoverDetector: true,
-        sentinelCommandTimeout: options.connectMsMax,
-        sentinelRetryStrategy: backOff,
-      })
-    : new Redis(options.url, common)
+  const client = clientOf(options)
   client.on('error', onError)
   limitHandshakes(client, options.connectMsMax)
   client.connect().catch(() => undefined) // reported by the error event; ioredis tries again
@@ -184,6 +166,28 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
       client.disconnect()
     },
   }
+}
+
+function clientOf(options: RedisOptions): Redis {
+  const common = {
+    connectionName: `cartload-${options.name}`,
+    connectTimeout: options.connectMsMax,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: backOff,
+    lazyConnect: true,
+  }
+  const sentinels = sentinelsOf(options.url)
+  return sentinels
+    ? new Redis({
+        ...common,
+        ...sentinels,
+        failoverDetector: true,
+        sentinelCommandTimeout: options.connectMsMax,
+        sentinelRetryStrategy: backOff,
+      })
+    : new Redis(options.url, common)
 }
 
 /**

@@ -14,9 +14,9 @@ import { FIXED } from '../model/limits.ts'
  * An instance that lacks what another has (`isBetterElsewhere`) refuses in the same way while that is so.
  */
 export interface Drain {
-  isDraining(): boolean
-  /** True when this request should be sent to another instance: nginx does that with reads, and with writes that have a key. */
-  refuses(method: string, hasKey: boolean): boolean
+  /** `closing`: step 1, `refusing`: from step 2 on. */
+  readonly phase: 'open' | 'closing' | 'refusing'
+  readonly isBetterElsewhere: (() => boolean) | undefined
   /** Returns when all have closed and nothing is under way. The first sees the requests of all. */
   run(listeners: readonly Server[]): Promise<void>
 }
@@ -25,28 +25,26 @@ export interface Drain {
 const CLOSE_HEADERS_MS = 2_200
 const QUIET_MS = 250
 const GRACE_MS = 3_000
-const REFUSABLE = new Set(['GET', 'HEAD'])
 
-export function createDrain(isBetterElsewhere: () => boolean = () => false, msMax: number = FIXED.drainMsMax): Drain {
-  let phase: 'open' | 'closing' | 'refusing' = 'open'
-
-  return {
-    isDraining: () => phase !== 'open',
-    refuses: (method, hasKey) => (phase === 'refusing' || isBetterElsewhere()) && (hasKey || REFUSABLE.has(method)),
+export function createDrain(isBetterElsewhere?: () => boolean, msMax: number = FIXED.drainMsMax): Drain {
+  const drain: { -readonly [Key in keyof Drain]: Drain[Key] } = {
+    phase: 'open',
+    isBetterElsewhere,
     async run(listeners) {
       const deadline = performance.now() + msMax
       let lastRequest = performance.now()
       listeners[0]?.on('request', () => {
         lastRequest = performance.now()
       })
-      phase = 'closing'
+      drain.phase = 'closing'
       await sleep(CLOSE_HEADERS_MS)
-      phase = 'refusing'
+      drain.phase = 'refusing'
       // What is still under way when the quiet never comes has a grace of its own before it is cut off.
       while (performance.now() - lastRequest < QUIET_MS && performance.now() < deadline - GRACE_MS) await sleep(20)
       await Promise.all(listeners.map(listener => close(listener, deadline)))
     },
   }
+  return drain
 }
 
 async function close(server: Server, deadline: number): Promise<void> {

@@ -70,7 +70,12 @@ export function createHealth(deps: HealthDeps): Health {
     ]
     metrics.degraded.reset()
     for (const { name } of degraded) metrics.degraded.set({ dependency: name }, 1)
-    return { ready: !drain.isDraining() && router.hasMap(), draining: drain.isDraining(), degraded, dependencies }
+    return {
+      ready: !(drain.phase !== 'open') && router.hasMap(),
+      draining: drain.phase !== 'open',
+      degraded,
+      dependencies,
+    }
   }
 
   const ignore = () => undefined // the next look has it

@@ -49,96 +49,109 @@ interface BasketDeps {
   readonly paymentS: number | undefined
 }
 
-/** CartPricing what is to be ordered, and makes the document of the order. */
-export function createBaskets({ router, promotionLimits, pricing, prices, quotes, currency, paymentS }: BasketDeps) {
-  async function priceCart({ session, cart, total }: PlaceRequest): Promise<Basket> {
-    const { stored, pending } = await buyerOf(session)
-    const request = withPending(stored, pending)
-    const { cart: priced, isPriced } = await prices.of(stored, request)
-    if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
-    const lines = stored.lines.filter(line => line.selected)
-    if (cart?.version !== stored.version) throw cartChanged(stored, priced, total)
-    if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
-    refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
-    const skus = new Set(lines.map(line => line.sku))
-    const same = pending.find(order => {
-      const { fromCart, lines: ordered } = documentOf(order)
-      return fromCart && ordered.some(line => skus.has(line.sku))
-    })
-    if (same) throw orderPending(same.orderId)
-    refuseTooMany(pending)
-    return {
-      request,
-      priced,
-      seen: total ?? shownTotal(stored, priced),
-      cart: stored,
-      version: stored.version,
-      pending: pending.length,
-    }
-  }
-
-  async function quoted({ session, total }: PlaceRequest, quote: NonNullable<PlaceRequest['quote']>): Promise<Basket> {
-    const { token, lines, codes } = quote
-    const claims = await quotes.read(token, { lines, codes, buyerGroup: session.kind })
-    const { stored, pending } = await buyerOf(session)
-    refuseTooMany(pending)
-    const { ordersPlaced, uses } = withPending(stored, pending)
-    const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
-    const priced = await pricing.price(request)
-    refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
-    return {
-      request,
-      priced,
-      seen: total ?? claims.total,
-      cart: undefined,
-      version: stored.version,
-      pending: pending.length,
-    }
-  }
-
-  /** The buyer's cart, and their orders that wait for payment. */
-  async function buyerOf({ userId }: Session): Promise<{ stored: StoredCart; pending: OrderRow[] }> {
-    const shard = router.of(userId)
-    const stored = await cartRows.load(shard, userId)
-    if (!stored || stored.mergedInto !== undefined)
-      throw new AppError('session_ended', 'This cart is gone. Log in again.')
-    const pending = paymentS === undefined ? [] : await orderRows.pending(shard, userId, FIXED.ordersPendingMax)
-    return { stored, pending }
-  }
-
-  function draw({ request, priced, cart }: Basket, limited: readonly Demand[]): OrderDocument {
-    const lines = request.lines.flatMap((line, at) => {
-      const price = priced.lines[at]
-      if (!line.selected || !price) return []
-      const { available, ...amounts } = price
-      if (!available) return []
-      const item = countedItemOf(pricing.product(line.sku))
-      return [{ sku: line.sku, quantity: line.quantity, ...amounts, item }]
-    })
-    const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(pricing.product(gift.sku)) }))
-    const { reserve, track } = demandsOf(lines, gifts, pricing.product)
-    const reserved = [...reserve, ...limited]
-    return {
-      currency,
-      lines,
-      gifts,
-      totals: { ...priced.totals },
-      promotions: priced.promotions,
-      codes: priced.codes.filter(code => code.applied).map(({ code }) => code),
-      versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
-      held: inOrder(paymentS === undefined ? [...reserved, ...track] : reserved),
-      atPayment: paymentS === undefined ? [] : track,
-      counted: promotionLimits.countedByBuyer(priced),
-      fromCart: cart !== undefined,
-    }
-  }
-
+/** Prices what is to be ordered, and makes the document of the order. */
+export function createBaskets(deps: BasketDeps) {
   return {
     /** @throws AppError `cart_changed`, `nothing_to_order`, `product_unknown`, `quote_invalid`, `unavailable`, `overloaded` */
     of: (request: PlaceRequest): Promise<Basket> =>
-      request.quote ? quoted(request, request.quote) : priceCart(request),
+      request.quote ? quoted(deps, request, request.quote) : priceCart(deps, request),
     /** What the order will say and claim. */
-    documentOf: draw,
+    documentOf: (of: Basket, limited: readonly Demand[]) => draw(deps, of, limited),
+  }
+}
+
+async function priceCart(deps: BasketDeps, { session, cart, total }: PlaceRequest): Promise<Basket> {
+  const { prices } = deps
+  const { stored, pending } = await buyerOf(deps, session)
+  const request = withPending(stored, pending)
+  const { cart: priced, isPriced } = await prices.of(stored, request)
+  if (!isPriced) throw unavailable('pricing', new Error('no order is made of old totals'))
+  const lines = stored.lines.filter(line => line.selected)
+  if (cart?.version !== stored.version) throw cartChanged(stored, priced, total)
+  if (lines.length === 0) throw new AppError('nothing_to_order', 'No line of the cart is selected.')
+  refuseUnknown(stored.lines.flatMap((line, at) => (line.selected && !priced.lines[at]?.available ? [line.sku] : [])))
+  const skus = new Set(lines.map(line => line.sku))
+  const same = pending.find(order => {
+    const { fromCart, lines: ordered } = documentOf(order)
+    return fromCart && ordered.some(line => skus.has(line.sku))
+  })
+  if (same) throw orderPending(same.orderId)
+  refuseTooMany(pending)
+  return {
+    request,
+    priced,
+    seen: total ?? shownTotal(stored, priced),
+    cart: stored,
+    version: stored.version,
+    pending: pending.length,
+  }
+}
+
+async function quoted(
+  deps: BasketDeps,
+  { session, total }: PlaceRequest,
+  quote: NonNullable<PlaceRequest['quote']>,
+): Promise<Basket> {
+  const { pricing, quotes } = deps
+  const { token, lines, codes } = quote
+  const claims = await quotes.read(token, { lines, codes, buyerGroup: session.kind })
+  const { stored, pending } = await buyerOf(deps, session)
+  refuseTooMany(pending)
+  const { ordersPlaced, uses } = withPending(stored, pending)
+  const request = { lines, codes, buyerGroup: session.kind, ordersPlaced, uses }
+  const priced = await pricing.price(request)
+  refuseUnknown(lines.flatMap((line, at) => (priced.lines[at]?.available ? [] : [line.sku])))
+  return {
+    request,
+    priced,
+    seen: total ?? claims.total,
+    cart: undefined,
+    version: stored.version,
+    pending: pending.length,
+  }
+}
+
+/** The buyer's cart, and their orders that wait for payment. */
+async function buyerOf(
+  { router, paymentS }: BasketDeps,
+  { userId }: Session,
+): Promise<{ stored: StoredCart; pending: OrderRow[] }> {
+  const shard = router.of(userId)
+  const stored = await cartRows.load(shard, userId)
+  if (!stored || stored.mergedInto !== undefined)
+    throw new AppError('session_ended', 'This cart is gone. Log in again.')
+  const pending = paymentS === undefined ? [] : await orderRows.pending(shard, userId, FIXED.ordersPendingMax)
+  return { stored, pending }
+}
+
+function draw(
+  { promotionLimits, pricing, currency, paymentS }: BasketDeps,
+  { request, priced, cart }: Basket,
+  limited: readonly Demand[],
+): OrderDocument {
+  const lines = request.lines.flatMap((line, at) => {
+    const price = priced.lines[at]
+    if (!line.selected || !price) return []
+    const { available, ...amounts } = price
+    if (!available) return []
+    const item = countedItemOf(pricing.product(line.sku))
+    return [{ sku: line.sku, quantity: line.quantity, ...amounts, item }]
+  })
+  const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(pricing.product(gift.sku)) }))
+  const { reserve, track } = demandsOf(lines, gifts, pricing.product)
+  const reserved = [...reserve, ...limited]
+  return {
+    currency,
+    lines,
+    gifts,
+    totals: { ...priced.totals },
+    promotions: priced.promotions,
+    codes: priced.codes.filter(code => code.applied).map(({ code }) => code),
+    versions: { rules: priced.rulesVersion, catalog: priced.catalogVersion },
+    held: inOrder(paymentS === undefined ? [...reserved, ...track] : reserved),
+    atPayment: paymentS === undefined ? [] : track,
+    counted: promotionLimits.countedByBuyer(priced),
+    fromCart: cart !== undefined,
   }
 }
 

@@ -28,147 +28,164 @@ interface OrdersDeps {
 export type Orders = ReturnType<typeof createOrders>
 
 /** Orders after they were placed: shown, listed, paid, cancelled, refunded. */
-export function createOrders({ router, stock, recovery, writer, onFailpoint }: OrdersDeps) {
-  /** @throws AppError `order_not_found`, also for an order of another user */
-  async function find(orderId: string, owner: string | undefined): Promise<OrderRow> {
-    const userId = ORDER_ID.test(orderId) ? userOfOrder(orderId) : undefined
-    const isTheirs = userId !== undefined && (owner === undefined || (await isOf(userId, owner)))
-    const order = isTheirs ? await orderRows.find(router.of(userId), userId, orderId) : undefined
-    if (!order || order.state === 'void') throw new AppError('order_not_found', 'There is no such order.')
-    return order
-  }
-
-  /** What a guest has ordered is the account's from the login on, as the cart is, and until the merge is taken back. */
-  async function isOf(buyer: string, owner: string): Promise<boolean> {
-    return buyer === owner || cartRows.isGuestOf(router.of(owner), owner, buyer)
-  }
-
-  /** Stock that is taken only now. @throws AppError `out_of_stock`; then the order has failed */
-  async function takeAtPayment(order: OrderRow, { atPayment }: OrderDocument): Promise<void> {
-    const { orderId, userId } = order
-    const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * atPayment.length
-    for (const demand of atPayment) {
-      const { is } = await stock.hold(demand.item, {
-        orderId,
-        userId,
-        units: demand.units,
-        lookMs,
-        bypassesNegativeCache: true,
-      })
-      if (is === 'done' || is === 'present') continue
-      await end(order, 'failed')
-      throw new AppError(
-        'out_of_stock',
-        'There is not enough in stock any more; the order has failed: give the money back.',
-        {
-          extra: { state: 'failed' },
-        },
-      )
-    }
-  }
-
-  /** The decision: within its time, once. The cart loses what was ordered in the same transaction. */
-  async function confirm(order: OrderRow, document: OrderDocument): Promise<void> {
-    const { orderId, userId } = order
-    const refuse = async () => {
-      const now = await orderRows.find(router.of(userId), userId, orderId)
-      return wrongState(now?.isOver && now.state === 'pending' ? 'expired' : (now?.state ?? 'void'), 'confirmed')
-    }
-    const taken = (current: CartContents) => ({
-      lines: document.fromCart ? takeOrdered(document.lines)(current.lines) : current.lines,
-      purchases: bought(current, document),
-    })
-    try {
-      await writer.change({ userId }, current => ({
-        ...taken(current),
-        async record(tx) {
-          if (!(await orderRows.confirm(tx, userId, orderId))) throw await refuse()
-        },
-      }))
-    } catch (error) {
-      if (isAppError(error, 'order_state') && error.extra['state'] === 'confirmed') return // another request was first
-      if (!(error instanceof CartMerged)) throw error
-      // A guest who has logged in since: the order stays the guest's, the cart and what was bought went to the account.
-      if (!(await router.write(userId, tx => orderRows.confirm(tx, userId, orderId)))) throw await refuse()
-      await writer.change({ userId: error.userId }, taken)
-    }
-  }
-
+export function createOrders(deps: OrdersDeps) {
+  const { router, recovery, onFailpoint } = deps
   return {
-    find,
+    find: (orderId: string, owner: string | undefined) => find(deps, orderId, owner),
 
     /** Newest first, also those made as a guest that was merged into this account. @throws AppError `invalid_request` for a cursor that is not one of orders */
-    async list(
-      session: Session,
-      limit: number,
-      cursor: string | undefined,
-    ): Promise<{ orders: OrderRow[]; next: string | null }> {
-      const after = cursor === undefined ? undefined : readOrderCursor(cursor)
-      const { userId } = session
-      const guests = await cartRows.mergedGuests(router.of(userId), userId, FIXED.mergedGuestsMax)
-      const lists = await Promise.all(
-        [userId, ...guests].map(buyer => orderRows.list(router.of(buyer), buyer, after, limit + 1)),
-      )
-      const rows = lists.flat().sort(newestFirst)
-      const orders = rows.slice(0, limit)
-      const last = orders.at(-1)
-      const next = rows.length > limit && last ? encodeCursor(['orders', last.createdAt, last.orderId]) : null
-      return { orders, next }
-    },
+    list: (session: Session, limit: number, cursor: string | undefined) => list(deps, session, limit, cursor),
 
     /**
      * What the shop's payment provider says. Saying it again is no error.
      * @throws AppError `order_not_found`, `order_state` when it was decided otherwise or its time is over, `out_of_stock`
      */
-    async pay(orderId: string, result: 'confirmed' | 'failed'): Promise<OrderRow> {
-      const order = await find(orderId, undefined)
-      const { userId } = order
-      const document = documentOf(order)
-      if (order.state === result) return order
-      if (order.state !== 'pending') throw wrongState(order.state, result)
-      if (result === 'confirmed') {
-        if (order.isOver) throw wrongState('expired', result)
-        await takeAtPayment(order, document)
-        await confirm(order, document)
-        onFailpoint('paid')
-        const paid = await find(orderId, userId)
-        // Beside the answer: the order stands, and recovery does what this does not.
-        void recovery.recoverOrder(paid).then(
-          () => onFailpoint('sold'),
-          () => undefined,
-        )
-        return paid
-      }
-      return end(order, 'failed')
-    },
+    pay: (orderId: string, result: 'confirmed' | 'failed') => pay(deps, orderId, result),
 
     /** By the buyer, before the payment. @throws AppError `order_not_found`, `order_state` */
-    async cancel(session: Session, orderId: string): Promise<OrderRow> {
-      const order = await find(orderId, session.userId)
-      return order.state === 'cancelled' ? order : end(order, 'cancelled')
-    },
+    cancel: (session: Session, orderId: string) => cancel(deps, session, orderId),
 
-    refund: createRefunds({ router, recovery, find, onFailpoint }),
+    refund: createRefunds({
+      router,
+      recovery,
+      find: (orderId: string, owner: string | undefined) => find(deps, orderId, owner),
+      onFailpoint,
+    }),
 
     view: orderView,
 
     /** One order of the session, with its refunds, oldest first. @throws AppError `order_not_found` */
     async viewWithRefunds({ userId }: Session, orderId: string) {
-      const order = await find(orderId, userId)
+      const order = await find(deps, orderId, userId)
       const refunds = await orderRows.refunds(router.of(userId), userId, orderId)
       return { ...orderView(order), refunds: refunds.map(refundView) }
     },
   }
+}
 
-  async function end(order: OrderRow, state: 'cancelled' | 'failed'): Promise<OrderRow> {
-    const { orderId, userId } = order
-    const changed = await router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', state))
-    const now = await find(orderId, userId)
-    if (!changed && now.state !== state) throw wrongState(now.state, state)
-    // What fails here is done by recovery: the order's row has decided already.
-    await recovery.recoverOrder(now).catch(() => undefined)
-    return now
+async function list(
+  { router }: OrdersDeps,
+  session: Session,
+  limit: number,
+  cursor: string | undefined,
+): Promise<{ orders: OrderRow[]; next: string | null }> {
+  const after = cursor === undefined ? undefined : readOrderCursor(cursor)
+  const { userId } = session
+  const guests = await cartRows.mergedGuests(router.of(userId), userId, FIXED.mergedGuestsMax)
+  const lists = await Promise.all(
+    [userId, ...guests].map(buyer => orderRows.list(router.of(buyer), buyer, after, limit + 1)),
+  )
+  const rows = lists.flat().sort(newestFirst)
+  const orders = rows.slice(0, limit)
+  const last = orders.at(-1)
+  const next = rows.length > limit && last ? encodeCursor(['orders', last.createdAt, last.orderId]) : null
+  return { orders, next }
+}
+
+async function pay(deps: OrdersDeps, orderId: string, result: 'confirmed' | 'failed'): Promise<OrderRow> {
+  const { recovery, onFailpoint } = deps
+  const order = await find(deps, orderId, undefined)
+  const { userId } = order
+  const document = documentOf(order)
+  if (order.state === result) return order
+  if (order.state !== 'pending') throw wrongState(order.state, result)
+  if (result === 'confirmed') {
+    if (order.isOver) throw wrongState('expired', result)
+    await takeAtPayment(deps, order, document)
+    await confirm(deps, order, document)
+    onFailpoint('paid')
+    const paid = await find(deps, orderId, userId)
+    // Beside the answer: the order stands, and recovery does what this does not.
+    void recovery.recoverOrder(paid).then(
+      () => onFailpoint('sold'),
+      () => undefined,
+    )
+    return paid
   }
+  return end(deps, order, 'failed')
+}
+
+async function cancel(deps: OrdersDeps, session: Session, orderId: string): Promise<OrderRow> {
+  const order = await find(deps, orderId, session.userId)
+  return order.state === 'cancelled' ? order : end(deps, order, 'cancelled')
+}
+
+/** @throws AppError `order_not_found`, also for an order of another user */
+async function find(deps: OrdersDeps, orderId: string, owner: string | undefined): Promise<OrderRow> {
+  const { router } = deps
+  const userId = ORDER_ID.test(orderId) ? userOfOrder(orderId) : undefined
+  const isTheirs = userId !== undefined && (owner === undefined || (await isOf(deps, userId, owner)))
+  const order = isTheirs ? await orderRows.find(router.of(userId), userId, orderId) : undefined
+  if (!order || order.state === 'void') throw new AppError('order_not_found', 'There is no such order.')
+  return order
+}
+
+/** What a guest has ordered is the account's from the login on, as the cart is, and until the merge is taken back. */
+async function isOf({ router }: OrdersDeps, buyer: string, owner: string): Promise<boolean> {
+  return buyer === owner || cartRows.isGuestOf(router.of(owner), owner, buyer)
+}
+
+/** Stock that is taken only now. @throws AppError `out_of_stock`; then the order has failed */
+async function takeAtPayment(deps: OrdersDeps, order: OrderRow, { atPayment }: OrderDocument): Promise<void> {
+  const { stock } = deps
+  const { orderId, userId } = order
+  const lookMs = FIXED.orderMs + FIXED.orderPerItemMs * atPayment.length
+  for (const demand of atPayment) {
+    const { is } = await stock.hold(demand.item, {
+      orderId,
+      userId,
+      units: demand.units,
+      lookMs,
+      bypassesNegativeCache: true,
+    })
+    if (is === 'done' || is === 'present') continue
+    await end(deps, order, 'failed')
+    throw new AppError(
+      'out_of_stock',
+      'There is not enough in stock any more; the order has failed: give the money back.',
+      {
+        extra: { state: 'failed' },
+      },
+    )
+  }
+}
+
+/** The decision: within its time, once. The cart loses what was ordered in the same transaction. */
+async function confirm({ router, writer }: OrdersDeps, order: OrderRow, document: OrderDocument): Promise<void> {
+  const { orderId, userId } = order
+  const refuse = async () => {
+    const now = await orderRows.find(router.of(userId), userId, orderId)
+    return wrongState(now?.isOver && now.state === 'pending' ? 'expired' : (now?.state ?? 'void'), 'confirmed')
+  }
+  const taken = (current: CartContents) => ({
+    lines: document.fromCart ? takeOrdered(document.lines)(current.lines) : current.lines,
+    purchases: bought(current, document),
+  })
+  try {
+    await writer.change({ userId }, current => ({
+      ...taken(current),
+      async record(tx) {
+        if (!(await orderRows.confirm(tx, userId, orderId))) throw await refuse()
+      },
+    }))
+  } catch (error) {
+    if (isAppError(error, 'order_state') && error.extra['state'] === 'confirmed') return // another request was first
+    if (!(error instanceof CartMerged)) throw error
+    // A guest who has logged in since: the order stays the guest's, the cart and what was bought went to the account.
+    if (!(await router.write(userId, tx => orderRows.confirm(tx, userId, orderId)))) throw await refuse()
+    await writer.change({ userId: error.userId }, taken)
+  }
+}
+
+async function end(deps: OrdersDeps, order: OrderRow, state: 'cancelled' | 'failed'): Promise<OrderRow> {
+  const { router, recovery } = deps
+  const { orderId, userId } = order
+  const changed = await router.write(userId, tx => orderRows.changeState(tx, userId, orderId, 'pending', state))
+  const now = await find(deps, orderId, userId)
+  if (!changed && now.state !== state) throw wrongState(now.state, state)
+  // What fails here is done by recovery: the order's row has decided already.
+  await recovery.recoverOrder(now).catch(() => undefined)
+  return now
 }
 
 function readOrderCursor(text: string): { createdAt: string; orderId: string } {

@@ -76,195 +76,208 @@ class CatalogAdvanced extends Error {
 export type OrderPlacement = ReturnType<typeof createOrderPlacement>
 
 /** See the head of this file for the steps. */
-export function createOrderPlacement(deps: CheckoutDeps) {
-  const { router, catalog, sales, promotionLimits, writer, prices, recovery, paymentS, metrics, onFailpoint } = deps
-  const baskets = createBaskets(deps)
-  const holding = createHolding(deps)
+export function createOrderPlacement(given: CheckoutDeps) {
+  const deps: PlacementDeps = { ...given, baskets: createBaskets(given), holding: createHolding(given) }
+  return { place: (request: PlaceRequest) => place(deps, request) }
+}
 
-  /**
-   * @throws AppError `cart_changed`, `total_changed`, `out_of_stock`, `purchase_limit`, `nothing_to_order`, `product_unknown`,
-   * `quote_invalid`, `order_pending`, `order_given_up`, `idempotency_mismatch`, `idempotency_in_flight`, those of sales, and
-   * `unavailable`, `overloaded`, `outcome_unknown` of the dependencies. But for the last, nothing is held or ordered then.
-   */
-  async function place(request: PlaceRequest): Promise<Placed> {
-    const { session } = request
-    const [floor] = await Promise.all([catalogFloor.read(router.of(session.userId)), requireEpoch(session)])
+interface PlacementDeps extends CheckoutDeps {
+  readonly baskets: ReturnType<typeof createBaskets>
+  readonly holding: ReturnType<typeof createHolding>
+}
+
+/**
+ * @throws AppError `cart_changed`, `total_changed`, `out_of_stock`, `purchase_limit`, `nothing_to_order`, `product_unknown`,
+ * `quote_invalid`, `order_pending`, `order_given_up`, `idempotency_mismatch`, `idempotency_in_flight`, those of sales, and
+ * `unavailable`, `overloaded`, `outcome_unknown` of the dependencies. But for the last, nothing is held or ordered then.
+ */
+async function place(deps: PlacementDeps, request: PlaceRequest): Promise<Placed> {
+  const { router, metrics } = deps
+  const { session } = request
+  const [floor] = await Promise.all([catalogFloor.read(router.of(session.userId)), requireEpoch(deps, session)])
+  try {
+    const replay = await replayOf(deps, request)
+    const placed = replay ?? (await placeAtCatalog(deps, request, floor))
+    metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
+    return placed
+  } catch (error) {
+    // Another request of this key may have been first, and be the reason for the refusal.
+    const first = isRefusal(error) ? await answerOfFirst(deps, request, error) : undefined
+    if (first) return first
+    const result = isAppError(error, 'out_of_stock') ? 'out_of_stock' : isRefusal(error) ? 'refused' : 'failed'
+    metrics.orders.inc({ result })
+    throw error
+  }
+}
+
+/** The order that another request of this key has made; one that is still at work, perhaps on another instance, is waited for. */
+async function answerOfFirst(deps: PlacementDeps, request: PlaceRequest, error: unknown): Promise<Placed | undefined> {
+  const until = performance.now() + (isAppError(error, 'idempotency_in_flight') ? FIXED.orderInFlightWaitMs : 0)
+  for (;;) {
+    const first = await replayOf(deps, request).catch(() => undefined)
+    if (first || performance.now() >= until) return first
+    await sleep(FIXED.orderInFlightPollMs)
+  }
+}
+
+/** The sessions' Redis may have lost that a session was ended: the user's own shard knows. */
+async function requireEpoch({ router }: PlacementDeps, { userId, epoch }: Session): Promise<void> {
+  const current = await userRows.sessionEpoch(router.of(userId), userId)
+  if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
+}
+
+/** What is counted, or on sale, may change on another instance, also while the order is being made: nothing is sold past that. */
+async function placeAtCatalog(deps: PlacementDeps, request: PlaceRequest, firstFloor: number): Promise<Placed> {
+  const { catalog, sales } = deps
+  let floor = firstFloor
+  for (let attempt = 1; attempt <= FIXED.orderAttemptsMax; attempt++) {
+    await catalog.atLeast(floor)
+    await sales.atLeast(floor)
     try {
-      const replay = await replayOf(request)
-      const placed = replay ?? (await placeAtCatalog(request, floor))
-      metrics.orders.inc({ result: placed.replayed ? 'replayed' : placed.order.state })
-      return placed
+      return await placeAnew(deps, request, floor)
     } catch (error) {
-      // Another request of this key may have been first, and be the reason for the refusal.
-      const first = isRefusal(error) ? await answerOfFirst(request, error) : undefined
-      if (first) return first
-      const result = isAppError(error, 'out_of_stock') ? 'out_of_stock' : isRefusal(error) ? 'refused' : 'failed'
-      metrics.orders.inc({ result })
-      throw error
+      if (!(error instanceof CatalogAdvanced)) throw error
+      floor = error.floor
     }
   }
+  throw new AppError('overloaded', 'What is counted or on sale keeps changing.', { retryAfterS: 1 })
+}
 
-  /** The order that another request of this key has made; one that is still at work, perhaps on another instance, is waited for. */
-  async function answerOfFirst(request: PlaceRequest, error: unknown): Promise<Placed | undefined> {
-    const until = performance.now() + (isAppError(error, 'idempotency_in_flight') ? FIXED.orderInFlightWaitMs : 0)
-    for (;;) {
-      const first = await replayOf(request).catch(() => undefined)
-      if (first || performance.now() >= until) return first
-      await sleep(FIXED.orderInFlightPollMs)
-    }
+async function placeAnew(deps: PlacementDeps, request: PlaceRequest, floor: number): Promise<Placed> {
+  const { sales, promotionLimits, recovery, paymentS, onFailpoint, baskets, holding } = deps
+  const { session } = request
+  const basket = await baskets.of(request)
+  const { priced } = basket
+  if (priced.totals.total !== basket.seen) {
+    if (basket.cart) await holding.showAnew(session.userId)
+    throw totalChanged(basket.seen, priced.totals.total)
   }
-
-  /** The sessions' Redis may have lost that a session was ended: the user's own shard knows. */
-  async function requireEpoch({ userId, epoch }: Session): Promise<void> {
-    const current = await userRows.sessionEpoch(router.of(userId), userId)
-    if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
+  const limited = await promotionLimits.of(priced)
+  await sales.admit(
+    session,
+    basket.request.lines.filter(line => line.selected),
+    request.admission,
+  )
+  const withheld = await sales.withheld(session, priced.gifts, request.admission)
+  const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
+  const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limited)
+  const draft = await draftOf(deps, request, wanted)
+  onFailpoint('priced')
+  const document = await holding.reserveAll(draft, basket)
+  onFailpoint('held-all')
+  let order: OrderRow
+  try {
+    order = await decide(deps, request, basket, { ...draft, document }, floor)
+  } catch (error) {
+    // Whether it was committed is not known: what is held stays until recovery has looked.
+    if (isAppError(error, 'outcome_unknown')) throw error
+    return await undecided(deps, request, { ...draft, document }, error)
   }
+  onFailpoint('decided')
+  // Beside the answer: the order stands, and recovery sells what this does not.
+  if (paymentS === undefined) void recovery.sellAll(order).then(() => onFailpoint('sold'))
+  sales.finished(session.userId, [...document.lines, ...document.gifts])
+  return { order, replayed: false }
+}
 
-  /** What is counted, or on sale, may change on another instance, also while the order is being made: nothing is sold past that. */
-  async function placeAtCatalog(request: PlaceRequest, firstFloor: number): Promise<Placed> {
-    let floor = firstFloor
-    for (let attempt = 1; attempt <= FIXED.orderAttemptsMax; attempt++) {
-      await catalog.atLeast(floor)
-      await sales.atLeast(floor)
-      try {
-        return await placeAnew(request, floor)
-      } catch (error) {
-        if (!(error instanceof CatalogAdvanced)) throw error
-        floor = error.floor
-      }
-    }
-    throw new AppError('overloaded', 'What is counted or on sale keeps changing.', { retryAfterS: 1 })
+/** The order that was made with this key before. */
+async function replayOf(deps: PlacementDeps, request: PlaceRequest): Promise<Placed | undefined> {
+  const { router } = deps
+  const { session, key } = request
+  const order = await orderRows.findByKey(router.of(session.userId), session.userId, key)
+  return order && replayed(deps, request, order)
+}
+
+function replayed(_deps: PlacementDeps, { fingerprint }: PlaceRequest, order: OrderRow): Placed {
+  if (order.fingerprint === fingerprint) return { order, replayed: true }
+  throw idempotencyMismatch()
+}
+
+/** The first id of this key that has not been given up. */
+async function draftOf(
+  { router }: PlacementDeps,
+  { session: { userId }, key }: PlaceRequest,
+  document: OrderDocument,
+): Promise<Draft> {
+  const ids = Array.from({ length: FIXED.orderAttemptsMax }, (_, at) => orderIdOf(userId, key, document.held, at))
+  const given = await orderRows.voidOf(router.of(userId), userId, ids)
+  const orderId = ids.find(id => !given.has(id))
+  if (orderId === undefined) {
+    throw new AppError('order_given_up', 'Making the order of this key was given up too often: use a new key.')
   }
+  return { orderId, userId, document }
+}
 
-  async function placeAnew(request: PlaceRequest, floor: number): Promise<Placed> {
-    const { session } = request
-    const basket = await baskets.of(request)
-    const { priced } = basket
-    if (priced.totals.total !== basket.seen) {
-      if (basket.cart) await holding.showAnew(session.userId)
-      throw totalChanged(basket.seen, priced.totals.total)
-    }
-    const limited = await promotionLimits.of(priced)
-    await sales.admit(
-      session,
-      basket.request.lines.filter(line => line.selected),
-      request.admission,
-    )
-    const withheld = await sales.withheld(session, priced.gifts, request.admission)
-    const gifts = priced.gifts.filter(gift => !withheld.has(gift.sku))
-    const wanted = baskets.documentOf({ ...basket, priced: { ...priced, gifts } }, limited)
-    const draft = await draftOf(request, wanted)
-    onFailpoint('priced')
-    const document = await holding.reserveAll(draft, basket)
-    onFailpoint('held-all')
-    let order: OrderRow
-    try {
-      order = await decide(request, basket, { ...draft, document }, floor)
-    } catch (error) {
-      // Whether it was committed is not known: what is held stays until recovery has looked.
-      if (isAppError(error, 'outcome_unknown')) throw error
-      return await undecided(request, { ...draft, document }, error)
-    }
-    onFailpoint('decided')
-    // Beside the answer: the order stands, and recovery sells what this does not.
-    if (paymentS === undefined) void recovery.sellAll(order).then(() => onFailpoint('sold'))
-    sales.finished(session.userId, [...document.lines, ...document.gifts])
-    return { order, replayed: false }
+/** The commit point. */
+async function decide(
+  { router, writer, paymentS }: PlacementDeps,
+  request: PlaceRequest,
+  basket: Basket,
+  { orderId, document }: Draft,
+  floor: number,
+): Promise<OrderRow> {
+  const { session, key, fingerprint } = request
+  const { userId } = session
+  const { cart, priced } = basket
+  let made: OrderRow | undefined
+  const insert = async (tx: Transaction, { slot, shard }: Fence) => {
+    const floorNow = await catalogFloor.readShared(tx, shard)
+    if (floorNow > floor) throw new CatalogAdvanced(floorNow)
+    await orderRows.insert(tx, slot, {
+      userId,
+      orderId,
+      key,
+      fingerprint,
+      state: paymentS === undefined ? 'confirmed' : 'pending',
+      cartVersion: cart?.version,
+      total: priced.totals.total,
+      document: JSON.stringify(document),
+      expiresInS: paymentS,
+    })
+    made = await orderRows.findLocked(tx, userId, orderId)
   }
-
-  /** The order that was made with this key before. */
-  async function replayOf(request: PlaceRequest): Promise<Placed | undefined> {
-    const { session, key } = request
-    const order = await orderRows.findByKey(router.of(session.userId), session.userId, key)
-    return order && replayed(request, order)
+  const moved = () => new AppError('version_mismatch', 'The cart, or what was bought before, has changed.')
+  if (paymentS === undefined) {
+    await writer.change({ userId, ifMatch: basket.version }, current => ({
+      lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
+      purchases: bought(current, document),
+      record: insert,
+    }))
+  } else {
+    await router.write(userId, async (tx, fence) => {
+      const now = await orderRows.lockCart(tx, userId)
+      if (now.pending !== basket.pending || now.version !== basket.version) throw moved()
+      await insert(tx, fence)
+    })
   }
+  if (!made) throw new Error(`the order ${orderId} was written and is not there`)
+  return made
+}
 
-  function replayed({ fingerprint }: PlaceRequest, order: OrderRow): Placed {
-    if (order.fingerprint === fingerprint) return { order, replayed: true }
-    throw idempotencyMismatch()
-  }
-
-  /** The first id of this key that has not been given up. */
-  async function draftOf({ session: { userId }, key }: PlaceRequest, document: OrderDocument): Promise<Draft> {
-    const ids = Array.from({ length: FIXED.orderAttemptsMax }, (_, at) => orderIdOf(userId, key, document.held, at))
-    const given = await orderRows.voidOf(router.of(userId), userId, ids)
-    const orderId = ids.find(id => !given.has(id))
-    if (orderId === undefined) {
-      throw new AppError('order_given_up', 'Making the order of this key was given up too often: use a new key.')
-    }
-    return { orderId, userId, document }
-  }
-
-  /** The commit point. */
-  async function decide(
-    request: PlaceRequest,
-    basket: Basket,
-    { orderId, document }: Draft,
-    floor: number,
-  ): Promise<OrderRow> {
-    const { session, key, fingerprint } = request
-    const { userId } = session
-    const { cart, priced } = basket
-    let made: OrderRow | undefined
-    const insert = async (tx: Transaction, { slot, shard }: Fence) => {
-      const floorNow = await catalogFloor.readShared(tx, shard)
-      if (floorNow > floor) throw new CatalogAdvanced(floorNow)
-      await orderRows.insert(tx, slot, {
-        userId,
-        orderId,
-        key,
-        fingerprint,
-        state: paymentS === undefined ? 'confirmed' : 'pending',
-        cartVersion: cart?.version,
-        total: priced.totals.total,
-        document: JSON.stringify(document),
-        expiresInS: paymentS,
-      })
-      made = await orderRows.findLocked(tx, userId, orderId)
-    }
-    const moved = () => new AppError('version_mismatch', 'The cart, or what was bought before, has changed.')
-    if (paymentS === undefined) {
-      await writer.change({ userId, ifMatch: basket.version }, current => ({
-        lines: cart ? takeOrdered(document.lines)(current.lines) : current.lines,
-        purchases: bought(current, document),
-        record: insert,
-      }))
-    } else {
-      await router.write(userId, async (tx, fence) => {
-        const now = await orderRows.lockCart(tx, userId)
-        if (now.pending !== basket.pending || now.version !== basket.version) throw moved()
-        await insert(tx, fence)
-      })
-    }
-    if (!made) throw new Error(`the order ${orderId} was written and is not there`)
-    return made
-  }
-
-  /** The order was not written: what is held is freed, unless the order is there after all. */
-  async function undecided(
-    request: PlaceRequest,
-    { orderId, userId, document }: Draft,
-    error: unknown,
-  ): Promise<Placed> {
-    if (error instanceof DuplicateKeyError) {
-      const own = await orderRows.find(router.of(userId), userId, orderId).catch((cause: unknown) => {
-        throw new AppError('outcome_unknown', 'Whether the order was made is not known.', { retryAfterS: 1, cause })
-      })
-      if (own && own.state !== 'void') return replayed(request, own)
-      await holding.freeAll(orderId, document.held)
-      const other = await replayOf(request)
-      if (other) return other
-      throw givenUp('Making this order took too long, and what it held was given free: try again.')
-    }
+/** The order was not written: what is held is freed, unless the order is there after all. */
+async function undecided(
+  deps: PlacementDeps,
+  request: PlaceRequest,
+  { orderId, userId, document }: Draft,
+  error: unknown,
+): Promise<Placed> {
+  const { router, prices, holding } = deps
+  if (error instanceof DuplicateKeyError) {
+    const own = await orderRows.find(router.of(userId), userId, orderId).catch((cause: unknown) => {
+      throw new AppError('outcome_unknown', 'Whether the order was made is not known.', { retryAfterS: 1, cause })
+    })
+    if (own && own.state !== 'void') return replayed(deps, request, own)
     await holding.freeAll(orderId, document.held)
-    if (error instanceof CartMerged) throw new AppError('session_ended', 'This cart went to an account. Log in again.')
-    if (!isAppError(error, 'version_mismatch')) throw error
-    const stored = await cartRows.load(router.of(userId), userId)
-    if (!stored) throw error
-    throw cartChanged(stored, (await prices.of(stored, stored)).cart, request.total)
+    const other = await replayOf(deps, request)
+    if (other) return other
+    throw givenUp('Making this order took too long, and what it held was given free: try again.')
   }
-
-  return { place }
+  await holding.freeAll(orderId, document.held)
+  if (error instanceof CartMerged) throw new AppError('session_ended', 'This cart went to an account. Log in again.')
+  if (!isAppError(error, 'version_mismatch')) throw error
+  const stored = await cartRows.load(router.of(userId), userId)
+  if (!stored) throw error
+  throw cartChanged(stored, (await prices.of(stored, stored)).cart, request.total)
 }
 
 function givenUp(detail: string): AppError {

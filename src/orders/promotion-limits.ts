@@ -27,39 +27,14 @@ interface PromotionLimitsDeps {
   readonly log: Log
 }
 
-export function createPromotionLimits({ stock, inventory, pricing, log }: PromotionLimitsDeps) {
+export function createPromotionLimits(deps: PromotionLimitsDeps) {
+  const { stock, inventory, pricing, log } = deps
   /** Items whose rows say what the rules of a version say. */
   let prepared = { version: 0, items: new Set<string>() }
   const flight = createSingleFlight<void>()
 
   const limitedIn = (ids?: ReadonlySet<string>): Promotion[] =>
     pricing.ruleSet().promotions.filter(one => isLimited(one) && (ids === undefined || ids.has(one.id)))
-
-  function itemsOf({ id, usesMax, usesPerUserMax, budget }: Promotion, amount: number): Item[] {
-    const counted = usesMax !== undefined || usesPerUserMax !== undefined
-    const uses = {
-      item: usesItemOf(id),
-      units: 1,
-      total: usesMax ?? FIXED.stockUnitsMax,
-      perUserMax: usesPerUserMax ?? null,
-    }
-    const spent = { item: budgetItemOf(id), units: amount, total: budget ?? 0, perUserMax: null }
-    return [...(counted ? [uses] : []), ...(budget === undefined || amount === 0 ? [] : [spent])]
-  }
-
-  /** The codes of promotions that have many: each is used so many times. */
-  function codeItemsOf({ opened }: PricedCart): Item[] {
-    const { promotions } = pricing.ruleSet()
-    const items = new Map<string, Item>() // one code may open several promotions, and is used once all the same
-    for (const { promotion: id, code } of opened) {
-      const promotion = promotions.find(one => one.id === id)
-      if (!promotion || !hasManyCodes(promotion)) continue
-      const item = codeItemOf(codeForm(code))
-      const total = Math.min(promotion.usesPerCode ?? 1, items.get(item)?.total ?? Number.POSITIVE_INFINITY)
-      items.set(item, { item, units: 1, total, perUserMax: null })
-    }
-    return [...items.values()]
-  }
 
   /** Makes the rows of items, or brings them to what the rules in force say. */
   async function prepare(items: readonly Item[]): Promise<void> {
@@ -130,8 +105,8 @@ export function createPromotionLimits({ stock, inventory, pricing, log }: Promot
       const { promotions } = priced
       const amounts = new Map(promotions.map(({ promotion, amount }) => [promotion, amount]))
       if (amounts.size === 0) return []
-      const limited = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
-      const items = [...limited, ...codeItemsOf(priced)]
+      const limited = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(deps, one, amounts.get(one.id) ?? 0))
+      const items = [...limited, ...codeItemsOf(deps, priced)]
       await prepare(items)
       return items.map(({ item, units }) => ({ item, units }))
     },
@@ -150,6 +125,36 @@ export function createPromotionLimits({ stock, inventory, pricing, log }: Promot
 
     stop: watch.stop,
   }
+}
+
+function itemsOf(
+  _deps: PromotionLimitsDeps,
+  { id, usesMax, usesPerUserMax, budget }: Promotion,
+  amount: number,
+): Item[] {
+  const counted = usesMax !== undefined || usesPerUserMax !== undefined
+  const uses = {
+    item: usesItemOf(id),
+    units: 1,
+    total: usesMax ?? FIXED.stockUnitsMax,
+    perUserMax: usesPerUserMax ?? null,
+  }
+  const spent = { item: budgetItemOf(id), units: amount, total: budget ?? 0, perUserMax: null }
+  return [...(counted ? [uses] : []), ...(budget === undefined || amount === 0 ? [] : [spent])]
+}
+
+/** The codes of promotions that have many: each is used so many times. */
+function codeItemsOf({ pricing }: PromotionLimitsDeps, { opened }: PricedCart): Item[] {
+  const { promotions } = pricing.ruleSet()
+  const items = new Map<string, Item>() // one code may open several promotions, and is used once all the same
+  for (const { promotion: id, code } of opened) {
+    const promotion = promotions.find(one => one.id === id)
+    if (!promotion || !hasManyCodes(promotion)) continue
+    const item = codeItemOf(codeForm(code))
+    const total = Math.min(promotion.usesPerCode ?? 1, items.get(item)?.total ?? Number.POSITIVE_INFINITY)
+    items.set(item, { item, units: 1, total, perUserMax: null })
+  }
+  return [...items.values()]
 }
 
 interface Item extends Demand {

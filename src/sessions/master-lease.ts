@@ -21,12 +21,6 @@ export interface MasterLease {
   stop(): void
 }
 
-export const NO_LEASE: MasterLease = {
-  check: () => undefined,
-  isOnlyHere: () => false,
-  stop: () => undefined,
-}
-
 /** `board`: another Redis that all instances share; each instance with a valid lease writes its id there. */
 export async function holdMasterLease(redis: RedisConnection, board: RedisConnection): Promise<MasterLease> {
   const own = randomUUID()

@@ -1,10 +1,10 @@
+import { hash, randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { unavailable } from '../lib/errors.ts'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { batchPerTick } from '../lib/batch-per-tick.ts'
 import { FIXED } from '../model/limits.ts'
-import { type MasterLease, NO_LEASE } from './master-lease.ts'
-import { indexKey, newToken, type SessionToken, sessionKey } from './token.ts'
+import type { MasterLease } from './master-lease.ts'
 
 /**
  * Sessions. One GET per request; the idle limit is moved along at most once a minute, beside the request.
@@ -45,21 +45,8 @@ export const SESSION_LIBRARY = readLibrary(join(import.meta.dirname, 'session-fu
 /** `now`: the clock in ms, for tests. */
 export function createSessions(redis: RedisConnection, options: SessionOptions, now: () => number = Date.now) {
   const { replicas } = options
-  const lease = replicas?.lease ?? NO_LEASE
+  const lease = replicas?.lease
   const idleMs = (kind: Session['kind']) => (kind === 'guest' ? options.guestIdleMs : options.idleMs)
-
-  /** Ends sessions, for good. @throws AppError `unavailable` when a replica may not know: then the session may not be taken for ended */
-  async function end(name: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const connection = replicas?.redis ?? redis
-    const ended = await connection.call(SESSION_LIBRARY, name, keys, args)
-    if (replicas) {
-      const copies = await connection.run(client => client.wait(replicas.count, FIXED.sessionsReplicaMsMax))
-      if (copies < replicas.count) {
-        throw unavailable(redis.name, new Error(`${copies} of ${replicas.count} replicas know of the end of a session`))
-      }
-    }
-    return ended
-  }
 
   /** What the Redis has of a token: the session, unless it is over; its idle limit is moved along. */
   function read(token: SessionToken, value: string | null): Session | undefined {
@@ -79,13 +66,13 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
 
   async function findAll(tokens: readonly SessionToken[]): Promise<(Session | undefined)[]> {
     const values = await redis.getMany(tokens.map(sessionKey))
-    lease.check()
+    lease?.check()
     return values.map((value, index) => read(tokens[index] as SessionToken, value))
   }
 
   return {
     /** @throws AppError `unavailable` while what the Redis says may not be believed */
-    check: () => lease.check(),
+    check: () => lease?.check(),
 
     /** @throws AppError `unavailable` */
     async create(userId: string, kind: Session['kind'], epoch: number): Promise<Session> {
@@ -111,13 +98,13 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
     findAll,
 
     async end(token: SessionToken): Promise<void> {
-      await end('session_end', [sessionKey(token), indexKey(token.userId)], [])
+      await endForGood(redis, replicas, 'session_end', [sessionKey(token), indexKey(token.userId)], [])
     },
 
     /** Ends all sessions of a user, except `keep`. Returns how many. */
     async endAll(userId: string, keep?: SessionToken): Promise<number> {
       const kept = keep ? sessionKey(keep) : ''
-      return Number(await end('session_end_all', [indexKey(userId)], [kept]))
+      return Number(await endForGood(redis, replicas, 'session_end_all', [indexKey(userId)], [kept]))
     },
 
     /** Carries a session over to a new epoch; does nothing when it has ended meanwhile. */
@@ -128,6 +115,25 @@ export function createSessions(redis: RedisConnection, options: SessionOptions, 
 
     expiresAtMs: (session: Session) => Math.min(session.endsAtMs, now() + idleMs(session.kind)),
   }
+}
+
+/** Ends sessions, for good. @throws AppError `unavailable` when a replica may not know: then the session may not be taken for ended */
+async function endForGood(
+  redis: RedisConnection,
+  replicas: Replicas | undefined,
+  name: string,
+  keys: readonly string[],
+  args: readonly string[],
+): Promise<unknown> {
+  const connection = replicas?.redis ?? redis
+  const ended = await connection.call(SESSION_LIBRARY, name, keys, args)
+  if (replicas) {
+    const copies = await connection.run(client => client.wait(replicas.count, FIXED.sessionsReplicaMsMax))
+    if (copies < replicas.count) {
+      throw unavailable(redis.name, new Error(`${copies} of ${replicas.count} replicas know of the end of a session`))
+    }
+  }
+  return ended
 }
 
 function encode(session: Session, touchedAtMs: number): string {
@@ -147,4 +153,33 @@ function decode(token: SessionToken, value: string): { session: Session; touched
     },
     touchedAtMs: Number(touchedAtMs),
   }
+}
+
+/**
+ * A session token: the user id, so that nothing has to be looked up to know whose it claims to be, and 256 random bits,
+ * which are what counts. Redis only ever holds a hash of the token, so a dump of it opens nothing.
+ */
+export interface SessionToken {
+  readonly text: string
+  readonly userId: string
+}
+
+const FORM = /^([1-9]\d{0,18})\.[A-Za-z0-9_-]{43}$/
+
+export function newToken(userId: string): SessionToken {
+  return { text: `${userId}.${randomBytes(32).toString('base64url')}`, userId }
+}
+
+/** The token in a cookie or header, or undefined when it cannot be one of ours. */
+export function parseToken(text: string): SessionToken | undefined {
+  const userId = FORM.exec(text)?.[1]
+  return userId === undefined ? undefined : { text, userId }
+}
+
+export function sessionKey(token: SessionToken): string {
+  return `{u:${token.userId}}:session:${hash('sha256', token.text, 'base64url')}`
+}
+
+function indexKey(userId: string): string {
+  return `{u:${userId}}:sessions`
 }

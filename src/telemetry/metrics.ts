@@ -54,7 +54,6 @@ function ofRequests(registers: Registry[]) {
     buckets: SECONDS,
     registers,
   })
-  const requestsBy = new Map<string, Map<string, { observe(seconds: number): void }[]>>()
   return {
     requests,
     shed: new Counter({
@@ -68,15 +67,6 @@ function ofRequests(registers: Registry[]) {
       labelNames: ['result'] as const,
       registers,
     }),
-    /** Looking up labels costs more than counting: each combination is looked up once. */
-    observeRequest(method: string, route: string, status: number, seconds: number): void {
-      const kind = Math.floor(status / 100)
-      let ofRoute = requestsBy.get(route)
-      if (!ofRoute) requestsBy.set(route, (ofRoute = new Map()))
-      let ofMethod = ofRoute.get(method)
-      if (!ofMethod) ofRoute.set(method, (ofMethod = []))
-      ;(ofMethod[kind] ??= requests.labels({ method, route, status: `${kind}xx` })).observe(seconds)
-    },
   }
 }
 

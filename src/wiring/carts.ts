@@ -7,7 +7,7 @@ import { createCartReader } from '../cart/cart-reader.ts'
 import { CartWriter } from '../cart/cart-writer.ts'
 import { createCarts } from '../cart/carts.ts'
 import { createFencedWrite } from '../cart/fenced-write.ts'
-import { createFreshness } from '../cart/freshness.ts'
+import { createCachePolicy } from '../cart/cache-policy.ts'
 import { createGroupCommit } from '../cart/group-commit.ts'
 import { createGuestMerge } from '../cart/guest-merge.ts'
 import { createProducts } from '../catalog/products.ts'
@@ -64,13 +64,13 @@ export function wireReader(
 ) {
   const { limits, currency, repriceSpreadMs } = config
   const { onFailpoint = () => undefined } = options
-  const freshnessOf = createFreshness(pricing, repriceSpreadMs)
-  const filler = createCartFiller({ router, cache, modes, freshnessOf, prices, writer, currency, metrics, onFailpoint })
+  const policy = createCachePolicy({ router, modes, pricing, repriceSpreadMs })
+  const filler = createCartFiller({ router, cache, policy, prices, writer, currency, metrics, onFailpoint })
   return createCartReader({
     sessions: authenticator,
     cache,
     filler,
-    freshnessOf,
+    policy,
     pricing,
     limits,
     currency,

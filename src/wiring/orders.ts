@@ -22,7 +22,7 @@ export async function wireOrders(
   const { currency } = config
   const { onFailpoint = () => undefined } = options
   const quotes = createQuotes({ global, router, pricing, currency })
-  const promotions = createPromotions(global, currency)
+  const promotions = createPromotions({ global, currency })
   const inventory = createInventory({ router })
   const recovery = startOrderRecovery({ router, stock, metrics, log })
   closing.defer(recovery.stop)

@@ -45,7 +45,7 @@ describe('orders over HTTP', () => {
     me = await newMember(app().url)
   })
 
-  describe('placement one', () => {
+  describe('placing one', () => {
     it('orders what is in the cart, at its price, and takes it out', async () => {
       const { sku, item } = await newProduct(app(), { free: 5 })
       const { status, body, headers } = await order(me, { [sku]: 2, 'T-001': 1 })
