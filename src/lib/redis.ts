@@ -57,6 +57,7 @@ export function libraryOf(text: string): RedisLibrary {
   return { source: text.replaceAll('cartload_', prefix), prefix }
 }
 
+const END_RETRY_MS = 200
 const backOff = (attempt: number): number => Math.min(50 * 2 ** attempt, 1000)
 
 /**
@@ -88,7 +89,11 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
   const client = clientOf(options)
   client.on('error', onError)
   limitHandshakes(client, options.connectMsMax)
-  client.connect().catch(() => undefined) // reported by the error event; ioredis tries again
+  let isClosed = false
+  const connect = () => void (isClosed || client.connect().catch(() => undefined)) // reported by the error event
+  connect()
+  // ioredis tries again by itself, but gives up where a failover is announced while it connects: then it begins anew here.
+  client.on('end', () => setTimeout(connect, END_RETRY_MS).unref())
   const breaker = createBreaker({ ...options, isFailure: isServerFailure })
   const deadlines = createTimeoutQueue(options.commandMsMax)
   const gather = gatherWrites(client)
@@ -163,6 +168,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     call,
     ping: async () => void (await run(redis => redis.ping())),
     async close() {
+      isClosed = true
       client.disconnect()
     },
   }

@@ -152,7 +152,7 @@ ${controls.map(caughtRow).join('\n')}
 
 ## The models
 
-\`npm run model\` explores the protocols exhaustively and switches off each of their guards (docs/architecture.md).
+\`npm run model\` explores the protocols exhaustively and switches off each of their guards (docs/design.md).
 `
 }
 

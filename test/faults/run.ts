@@ -58,7 +58,7 @@ whenInterrupted(() => stopLab?.())
 function notShown(): string[] {
   const always = [
     'power loss of a database (D2): a killed process leaves what it wrote in the page cache; dropping that needs a virtual machine or LazyFS. The control of the asynchronous flush shows what an unflushed log loses',
-    'a database whose disk is full or fails (the rest of D10), promotion of a replica of a database (D6, D7), moving slots under load (E2): not built',
+    'a database whose disk fails (the rest of D10; a full disk: test/integration/full-disk.test.ts), promotion of a replica of a database (D6, D7), moving slots under load (E2): not built',
     'loss and reordering of single packets: no netem here; the proxies have latency, jitter, slices, resets, half-closes and silence instead',
     'memory and CPU squeezes by cgroups (A9, A10)',
     'threads that throw or hang (the rest of A8): test/integration/pool.test.ts; orders at each step (the rest of A2): test/sale/failpoints.ts',

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectRedis, type RedisConnection } from '../../src/lib/redis.ts'
 import { FIXED } from '../../src/model/limits.ts'
@@ -55,5 +56,18 @@ describe('a connection to Redis that has died silently', () => {
     proxy.set({})
     await eventually('commands are answered again', answers)
     expect(await redis.run(client => client.client('ID'))).to.equal(id)
+  })
+
+  it('is made anew where ioredis has given up, as it does when a failover is announced while it connects', async () => {
+    redis.client.disconnect()
+    await eventually('the client has ended', () => redis.client.status === 'end')
+    await eventually('commands are answered again', answers)
+  })
+
+  it('stays closed when it was closed', async () => {
+    await redis.close()
+    await eventually('the client has ended', () => redis.client.status === 'end')
+    await sleep(1_000)
+    expect(redis.client.status).to.equal('end')
   })
 })
