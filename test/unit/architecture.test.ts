@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const OWNERS: Readonly<Record<string, RegExp>> = {
   express: /^http\//,
   'proxy-addr': /^http\/client-address\.ts$/,
+  'xxhash-wasm': /^sharding\/slots\.ts$/,
   ioredis: /^lib\/redis(-check)?\.ts$/,
   mysql2: /^store\//,
   'mysql2/promise': /^store\//,

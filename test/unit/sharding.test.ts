@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { evenRanges, SLOTS, slotOf } from '../../src/sharding/slots.ts'
-import { xxhash64 } from '../../src/sharding/xxhash64.ts'
+import { evenRanges, SLOTS, slotOf, xxhash64 } from '../../src/sharding/slots.ts'
 
 describe('sharding', () => {
   describe('XXH64', () => {
