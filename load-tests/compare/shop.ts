@@ -6,9 +6,13 @@ import { createConnection } from 'mysql2/promise'
 import { Redis } from 'ioredis'
 import { createGenerator } from '../../src/cli/generator.ts'
 import { eachOf } from '../../src/cli/parallel.ts'
+import type * as App from '../../src/app.ts'
+import type * as Config from '../../src/config/config.ts'
 import type { ServerAddresses } from '../../src/config/config.ts'
 import type { Wanted } from '../../src/model/cart.ts'
 import type { Product } from '../../src/model/product.ts'
+import type * as Catalog from '../../src/store/catalog.ts'
+import type * as Log from '../../src/telemetry/log.ts'
 import { PROJECT } from '../../test/support/servers.ts'
 import type { Servers } from './stacks.ts'
 
@@ -77,12 +81,12 @@ const AT_ONCE = 16
 
 /** The parts of cartload that fill a shop, of the version in `project`. */
 async function codeOf(project: string) {
-  const load = (path: string): Promise<unknown> => import(join(project, 'src', path))
+  const load = async <Module>(path: string) => (await import(join(project, 'src', path))) as Module
   return {
-    ...((await load('app.ts')) as typeof import('../../src/app.ts')),
-    ...((await load('config/config.ts')) as typeof import('../../src/config/config.ts')),
-    ...((await load('store/catalog.ts')) as typeof import('../../src/store/catalog.ts')),
-    ...((await load('telemetry/log.ts')) as typeof import('../../src/telemetry/log.ts')),
+    ...(await load<typeof App>('app.ts')),
+    ...(await load<typeof Config>('config/config.ts')),
+    ...(await load<typeof Catalog>('store/catalog.ts')),
+    ...(await load<typeof Log>('telemetry/log.ts')),
   }
 }
 

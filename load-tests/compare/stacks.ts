@@ -8,6 +8,7 @@ import { createPm2 } from '../../src/stack/pm2.ts'
 import { findOrInstall } from '../../src/stack/programs.ts'
 import { waitUntilListening } from '../../src/lib/port-probe.ts'
 import { mysqlUrl, redisAdminUrl, redisUrl } from '../../src/stack/servers.ts'
+import type * as Migrate from '../../src/store/migrate.ts'
 import { pidsWith } from '../../test/support/cluster.ts'
 import { withChildren } from './meter.ts'
 import { createBackend, freePorts, PROJECT, startPrivateServers } from '../../test/support/servers.ts'
@@ -62,9 +63,7 @@ export async function startServers(
   const common = { dir, sessions, cache, cacheAdmin: redisAdminUrl(redisPorts.cache, secrets), stop }
   const [database = ''] = urlsOf('shop', 'migrations')
   if (typeof kind !== 'object') return { ...common, database, addresses: undefined }
-  const { migrateGlobal, migrateShards } = (await import(
-    join(project, 'src/store/migrate.ts')
-  )) as typeof import('../../src/store/migrate.ts')
+  const { migrateGlobal, migrateShards } = (await import(join(project, 'src/store/migrate.ts'))) as typeof Migrate
   const [migrated = ''] = urlsOf('cartload_global', 'migrations')
   await migrateGlobal(migrated)
   await migrateShards(urlsOf('cartload', 'migrations'))

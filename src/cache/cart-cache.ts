@@ -136,6 +136,9 @@ export function createCartCache(redis: RedisConnection) {
     redis.call(LIBRARY, name, [keyOf(key), pageKeyOf(key)], args)
   const valueOf = (token: string, { version, parts }: Packed) => [token, version, FIXED.cartValueMs, ...parts]
 
+  const settle = async (name: 'fill' | 'resolve', key: CartKey, token: string, cart: PublishedCart) =>
+    (await call(name, key, valueOf(token, pack(cart)))) === 1
+
   const own = `${randomBytes(12).toString('base64url')}.`
   let tokens = 0
 
@@ -203,13 +206,8 @@ export function createCartCache(redis: RedisConnection) {
       return state === 'L' ? { kind: 'leased', token } : { kind: 'busy' }
     },
 
-    async fill(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
-      return (await call('fill', key, valueOf(token, pack(cart)))) === 1
-    },
-
-    async resolve(key: CartKey, token: string, cart: PublishedCart): Promise<boolean> {
-      return (await call('resolve', key, valueOf(token, pack(cart)))) === 1
-    },
+    fill: (key: CartKey, token: string, cart: PublishedCart) => settle('fill', key, token, cart),
+    resolve: (key: CartKey, token: string, cart: PublishedCart) => settle('resolve', key, token, cart),
   }
 }
 

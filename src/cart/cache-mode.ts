@@ -61,7 +61,7 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
     if (mode.state !== 'on' || (await wasRestored(shard, mode))) leases.delete(shard.name)
     else leases.set(shard.name, { epoch: mode.epoch, until: asked + FIXED.cacheModeLeaseMs })
     if (mode.state === 'draining') settle(shard, mode.epoch).catch(() => undefined)
-    if (mode.state === 'off') await considerSwitchingOn(shard, mode)
+    if (mode.state === 'off') await switchOnAfterPause({ redis, log }, offSince, shard, mode)
     else offSince.delete(shard.name)
   }
 
@@ -80,16 +80,6 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
     await restores.settle(shard, known)
     await settle(shard, epoch)
     return true
-  }
-
-  async function considerSwitchingOn(shard: Database, mode: CacheModeRow): Promise<void> {
-    const since = offSince.get(shard.name) ?? performance.now()
-    offSince.set(shard.name, since)
-    if (performance.now() - since < FIXED.cacheModeOffMsMin) return
-    await redis.ping() // throws while it is away: the next poll tries again
-    if ((await cacheModes.switchOn(shard, mode.epoch, Math.floor(Date.now() / 1000))) === 1) {
-      log.info({ shard: shard.name, epochBefore: mode.epoch }, 'the cart cache is on again')
-    }
   }
 
   function settle(shard: Database, epoch: number): Promise<void> {
@@ -136,6 +126,22 @@ export async function watchCacheModes({ router, redis, restores, metrics, log }:
     stop() {
       for (const one of polls) one.stop()
     },
+  }
+}
+
+/** Turns the cache on again when it has been off for a while and can be reached. @throws AppError `unavailable` while it cannot */
+async function switchOnAfterPause(
+  { redis, log }: Pick<CacheModeDeps, 'redis' | 'log'>,
+  offSince: Map<string, number>,
+  shard: Database,
+  mode: CacheModeRow,
+): Promise<void> {
+  const since = offSince.get(shard.name) ?? performance.now()
+  offSince.set(shard.name, since)
+  if (performance.now() - since < FIXED.cacheModeOffMsMin) return
+  await redis.ping()
+  if ((await cacheModes.switchOn(shard, mode.epoch, Math.floor(Date.now() / 1000))) === 1) {
+    log.info({ shard: shard.name, epochBefore: mode.epoch }, 'the cart cache is on again')
   }
 }
 

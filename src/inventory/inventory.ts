@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BatchQueue, createBatchQueue } from '../lib/batch-queue.ts'
 import { AppError } from '../lib/errors.ts'
-import { createLruCache } from '../lib/lru-cache.ts'
+import { createLruCache, type LruCache } from '../lib/lru-cache.ts'
 import { FIXED } from '../model/limits.ts'
 import { DuplicateKeyError } from '../store/database.ts'
 import type { Router } from '../store/shard-router.ts'
@@ -45,12 +45,11 @@ interface StockDeps {
 }
 
 /** Stock operations over the shards of the items; `Stock` says what they throw. */
-export function createStock({ router, instance, metrics }: StockDeps): Stock {
+export function createStock(deps: StockDeps): Stock {
+  const { router, metrics } = deps
   const queues = new Map<string, BatchQueue<Operation, Outcome>>()
-  /** Items that are nearly gone: the fast way would find too few. */
-  const tight = createLruCache<true>(FIXED.stockTightMax)
-  /** Items that have run out: a negative cache. */
   const soldOut = createLruCache<true>(FIXED.stockTightMax, FIXED.soldOutMs)
+  const memory: Memory = { tight: createLruCache(FIXED.stockTightMax), soldOut }
   const recent = createLruCache<Promise<StockLevels | undefined>>(FIXED.stockReadsMax, FIXED.stockReadMs)
   metrics.watch('cartload_stock_waiting', 'Stock operations that wait for their batch', () =>
     [...queues.values()].reduce((sum, queue) => sum + queue.waiting(), 0),
@@ -67,34 +66,12 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       batchMax: FIXED.stockBatchMax,
       waitingMax: FIXED.stockQueueMax,
       concurrency: 1,
-      run: operations => applied(item, operations),
+      run: operations => applied(deps, memory, item, operations),
       // One whose counters do not fit must not fail the others.
       isRetriedAlone: error => error instanceof InsufficientBucket,
       overloaded: () => new AppError('overloaded', 'Too many want the same product right now.', { retryAfterS: 1 }),
       onIdle: () => void queues.delete(item),
     })
-  }
-
-  async function applied(item: string, operations: readonly Operation[]): Promise<Outcome[]> {
-    metrics.stockBatches.observe(operations.length)
-    for (let attempt = 1; ; attempt++) {
-      const exact = tight.get(item) === true
-      try {
-        const { outcomes, left } = await router.write(item, (tx, { slot }) =>
-          applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: exact || attempt > 1 }),
-        )
-        if (left !== undefined) {
-          if (left >= FIXED.stockBatchMax * 2) tight.delete(item)
-          if (left === 0) soldOut.set(item, true)
-        }
-        return outcomes
-      } catch (error) {
-        const isRaced = error instanceof DuplicateBuyer || error instanceof DuplicateKeyError
-        if (!(error instanceof InsufficientBucket || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
-        if (error instanceof InsufficientBucket) tight.set(item, true)
-        else await sleep(Math.random() * 5)
-      }
-    }
   }
 
   return {
@@ -127,5 +104,40 @@ export function createStock({ router, instance, metrics }: StockDeps): Stock {
       levels.catch(() => recent.delete(item)) // a failure is not remembered
       return levels
     },
+  }
+}
+
+/** What is remembered of items. */
+interface Memory {
+  /** Nearly gone: the fast way would find too few. */
+  readonly tight: LruCache<true>
+  /** Have run out: a negative cache. */
+  readonly soldOut: LruCache<true>
+}
+
+async function applied(
+  { router, instance, metrics }: StockDeps,
+  { tight, soldOut }: Memory,
+  item: string,
+  operations: readonly Operation[],
+): Promise<Outcome[]> {
+  metrics.stockBatches.observe(operations.length)
+  for (let attempt = 1; ; attempt++) {
+    const exact = tight.get(item) === true
+    try {
+      const { outcomes, left } = await router.write(item, (tx, { slot }) =>
+        applyBatch(tx, { item, slot, bucket: instance, operations, exact, careful: exact || attempt > 1 }),
+      )
+      if (left !== undefined) {
+        if (left >= FIXED.stockBatchMax * 2) tight.delete(item)
+        if (left === 0) soldOut.set(item, true)
+      }
+      return outcomes
+    } catch (error) {
+      const isRaced = error instanceof DuplicateBuyer || error instanceof DuplicateKeyError
+      if (!(error instanceof InsufficientBucket || isRaced) || attempt >= FIXED.transactionAttemptsMax) throw error
+      if (error instanceof InsufficientBucket) tight.set(item, true)
+      else await sleep(Math.random() * 5)
+    }
   }
 }

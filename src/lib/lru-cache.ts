@@ -1,5 +1,5 @@
 /** A map of at most `entriesMax` entries: the least recently used goes first. With `ttlMs`, an entry is gone after that time. */
-interface LruCache<Value> {
+export interface LruCache<Value> {
   get(key: string): Value | undefined
   set(key: string, value: Value): void
   delete(key: string): void

@@ -88,12 +88,7 @@ export function sentinelsOf(url: string) {
 export function connectRedis(options: RedisOptions, onError: (error: Error) => void): RedisConnection {
   const client = clientOf(options)
   client.on('error', onError)
-  limitHandshakes(client, options.connectMsMax)
-  let isClosed = false
-  const connect = () => void (isClosed || client.connect().catch(() => undefined)) // reported by the error event
-  connect()
-  // ioredis tries again by itself, but gives up where a failover is announced while it connects: then it begins anew here.
-  client.on('end', () => setTimeout(connect, END_RETRY_MS).unref())
+  const close = connectForGood(client, options.connectMsMax)
   const breaker = createBreaker({ ...options, isFailure: isServerFailure })
   const deadlines = createTimeoutQueue(options.commandMsMax)
   const gather = gatherWrites(client)
@@ -167,10 +162,7 @@ export function connectRedis(options: RedisOptions, onError: (error: Error) => v
     getManyBuffers,
     call,
     ping: async () => void (await run(redis => redis.ping())),
-    async close() {
-      isClosed = true
-      client.disconnect()
-    },
+    close,
   }
 }
 
@@ -211,6 +203,22 @@ function gatherWrites(client: Redis): () => void {
     held = client.stream
     held.cork()
     setImmediate(release)
+  }
+}
+
+/**
+ * Connects until the returned function is called. ioredis tries again by itself, but gives up where a failover is announced while it
+ * connects: then it begins anew here. Failures are reported by its error event.
+ */
+function connectForGood(client: Redis, connectMsMax: number): () => Promise<void> {
+  limitHandshakes(client, connectMsMax)
+  let isClosed = false
+  const connect = () => void (isClosed || client.connect().catch(() => undefined))
+  client.on('end', () => setTimeout(connect, END_RETRY_MS).unref())
+  connect()
+  return async () => {
+    isClosed = true
+    client.disconnect()
   }
 }
 

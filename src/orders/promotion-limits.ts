@@ -53,42 +53,18 @@ export function createPromotionLimits(deps: PromotionLimitsDeps) {
 
   /** Asks the rows what has been given away. */
   async function refresh(): Promise<void> {
-    const promotions: Record<string, { uses: number; spent: number }> = {}
-    await Promise.all(
-      limitedIn().map(async ({ id, usesMax, budget }) => {
-        const used = async (item: string, isAsked: boolean) => {
-          const levels = isAsked ? await stock.levels(item) : undefined
-          return levels ? levels.held + levels.sold : 0
-        }
-        const [uses, spent] = await Promise.all([
-          used(usesItemOf(id), usesMax !== undefined),
-          used(budgetItemOf(id), budget !== undefined),
-        ])
-        if (uses > 0 || spent > 0) promotions[id] = { uses, spent }
-      }),
-    )
-    use(promotions)
+    use(await givenAway(stock, limitedIn()))
   }
 
   let current: GivenAway = { version: 0, promotions: {} }
 
   function use(promotions: GivenAway['promotions']): void {
     if (isDeepStrictEqual(promotions, current.promotions)) return
-    const wasOver = overOf(current.promotions)
+    const wasOver = usedUp(limitedIn(), current.promotions)
     current = { version: current.version + 1, promotions }
     pricing.useUsage(current)
     // One more or fewer that can be had changes what carts cost, as the start or end of a promotion does.
-    if (overOf(promotions) !== wasOver) pricing.useStamp(Math.max(Date.now(), pricing.rulesStamp() + 1))
-  }
-
-  function overOf(promotions: GivenAway['promotions']): string {
-    return limitedIn(new Set(Object.keys(promotions)))
-      .filter(({ id, usesMax = Infinity, budget = Infinity }) => {
-        const { uses = 0, spent = 0 } = promotions[id] ?? {}
-        return uses >= usesMax || spent >= budget
-      })
-      .map(one => one.id)
-      .join()
+    if (usedUp(limitedIn(), promotions) !== wasOver) pricing.useStamp(Math.max(Date.now(), pricing.rulesStamp() + 1))
   }
 
   const watch = repeat(
@@ -125,6 +101,25 @@ export function createPromotionLimits(deps: PromotionLimitsDeps) {
 
     stop: watch.stop,
   }
+}
+
+/** What the rows say was given away of promotions. */
+async function givenAway(stock: Stock, limited: readonly Promotion[]): Promise<GivenAway['promotions']> {
+  const promotions: Record<string, { uses: number; spent: number }> = {}
+  await Promise.all(
+    limited.map(async ({ id, usesMax, budget }) => {
+      const used = async (item: string, isAsked: boolean) => {
+        const levels = isAsked ? await stock.levels(item) : undefined
+        return levels ? levels.held + levels.sold : 0
+      }
+      const [uses, spent] = await Promise.all([
+        used(usesItemOf(id), usesMax !== undefined),
+        used(budgetItemOf(id), budget !== undefined),
+      ])
+      if (uses > 0 || spent > 0) promotions[id] = { uses, spent }
+    }),
+  )
+  return promotions
 }
 
 function itemsOf(
@@ -164,4 +159,15 @@ interface Item extends Demand {
 
 function isLimited({ usesMax, usesPerUserMax, budget }: Promotion): boolean {
   return usesMax !== undefined || usesPerUserMax !== undefined || budget !== undefined
+}
+
+/** Promotions of which nothing is left, as one text to compare. */
+function usedUp(limited: readonly Promotion[], given: GivenAway['promotions']): string {
+  return limited
+    .filter(({ id, usesMax = Infinity, budget = Infinity }) => {
+      const { uses = 0, spent = 0 } = given[id] ?? {}
+      return uses >= usesMax || spent >= budget
+    })
+    .map(one => one.id)
+    .join()
 }

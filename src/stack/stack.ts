@@ -81,7 +81,7 @@ export function createStack(config: Config): Stack {
     runDir: at('nginx', 'run'),
     logDir,
     listen: `127.0.0.1:${config.port}`,
-    instances: places.instanceAddresses.map(at => (typeof at === 'number' ? `127.0.0.1:${at}` : `unix:${at}`)),
+    instances: places.instanceAddresses.map(each => (typeof each === 'number' ? `127.0.0.1:${each}` : `unix:${each}`)),
     bodyBytesMax: config.limits.bodyBytesMax,
     requestsPerAddress: config.requestsPerAddress,
   }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { Session } from 'node:inspector/promises'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ describe('a warm view of the cart', () => {
   async function view(token: string): Promise<number | undefined> {
     const sent = request(`${app().url}/v1/cart`, { headers: { Authorization: `Bearer ${token}` } })
     sent.end()
-    const [answer] = (await once(sent, 'response')) as [import('node:http').IncomingMessage]
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
     answer.resume()
     await once(answer, 'end')
     return answer.statusCode

@@ -124,7 +124,7 @@ function createJudge(
   { solution: { off }, given }: Result,
 ): (promotion: Promotion, at: number | undefined) => Verdict {
   const { problem } = evaluation
-  const { steps, lineSteps, codesMax } = problem
+  const { steps, lineSteps } = problem
   const isTaken = (at: number) => off[at] !== undefined
   const takenSteps = steps.flatMap((_, at) => (isTaken(at) ? [at] : []))
   const taken = Float64Array.from(evaluation.orderSteps, (_, at) => off[lineSteps + at] ?? 0)
@@ -184,7 +184,7 @@ function createJudge(
       step.kind === 'order'
         ? orderDiscount(evaluation, at - lineSteps, leftBefore(at - lineSteps))
         : lineDiscount(evaluation, step, problem.list)
-    const conflict = conflictOf(at, step.promotion)
+    const conflict = conflictOf(rules, problem, takenSteps, at)
     if (alone <= 0 && !isGift) {
       const short = step.kind === 'order' ? shortOfMinimum(promotion, at - lineSteps) : 0
       if (short > 0) return { ...tooLittle(short), next: { missing: short, ...benefitOf(promotion) } }
@@ -197,29 +197,36 @@ function createJudge(
       ...next,
     }
   }
+}
 
-  function conflictOf(at: number, promotion: Promotion): { reason: Reason; detail: string } | undefined {
-    const { group } = promotion
-    const isRival = (other: number) => other !== at && group !== undefined && steps[other]!.promotion.group === group
-    const rival = takenSteps.find(isRival)
-    if (rival !== undefined && rules.lineGroupOf(promotion) !== undefined)
-      return { reason: 'group', detail: `Every line has a better offer of '${group}'.` }
-    if (rival !== undefined)
-      return {
-        reason: 'group',
-        detail: `Only one of '${group}' can be had: '${steps[rival]!.promotion.id}' is better.`,
-      }
-    const alone = takenSteps.find(other => steps[other]!.promotion.exclusive)
-    if (alone !== undefined)
-      return { reason: 'exclusive', detail: `'${steps[alone]!.promotion.id}' cannot be combined and is better alone.` }
-    if (promotion.exclusive)
-      return { reason: 'exclusive', detail: 'It cannot be combined, and others are better together.' }
-    const stop = takenSteps.find(other => other < at && steps[other]!.promotion.stops)
-    if (stop !== undefined) return { reason: 'stopped', detail: `Nothing follows '${steps[stop]!.promotion.id}'.` }
-    const codes = new Set(takenSteps.flatMap(other => steps[other]!.code ?? []))
-    const { code } = steps[at]!
-    if (code !== undefined && !codes.has(code) && codes.size >= codesMax)
-      return { reason: 'codes_max', detail: `At most ${codesMax} codes can be used at once.` }
-    return undefined
-  }
+/** Why a step could not be taken beside those that were. */
+function conflictOf(
+  rules: CompiledRules,
+  { steps, codesMax }: Pick<Evaluation['problem'], 'steps' | 'codesMax'>,
+  takenSteps: readonly number[],
+  at: number,
+): { reason: Reason; detail: string } | undefined {
+  const { promotion } = steps[at]!
+  const { group } = promotion
+  const isRival = (other: number) => other !== at && group !== undefined && steps[other]!.promotion.group === group
+  const rival = takenSteps.find(isRival)
+  if (rival !== undefined && rules.lineGroupOf(promotion) !== undefined)
+    return { reason: 'group', detail: `Every line has a better offer of '${group}'.` }
+  if (rival !== undefined)
+    return {
+      reason: 'group',
+      detail: `Only one of '${group}' can be had: '${steps[rival]!.promotion.id}' is better.`,
+    }
+  const alone = takenSteps.find(other => steps[other]!.promotion.exclusive)
+  if (alone !== undefined)
+    return { reason: 'exclusive', detail: `'${steps[alone]!.promotion.id}' cannot be combined and is better alone.` }
+  if (promotion.exclusive)
+    return { reason: 'exclusive', detail: 'It cannot be combined, and others are better together.' }
+  const stop = takenSteps.find(other => other < at && steps[other]!.promotion.stops)
+  if (stop !== undefined) return { reason: 'stopped', detail: `Nothing follows '${steps[stop]!.promotion.id}'.` }
+  const codes = new Set(takenSteps.flatMap(other => steps[other]!.code ?? []))
+  const { code } = steps[at]!
+  if (code !== undefined && !codes.has(code) && codes.size >= codesMax)
+    return { reason: 'codes_max', detail: `At most ${codesMax} codes can be used at once.` }
+  return undefined
 }
