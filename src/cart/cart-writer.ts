@@ -126,25 +126,25 @@ export class CartWriter {
     prepare: (tx: Transaction) => PreparedWrite | Promise<PreparedWrite>,
   ): Promise<{ prepared: PreparedWrite; committed: Committed }> {
     const { fencedWrite, cache, onFailpoint } = this.#deps
-    return fencedWrite(request.userId, async (tx, fence, setFence) => {
+    return fencedWrite(request.userId, async (tx, guard, setFence) => {
       const prepared = await prepare(tx)
       // A new token for each run: a late command for the token of an earlier run must find nothing.
-      const committed = { fence, token: cache.newToken() }
+      const committed = { guard, token: cache.newToken() }
       await writeCart(tx, committed, setFence, prepared.write, onFailpoint)
-      await prepared.record?.(tx, fence)
+      await prepared.record?.(tx, guard)
       return { prepared, committed }
     })
   }
 
-  #publish(userId: string, prepared: PreparedWrite, { fence, token }: Committed): Changed {
+  #publish(userId: string, prepared: PreparedWrite, { guard, token }: Committed): Changed {
     const { cache, onFailpoint } = this.#deps
     onFailpoint('committed')
-    if (prepared.packed && fence.cache.state === 'on') {
+    if (prepared.packed && guard.cache.state === 'on') {
       // Beside the answer: until it arrives, or for ever if it does not, the fence keeps readers on the database.
-      const published = cache.publish({ userId, epoch: fence.cache.epoch }, token, prepared.packed)
+      const published = cache.publish({ userId, epoch: guard.cache.epoch }, token, prepared.packed)
       published.then(() => onFailpoint('published')).catch(() => undefined)
     }
-    const result = fence.cache.state === 'off' ? 'degraded' : 'saved'
+    const result = guard.cache.state === 'off' ? 'degraded' : 'saved'
     return this.#answer(prepared, prepared.write.to ? result : 'unchanged')
   }
 

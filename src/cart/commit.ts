@@ -3,7 +3,7 @@ import type { LineDifference } from '../model/cart.ts'
 import { type CartState, cartRows } from '../store/carts.ts'
 import { LockWaitError, type Transaction } from '../store/database.ts'
 import { idempotencyKeys, type StoredAnswer } from '../store/idempotency.ts'
-import type { Fence } from '../store/shard-router.ts'
+import type { SlotGuard } from '../store/shard-router.ts'
 import type { SetFence } from './fenced-write.ts'
 import type { OnCartFailpoint } from './failpoints.ts'
 
@@ -19,9 +19,9 @@ export interface CartWrite {
   readonly claim: { readonly key: string; readonly answer: StoredAnswer } | undefined
 }
 
-/** Under which fence it was committed, and with which token the cart may be published. */
+/** Under which guard it was committed, and with which token the cart may be published. */
 export interface Committed {
-  readonly fence: Fence
+  readonly guard: SlotGuard
   readonly token: string
 }
 
@@ -35,14 +35,14 @@ export class VersionConflict extends Error {}
  */
 export async function writeCart(
   tx: Transaction,
-  { fence, token }: Committed,
+  { guard, token }: Committed,
   setFence: SetFence,
   { userId, from, to, difference, claim }: CartWrite,
   onFailpoint: OnCartFailpoint,
 ): Promise<void> {
   if (claim) {
     try {
-      await idempotencyKeys.claim(tx, userId, fence.slot, claim.key, claim.answer)
+      await idempotencyKeys.claim(tx, userId, guard.slot, claim.key, claim.answer)
     } catch (error) {
       throw error instanceof LockWaitError ? inFlight(error) : error
     }
@@ -54,7 +54,7 @@ export async function writeCart(
   // Both are waited for: a connection may be given back only when nothing is under way on it any more.
   const [fenced, written] = await Promise.allSettled([
     setFence(to.version, token),
-    cartRows.writeLines(tx, userId, fence.slot, difference),
+    cartRows.writeLines(tx, userId, guard.slot, difference),
   ])
   if (written.status === 'rejected') throw written.reason
   if (fenced.status === 'rejected') throw fenced.reason

@@ -2,7 +2,7 @@ import type { CartCache } from '../cache/cart-cache.ts'
 import { AppError } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import type { Transaction } from '../store/database.ts'
-import type { Fence, Router } from '../store/shard-router.ts'
+import type { Router, SlotGuard } from '../store/shard-router.ts'
 import type { CacheModes } from './cache-mode.ts'
 
 /**
@@ -22,17 +22,17 @@ class Draining extends Error {}
 export function createFencedWrite({ router, cache, modes }: { router: Router; cache: CartCache; modes: CacheModes }) {
   return async function fencedWrite<T>(
     userId: string,
-    work: (tx: Transaction, fence: Fence, setFence: SetFence) => Promise<T>,
+    work: (tx: Transaction, guard: SlotGuard, setFence: SetFence) => Promise<T>,
   ): Promise<T> {
     let failures = 0
     for (let attempt = 1; attempt <= FIXED.writeAttemptsMax; attempt++) {
       let epoch = 0
       try {
-        return await router.write(userId, async (tx, fence) => {
-          epoch = fence.cache.epoch
-          if (fence.cache.state === 'draining') throw new Draining()
-          return work(tx, fence, async (version, token) => {
-            if (fence.cache.state !== 'on') return
+        return await router.write(userId, async (tx, guard) => {
+          epoch = guard.cache.epoch
+          if (guard.cache.state === 'draining') throw new Draining()
+          return work(tx, guard, async (version, token) => {
+            if (guard.cache.state !== 'on') return
             await cache.fence([{ key: { userId, epoch }, minVersion: version, token }]).catch((error: unknown) => {
               throw new FenceFailed('the cache did not acknowledge the fence', { cause: error })
             })

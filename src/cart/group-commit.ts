@@ -97,14 +97,14 @@ async function writeRows(
   const claiming = claims.length === 0 ? [] : [idempotencyKeys.claimMany(claims)]
   const statements = [...claiming, cartRows.advanceMany(rows), ...cartRows.writeLinesOfMany(rows)]
   const keys = rows.map(({ userId }) => userId)
-  const committed = await router.writeGroup?.(keys, statements, async (_, fences, outcomes) => {
-    const mode = fences[0]?.cache
+  const committed = await router.writeGroup?.(keys, statements, async (_, guards, outcomes) => {
+    const mode = guards[0]?.cache
     if (mode?.state === 'draining') throw new GroupAborted('the cache mode is changing')
     if (claims.length > 0) onFailpoint('claimed')
     if (!cartRows.haveAdvanced(outcomes[claiming.length], rows.length))
       throw new GroupAborted('one of the carts has moved on')
     onFailpoint('locked')
-    const all = fences.map(fence => ({ fence, token: cache.newToken() }))
+    const all = guards.map(guard => ({ guard, token: cache.newToken() }))
     if (mode?.state === 'on') await setFences(deps, mode.epoch, rows, all)
     onFailpoint('fenced')
     return all

@@ -6,7 +6,7 @@ import type { Purchases } from '../model/order.ts'
 import type { CodeState } from '../pricing/price.ts'
 import { type StoredCart, UNPRICED } from '../store/carts.ts'
 import type { Transaction } from '../store/database.ts'
-import type { Fence } from '../store/shard-router.ts'
+import type { SlotGuard } from '../store/shard-router.ts'
 import { encodeCart, type KnownCart } from './cart-codec.ts'
 import type { CartPricing } from './cart-pricing.ts'
 import {
@@ -31,7 +31,7 @@ export interface CartEdit {
   /** Products that must be on sale for the edit to be accepted, with the place in the request that names each. */
   readonly mustExist?: readonly { readonly sku: string; readonly pointer: string }[]
   /** Rows to write in the same transaction. */
-  readonly record?: (tx: Transaction, fence: Fence) => Promise<void>
+  readonly record?: (tx: Transaction, guard: SlotGuard) => Promise<void>
 }
 
 /** From what the cart holds to what it should hold; run again after a version conflict. */

@@ -14,7 +14,7 @@ import { cartRows } from '../store/carts.ts'
 import { catalogFloor } from '../store/catalog-watermark.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
-import type { Fence, Router } from '../store/shard-router.ts'
+import type { Router, SlotGuard } from '../store/shard-router.ts'
 import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { PromotionLimits } from './promotion-limits.ts'
@@ -220,7 +220,7 @@ async function decide(
   const { userId } = session
   const { cart, priced } = basket
   let made: OrderRow | undefined
-  const insert = async (tx: Transaction, { slot, shard }: Fence) => {
+  const insert = async (tx: Transaction, { slot, shard }: SlotGuard) => {
     const floorNow = await catalogFloor.readShared(tx, shard)
     if (floorNow > floor) throw new CatalogAdvanced(floorNow)
     await orderRows.insert(tx, slot, {
@@ -244,10 +244,10 @@ async function decide(
       record: insert,
     }))
   } else {
-    await router.write(userId, async (tx, fence) => {
+    await router.write(userId, async (tx, guard) => {
       const now = await orderRows.lockCart(tx, userId)
       if (now.pending !== basket.pending || now.version !== basket.version) throw moved()
-      await insert(tx, fence)
+      await insert(tx, guard)
     })
   }
   if (!made) throw new Error(`the order ${orderId} was written and is not there`)

@@ -6,7 +6,7 @@ import type { Database, Outcome, Statement, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
- * Which database holds a key, and the fence that every write passes.
+ * Which database holds a key, and the guard that every write passes.
  *
  * The slot map (slot, shard, epoch, state) stands in each shard's own database; instances work from a copy. A write
  * transaction first reads its slot's row there under a share lock and goes on only if that very database says "mine, this
@@ -22,17 +22,17 @@ export interface Router {
   /** The database of a user id (decimal text) or of a login address. */
   of(key: string): Database
   /** A write transaction in the database of `key`. @throws what Database.transaction throws; `unavailable` if the map keeps changing */
-  write<T>(key: string, work: (tx: Transaction, fence: Fence) => Promise<T>): Promise<T>
+  write<T>(key: string, work: (tx: Transaction, guard: SlotGuard) => Promise<T>): Promise<T>
   /**
-   * A write transaction of several keys that live in the same database; nothing is done when they do not. The fences are read and `statements`
-   * are run in one round trip; `work` is called with what came of them when the fences are passed. Not where one endpoint may be
+   * A write transaction of several keys that live in the same database; nothing is done when they do not. The guards are read and `statements`
+   * are run in one round trip; `work` is called with what came of them when the guards are passed. Not where one endpoint may be
    * several servers: it would not be atomic there.
    * @throws as `write`; anything that is not an AppError says that each may be written by itself
    */
   readonly writeGroup?: <T>(
     keys: readonly string[],
     statements: readonly Statement[],
-    work: (tx: Transaction, fences: readonly Fence[], outcomes: readonly Outcome[]) => Promise<T>,
+    work: (tx: Transaction, guards: readonly SlotGuard[], outcomes: readonly Outcome[]) => Promise<T>,
   ) => Promise<T>
   refresh(): Promise<void>
   /** False until a map was loaded: then this instance can serve no request, and another one may. */
@@ -41,7 +41,7 @@ export interface Router {
   isComplete(): boolean
 }
 
-export interface Fence {
+export interface SlotGuard {
   readonly slot: number
   readonly shard: string
   readonly cache: CacheModeRow
@@ -67,11 +67,11 @@ interface CacheModeFields {
   cache_state: CacheState
 }
 
-type FenceRow = Omit<SlotRow, 'slot'> & CacheModeFields
+type GuardRow = Omit<SlotRow, 'slot'> & CacheModeFields
 
 const SELECT_SLOTS = statement('SELECT slot, shard, epoch, state FROM slots WHERE shard = ?')
 
-const SELECT_FENCE = statement(`
+const SELECT_GUARD = statement(`
   SELECT s.shard, s.epoch, s.state, m.epoch AS cache_epoch, m.state AS cache_state
   FROM slots s JOIN cache_mode m ON m.shard = s.shard WHERE s.slot = ? LOCK IN SHARE MODE`)
 
@@ -124,8 +124,8 @@ export async function createSlotRouter(
         const owner = ownerOf(slot)
         try {
           return await owner.database.transaction(async tx => {
-            const [row] = await tx.rows<FenceRow>(SELECT_FENCE, [slot])
-            return work(tx, fenceOf(row, slot, owner))
+            const [row] = await tx.rows<GuardRow>(SELECT_GUARD, [slot])
+            return work(tx, guardOf(row, slot, owner))
           })
         } catch (error) {
           if (!(error instanceof WrongShard)) throw error
@@ -147,15 +147,15 @@ export async function createSlotRouter(
         const [mode] = (modes?.rows ?? []) as CacheModeFields[]
         const rows = (read?.rows ?? []) as SlotRow[]
         const found = new Map(mode && rows.map(row => [row.slot, { ...row, ...mode }]))
-        const fences = slots.map(slot => fenceOf(found.get(slot), slot, owners[slot]))
-        return work(tx, fences, outcomes)
+        const guards = slots.map(slot => guardOf(found.get(slot), slot, owners[slot]))
+        return work(tx, guards, outcomes)
       })
     },
   }
 }
 
 /** @throws WrongShard unless the database says that the slot is its own, as the map has it */
-function fenceOf(row: FenceRow | undefined, slot: number, owner: Owner | undefined): Fence {
+function guardOf(row: GuardRow | undefined, slot: number, owner: Owner | undefined): SlotGuard {
   const isMine =
     row && owner && row.shard === owner.database.name && Number(row.epoch) === owner.epoch && row.state === 'active'
   if (!isMine) throw new WrongShard(`slot ${slot}`)

@@ -49,7 +49,7 @@ export function plantOf(name: string | undefined): Wrap {
       return {
         router: router => ({
           ...router,
-          write: (key, work) => router.write(key, (tx, fence) => work(withoutCompare(tx), fence)),
+          write: (key, work) => router.write(key, (tx, guard) => work(withoutCompare(tx), guard)),
           writeGroup: (keys, statements, work) =>
             router.writeGroup?.(keys, statements.map(withoutLook), work) as ReturnType<typeof work>,
         }),

@@ -237,7 +237,7 @@ describe('the store', () => {
     expect(new Set(made).size).to.equal(100)
   })
 
-  describe('behind the fence of a slot', () => {
+  describe('behind the guard of a slot', () => {
     const slot = () => slotOf('424242')
     let admins: Awaited<ReturnType<typeof createConnection>>[]
     before(async () => {
@@ -260,7 +260,7 @@ describe('the store', () => {
       const after = before === 'shard-0' ? 'shard-1' : 'shard-0'
       for (const admin of admins)
         await admin.query('UPDATE slots SET shard = ?, epoch = 2 WHERE slot = ?', [after, slot()])
-      const wrote = await stale.write('424242', async (_, fence) => fence.shard)
+      const wrote = await stale.write('424242', async (_, guard) => guard.shard)
       expect(wrote).to.equal(after)
       expect(stale.of('424242').name).to.equal(after)
     })
@@ -278,7 +278,7 @@ describe('the store', () => {
     const id = await newCartOn(0)
     expect(single.of(id).name).to.equal('shard-0')
     expect(
-      await single.write(id, (tx, fence) => cartRows.advance(tx, id, 0, to(fence.cache.epoch > 0 ? 1 : 9))),
+      await single.write(id, (tx, guard) => cartRows.advance(tx, id, 0, to(guard.cache.epoch > 0 ? 1 : 9))),
     ).to.equal(true)
     expect(await cartRows.load(single.of(id), id)).to.include({ version: 1 })
   })
