@@ -176,7 +176,7 @@ function createSearch(evaluation: Evaluation, structure: Structure) {
     let total = 0
     for (const amount of rounded) total += amount
     for (const amount of taken) total -= amount
-    // OrderPlacement is dear: not for a combination that is too dear without it.
+    // Placing is dear: not for a combination that is too dear without it.
     return structure.mayLose && total < limit ? total + placed(evaluation, rounded, taken).lost : total
   }
 
