@@ -12,7 +12,7 @@ const CLUSTER_ENV = 'cluster.env'
 /** PM2's home of the embedded servers, under the data folder. */
 export const SERVERS_HOME = 'pm2-servers'
 
-/** Where the parts of the cluster are: kept as they are in force, also where they were not set. */
+/** Settings that cannot change while the cluster runs: kept as they are in force, also where they were not set. */
 const PLACES = [
   'port',
   'bind',
@@ -23,10 +23,12 @@ const PLACES = [
   'embeddedShards',
   'shardPort',
   'redisPort',
+  'socketDir',
+  'currency',
 ] as const satisfies readonly SettingKey[]
 
 export type Environment = Readonly<Record<string, string | undefined>>
-type Places = Readonly<Record<(typeof PLACES)[number], string | number>>
+type Places = Readonly<Record<(typeof PLACES)[number], string | number | undefined>>
 
 export const clusterSettingsFile = (dataDir: string): string => join(dataDir, CLUSTER_ENV)
 
@@ -41,7 +43,7 @@ export function clusterSettings(dataDir: string): Environment {
 
 /** Settings that the environment gives in another way than the running cluster has them, as sentences. Only places: others may differ by command. */
 export function contradictions(given: Environment, kept: Environment, dataDir: string): string[] {
-  const names = [...PLACES, 'socketDir', 'publicUrl', 'currency'].map(key => SETTINGS[key as SettingKey].name)
+  const names = [...PLACES, 'publicUrl'].map(key => SETTINGS[key as SettingKey].name)
   return names.flatMap(name => {
     const [wanted, running] = [given[name], kept[name]]
     if (wanted === undefined || running === undefined || wanted === running) return []
@@ -58,6 +60,9 @@ export function clusterSettingsText(places: Places, given: Environment): string 
     const value = given[setting.name]
     if (value !== undefined && !setting.secret && key !== 'dataDir') lines.set(setting.name, value)
   }
-  for (const key of PLACES) lines.set(SETTINGS[key].name, String(places[key]))
+  for (const key of PLACES) {
+    const { name } = SETTINGS[key]
+    if (!lines.has(name)) lines.set(name, String(places[key] ?? 'none')) // only the folder of sockets can be none
+  }
   return [...lines].map(([name, value]) => `${name}=${JSON.stringify(value)}\n`).join('')
 }

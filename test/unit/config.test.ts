@@ -89,15 +89,37 @@ describe('the settings', () => {
       ['CARTLOAD_REDIS_PORT', '9400', '9500'],
       ['CARTLOAD_EMBEDDED_SHARDS', '2', '4'],
       ['CARTLOAD_CURRENCY', 'EUR', 'GBP'],
+      ['CARTLOAD_SOCKET_DIR', '/run/one', '/run/two'],
+      ['CARTLOAD_SOCKET_DIR', 'none', '/run/two'],
     ] as const)
-      it(`contradict another ${name}, also one that was not set at the start`, async () => {
-        leave({ CARTLOAD_PORT: '9000', ...(name === 'CARTLOAD_REDIS_PORT' ? {} : { [name]: running }) }, await runs())
+      it(`contradict another ${name}, '${wanted}' for '${running}'`, async () => {
+        leave({ CARTLOAD_PORT: '9000', [name]: running }, await runs())
         expect(mistakesOf({ [name]: wanted })).to.have.length(1)
         expect(mistakesOf({ [name]: wanted })[0])
           .to.include(`${name} is '${wanted}'`)
           .and.to.include(`'${running}'`)
         expect(mistakesOf({ [name]: running })).to.deep.equal([])
       })
+
+    for (const [name, running, wanted] of [
+      ['CARTLOAD_REDIS_PORT', '9400', '9500'],
+      ['CARTLOAD_CURRENCY', 'GBP', 'EUR'],
+    ] as const)
+      it(`contradict another ${name} that was not set at the start`, async () => {
+        leave({ CARTLOAD_PORT: '9000' }, await runs())
+        expect(mistakesOf({ [name]: wanted })).to.have.length(1)
+        expect(mistakesOf({ [name]: wanted })[0])
+          .to.include(`${name} is '${wanted}'`)
+          .and.to.include(`'${running}'`)
+        expect(mistakesOf({ [name]: running })).to.deep.equal([])
+      })
+
+    it('contradict another folder of sockets than that of the data folder', async () => {
+      leave({ CARTLOAD_PORT: '9000' }, await runs())
+      const running = join(dir, '.cartload', 'run')
+      expect(mistakesOf({ CARTLOAD_SOCKET_DIR: '/run/two' })[0]).to.include(`was started with '${running}'`)
+      expect(mistakesOf({ CARTLOAD_SOCKET_DIR: running })).to.deep.equal([])
+    })
 
     it('win over another setting when the cluster is to be stopped', async () => {
       leave({ CARTLOAD_PORT: '9000' }, await runs())
