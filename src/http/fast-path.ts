@@ -14,7 +14,7 @@ interface FastPathOptions {
 
 /**
  * Dispatches the hottest routes by exact method and path, and leaves all others to Express. They pass the same middleware, checks
- * and error handler; what is saved is Express's matching of one route after another (figures in docs/performance.md).
+ * and error handler; what is saved is Express's matching of one route after another, a sixth of a warm view (docs/performance.md).
  */
 export function createFastPath(app: RequestListener, options: FastPathOptions): RequestListener {
   const { middleware, endpoints, onError } = options
