@@ -234,7 +234,7 @@ async function report(): Promise<void> {
       kernel: `${release()} ${arch()}`,
       versions: [`Node ${process.version}`, redis.replace(/ sha=.*/, ''), await versionOf('mariadbd', '--version')],
     },
-    pairs,
+    pairs: checkout ? Math.max(0, ...windows.map(({ round }) => round)) : pairs,
     seconds,
     verdicts: [...ofWindows, ...verdicts],
     windows,
