@@ -3,6 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { Session } from 'node:inspector/promises'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import { withApp } from '../support/app.ts'
@@ -34,10 +35,21 @@ describe('a warm view of the cart', () => {
       await session.post('Profiler.enable')
       await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: false })
       await session.post('Profiler.takePreciseCoverage') // what was counted before
+      const since = performance.now()
       for (let n = 0; n < VIEWS; n++) expect(await view(token)).to.equal(200)
       const { result } = await session.post('Profiler.takePreciseCoverage')
+      await sleep(performance.now() - since)
+      const idle = new Map<string, number>()
+      for (const { url, functions } of (await session.post('Profiler.takePreciseCoverage')).result)
+        for (const { ranges } of functions) idle.set(`${url} ${ranges[0]?.startOffset}`, ranges[0]?.count ?? 0)
       return result
-        .filter(({ functions }) => functions.some(({ ranges }) => (ranges[0]?.count ?? 0) >= VIEWS))
+        .filter(({ url, functions }) =>
+          functions.some(({ ranges: [range] }) => {
+            const count = range?.count ?? 0
+            // Called as often without requests: background work, such as that of sales which other tests have left open.
+            return count >= VIEWS && (idle.get(`${url} ${range?.startOffset}`) ?? 0) * 4 < count
+          }),
+        )
         .filter(({ url }) => url.startsWith(source))
         .map(({ url }) => url.slice(source.length))
         .sort()
