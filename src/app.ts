@@ -19,7 +19,8 @@ export type App = Awaited<ReturnType<typeof createApp>>
 
 export async function createApp(config: Config, servers: ServerAddresses, log: Log, options: AppOptions = {}) {
   await using opened = new AsyncDisposableStack()
-  const setup: Setup = { config, servers, log, options, closing: opened }
+  const { onFailpoint = () => undefined } = options
+  const setup: Setup = { config, servers, log, options, onFailpoint, closing: opened }
   const { limits, currency } = config
   const stores = await openStores(setup)
   const { global, router, metrics, version } = stores
@@ -29,7 +30,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
   const reader = wireReader(setup, stores, prices, carts, accounts.authenticator)
   const orders = await wireOrders(setup, stores, prices, carts)
   const { pricing, stock } = prices
-  const { drain } = accounts
   const health = wireHealth(setup, stores, accounts)
 
   const routed = {
@@ -58,7 +58,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     /** The API on its port and, where there is one, on its Unix socket. */
     listeners: unixListener ? [server, unixListener.server] : [server],
     opsServer,
-    drain,
+    drain: accounts.drain,
     carts: carts.carts,
     reader,
     registrations: accounts.registrations,

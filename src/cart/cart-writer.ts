@@ -1,5 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
-import { AppError, idempotencyMismatch, unlessUnavailable } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch, missIfUnavailable } from '../lib/errors.ts'
 import { createKeyedMutex } from '../lib/keyed-mutex.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
@@ -7,7 +7,7 @@ import { DuplicateKeyError, LockWaitError, type Transaction } from '../store/dat
 import { idempotencyKeys } from '../store/idempotency.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CacheModes } from './cache-mode.ts'
+import type { CachePolicy } from './cache-policy.ts'
 import { decodeCart, type KnownCart } from './cart-codec.ts'
 import type { CartPricing } from './cart-pricing.ts'
 import type { ChangeRequest } from './change-request.ts'
@@ -37,7 +37,7 @@ export interface Changed {
 interface CartWriterDeps {
   readonly router: Router
   readonly cache: CartCache
-  readonly modes: Pick<CacheModes, 'lease'>
+  readonly policy: Pick<CachePolicy, 'keyOf'>
   readonly fencedWrite: FencedWrite
   readonly groupCommit: GroupCommit
   readonly prices: CartPricing
@@ -150,10 +150,9 @@ export class CartWriter {
 
   /** The cart as the cache has it: as good as the database's, and without its rows. */
   async #readCached(userId: string): Promise<KnownCart | undefined> {
-    const { modes, router, cache } = this.#deps
-    const epoch = modes.lease(router.of(userId))
-    if (epoch === undefined) return undefined
-    const contents = await unlessUnavailable(cache.contents({ userId, epoch }))
+    const { policy, cache } = this.#deps
+    const key = policy.keyOf(userId)
+    const contents = key && (await cache.contents(key).catch(missIfUnavailable))
     return contents === undefined ? undefined : decodeCart(contents)
   }
 

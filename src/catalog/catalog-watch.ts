@@ -1,4 +1,4 @@
-import { unavailable, unlessUnavailable } from '../lib/errors.ts'
+import { unavailable, missIfUnavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/poll.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
@@ -41,7 +41,7 @@ export async function watchCatalog({ global, pricing, restores, log }: CatalogWa
   async function load(): Promise<void> {
     const found = await catalogRows.version(global)
     // Without the cache there is nothing from another time either.
-    const known = await unlessUnavailable(restores.look(global, found))
+    const known = await restores.look(global, found).catch(missIfUnavailable)
     const version = known ? await goBeyond(known) : found
     if (loaded && version === pricing.catalogVersion()) return
     const products: Product[] = []

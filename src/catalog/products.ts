@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PageCache } from '../cache/page-cache.ts'
-import { AppError, unlessUnavailable } from '../lib/errors.ts'
+import { AppError, missIfUnavailable } from '../lib/errors.ts'
 import { createSingleFlight } from '../lib/single-flight.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
 import { FIXED } from '../model/limits.ts'
@@ -56,7 +56,7 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
   }
 
   async function makeOnce(version: number, request: string, make: () => Promise<string>): Promise<Buffer | string> {
-    const isOurs = await unlessUnavailable(pages.claim(version, request))
+    const isOurs = await pages.claim(version, request).catch(missIfUnavailable)
     if (isOurs === undefined) return makeAlone('degraded', make)
     if (!isOurs) {
       for (let looks = 0; looks < FIXED.catalogMakingLooks; looks++) {
@@ -70,10 +70,10 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       const made = await look(version, request) // by the previous holder of the claim
       if (made) return made
       const body = await makeAlone('filled', make)
-      await unlessUnavailable(pages.set(version, request, body))
+      await pages.set(version, request, body).catch(missIfUnavailable)
       return body
     } finally {
-      await unlessUnavailable(pages.release(version, request))
+      await pages.release(version, request).catch(missIfUnavailable)
     }
   }
 
@@ -83,7 +83,7 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
   }
 
   /** Null where there is none; undefined where the cache does not answer, so that nothing more is asked of it. */
-  const look = (version: number, request: string) => unlessUnavailable(pages.get(version, request))
+  const look = (version: number, request: string) => pages.get(version, request).catch(missIfUnavailable)
 
   return {
     /** @throws AppError `invalid_request` for a cursor of another query */

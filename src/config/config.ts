@@ -242,10 +242,9 @@ function readSecret(name: string, source: Environment, mistakes: string[]): stri
 }
 
 function limitsOf(values: SettingValues, mistakes: string[]): Limits {
-  const limits: Record<string, unknown> = { ...DEFAULT_LIMITS }
-  for (const key of Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]) limits[key] = values[key]
+  const keys = Object.keys(DEFAULT_LIMITS) as (keyof Limits)[]
   try {
-    return checkLimits(limits as unknown as Limits)
+    return checkLimits(Object.fromEntries(keys.map(key => [key, values[key]])) as unknown as Limits)
   } catch (error) {
     mistakes.push(`the limits do not fit each other: ${(error as Error).message}`)
     return DEFAULT_LIMITS

@@ -56,13 +56,13 @@ interface Changing {
   readonly schemas: Schemas
 }
 
+/** Changes the caller's cart; a first write without a session makes a guest. */
 function createChange(logins: Logins) {
-  /** Changes the caller's cart; a first write without a session makes a guest. */
-  return async function change(
+  return async (
     call: Call,
     { body, query }: { readonly body?: unknown; readonly query: { readonly limit: number } },
     work: (request: ChangeRequest) => Promise<Changed>,
-  ): Promise<Answer> {
+  ): Promise<Answer> => {
     const known = await call.session()
     const session = known ?? (await logins.newGuest(call.address))
     const { userId } = session
@@ -115,15 +115,14 @@ function readingRoutes(reader: CartReader, schemas: Schemas, currency: string): 
       },
     }),
     route({
+      ...common,
       method: 'get',
       path: '/v1/cart/explain',
       name: 'explainCart',
       summary: 'What became of every promotion: applied, beaten or refused, and why',
-      ...common,
       session: 'required',
       query: schemas.noQuery,
       answer: { status: 200, description: 'The explanation', schema: schemas.explanation },
-      problems: [],
       async handle(_, call) {
         const { userId } = await call.requireSession()
         const { version, ...priced } = await reader.explain(userId)

@@ -91,6 +91,9 @@ export function createEndpoint(route: Route, deps: EndpointDeps, options: Endpoi
   return { route, before, answer }
 }
 
+/** What is asked for lazily, and only by some routes. */
+type Sources = Pick<EndpointDeps, 'authenticator'> & Pick<EndpointOptions, 'addressOf'>
+
 /** A class, so that a request makes one object and no functions. */
 class RequestCall implements Call {
   readonly ifMatch: number | undefined
@@ -100,12 +103,12 @@ class RequestCall implements Call {
   readonly #request: IncomingMessage
   readonly #context: RequestContext
   readonly #credential: Credential
-  readonly #from: Pick<EndpointDeps, 'authenticator'> & Pick<EndpointOptions, 'addressOf'>
+  readonly #from: Sources
   #session: Promise<Session | undefined> | undefined
 
   constructor(
     request: IncomingMessage,
-    from: Pick<EndpointDeps, 'authenticator'> & Pick<EndpointOptions, 'addressOf'>,
+    from: Sources,
     known: { readonly context: RequestContext; readonly path: string; readonly credential: Credential },
   ) {
     const { headers } = request

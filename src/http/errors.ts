@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { AppError, type ErrorCode, isAppError } from '../lib/errors.ts'
 import type { Log } from '../telemetry/log.ts'
 import { isOutage } from '../telemetry/outages.ts'
@@ -103,7 +103,7 @@ export function problemOf(error: AppError, traceId: string): Problem {
 
 /** Answers an error of any middleware or route. */
 export function errorHandler(log: Log) {
-  return (error: unknown, _request: IncomingMessage, response: ServerResponse): void => {
+  return (error: unknown, response: ServerResponse): void => {
     const known = translate(error)
     const { traceId } = contextOf(response)
     if (known.code === 'internal') log.error({ err: error, traceId }, 'unexpected error')

@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
 import { parse as parseQuery } from 'node:querystring'
 import { type Endpoint, NO_QUERY } from './endpoint.ts'
 import { type Middleware, runMiddleware } from './pipeline.ts'
@@ -9,7 +9,7 @@ const FAST_ROUTES = new Set(['GET /v1/cart', 'GET /v1/products', 'POST /v1/cart/
 interface FastPathOptions {
   readonly middleware: readonly Middleware[]
   readonly endpoints: readonly Endpoint[]
-  onError(error: unknown, request: IncomingMessage, response: ServerResponse): void
+  onError(error: unknown, response: ServerResponse): void
 }
 
 /**
@@ -30,12 +30,11 @@ export function createFastPath(app: RequestListener, options: FastPathOptions): 
     const path = mark < 0 ? url : url.slice(0, mark)
     const endpoint = known.get(`${request.method} ${path}`)
     if (!endpoint) return app(request, response)
-    const failed = (error: unknown) => onError(error, request, response)
     const answer = () => {
       const query = mark < 0 ? NO_QUERY : { ...parseQuery(url.slice(mark + 1)) }
       const { body } = request as { body?: unknown }
       return endpoint.answer(request, response, { path, query, body })
     }
-    runMiddleware(endpoint.before, request, response, answer).catch(failed)
+    runMiddleware(endpoint.before, request, response, answer).catch(error => onError(error, response))
   }
 }

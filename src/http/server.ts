@@ -92,7 +92,7 @@ export function createServer(deps: ServerDeps, options: ServerOptions): Server {
   })
   app.use(documentationRouter(openApiDocument(routes, options), options.version))
   app.use(otherMethods(routes))
-  app.use(((error, request, response, _next) => onError(error, request, response)) as ErrorRequestHandler)
+  app.use(((error, _request, response, _next) => onError(error, response)) as ErrorRequestHandler)
   return openServer(createFastPath(app, { middleware, endpoints, onError }))
 }
 

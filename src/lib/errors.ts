@@ -122,8 +122,3 @@ export function messageOf(error: unknown): string {
 export function missIfUnavailable(error: unknown): undefined {
   if (!isAppError(error, 'unavailable')) throw error
 }
-
-/** The result, or undefined when the dependency is unavailable. */
-export function unlessUnavailable<T>(asked: Promise<T>): Promise<T | undefined> {
-  return asked.catch(missIfUnavailable)
-}

@@ -68,11 +68,12 @@ export function createHealth(deps: HealthDeps): Health {
       ...settings.map(({ subject, text }) => ({ name: subject, error: text })),
       ...(router.isComplete() ? [] : [{ name: 'slot map', error: 'some slots have no owner' }]),
     ]
+    const draining = drain.phase !== 'open'
     metrics.degraded.reset()
     for (const { name } of degraded) metrics.degraded.set({ dependency: name }, 1)
     return {
-      ready: !(drain.phase !== 'open') && router.hasMap(),
-      draining: drain.phase !== 'open',
+      ready: !draining && router.hasMap(),
+      draining,
       degraded,
       dependencies,
     }

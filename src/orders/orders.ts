@@ -171,7 +171,7 @@ async function confirm({ router, writer }: OrdersDeps, order: OrderRow, document
   } catch (error) {
     if (isAppError(error, 'order_state') && error.extra['state'] === 'confirmed') return // another request was first
     if (!(error instanceof CartMerged)) throw error
-    // A guest who has logged in since: the order stays the guest's, the cart and what was bought went to the account.
+    // The guest's cart was merged into an account since: the order stays the guest's, cart and purchases are the account's.
     if (!(await router.write(userId, tx => orderRows.confirm(tx, userId, orderId)))) throw await refuse()
     await writer.change({ userId: error.userId }, taken)
   }

@@ -5,7 +5,7 @@ import { CartMerged } from '../cart/prepare-write.ts'
 import type { CartPricing } from '../cart/cart-pricing.ts'
 import { type Quotes, totalChanged } from './quotes.ts'
 import type { CatalogWatch } from '../catalog/catalog-watch.ts'
-import { AppError, idempotencyMismatch, isAppError } from '../lib/errors.ts'
+import { AppError, idempotencyMismatch, isAppError, sessionEnded } from '../lib/errors.ts'
 import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, type OrderDocument, orderIdOf } from '../model/order.ts'
@@ -123,7 +123,7 @@ async function answerOfFirst(deps: PlacementDeps, request: PlaceRequest, error: 
 /** The sessions' Redis may have lost that a session was ended: the user's own shard knows. */
 async function requireEpoch({ router }: PlacementDeps, { userId, epoch }: Session): Promise<void> {
   const current = await userRows.sessionEpoch(router.of(userId), userId)
-  if (current !== epoch) throw new AppError('session_ended', 'The session is over. Log in again.')
+  if (current !== epoch) throw sessionEnded()
 }
 
 /** What is counted, or on sale, may change on another instance, also while the order is being made: nothing is sold past that. */
@@ -185,10 +185,10 @@ async function replayOf(deps: PlacementDeps, request: PlaceRequest): Promise<Pla
   const { router } = deps
   const { session, key } = request
   const order = await orderRows.findByKey(router.of(session.userId), session.userId, key)
-  return order && replayed(deps, request, order)
+  return order && replayed(request, order)
 }
 
-function replayed(_deps: PlacementDeps, { fingerprint }: PlaceRequest, order: OrderRow): Placed {
+function replayed({ fingerprint }: PlaceRequest, order: OrderRow): Placed {
   if (order.fingerprint === fingerprint) return { order, replayed: true }
   throw idempotencyMismatch()
 }
@@ -266,7 +266,7 @@ async function undecided(
     const own = await orderRows.find(router.of(userId), userId, orderId).catch((cause: unknown) => {
       throw new AppError('outcome_unknown', 'Whether the order was made is not known.', { retryAfterS: 1, cause })
     })
-    if (own && own.state !== 'void') return replayed(deps, request, own)
+    if (own && own.state !== 'void') return replayed(request, own)
     await holding.freeAll(orderId, document.held)
     const other = await replayOf(deps, request)
     if (other) return other

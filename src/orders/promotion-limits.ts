@@ -81,7 +81,7 @@ export function createPromotionLimits(deps: PromotionLimitsDeps) {
       const { promotions } = priced
       const amounts = new Map(promotions.map(({ promotion, amount }) => [promotion, amount]))
       if (amounts.size === 0) return []
-      const limited = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(deps, one, amounts.get(one.id) ?? 0))
+      const limited = limitedIn(new Set(amounts.keys())).flatMap(one => itemsOf(one, amounts.get(one.id) ?? 0))
       const items = [...limited, ...codeItemsOf(deps, priced)]
       await prepare(items)
       return items.map(({ item, units }) => ({ item, units }))
@@ -122,11 +122,7 @@ async function givenAway(stock: Stock, limited: readonly Promotion[]): Promise<G
   return promotions
 }
 
-function itemsOf(
-  _deps: PromotionLimitsDeps,
-  { id, usesMax, usesPerUserMax, budget }: Promotion,
-  amount: number,
-): Item[] {
+function itemsOf({ id, usesMax, usesPerUserMax, budget }: Promotion, amount: number): Item[] {
   const counted = usesMax !== undefined || usesPerUserMax !== undefined
   const uses = {
     item: usesItemOf(id),

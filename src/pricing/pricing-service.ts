@@ -85,8 +85,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   metrics.watch('cartload_pricing_queue', 'Price calculations waiting for a thread', () => queue.waiting())
   metrics.watch('cartload_pricing_threads', 'Threads that calculate prices', () => piscina.threads.length)
 
-  let packedCatalog: Snapshot | undefined
-  let catalog: Catalog | undefined
+  /** The catalogue, for this thread and, packed, for the others. */
+  let sold: { readonly catalog: Catalog; readonly packed: Snapshot } | undefined
   let packedRules: RulesSnapshot = packRules(0, 0, NO_RULES(currency))
   let rules: Rules = { version: 0, stamp: 0, compiled: compileRules(NO_RULES(currency)), usage: NOTHING_GIVEN }
   let factsOf: ((codes: readonly string[]) => Promise<CodeFacts>) | undefined
@@ -102,22 +102,22 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     onWait: waitedMs => waits.observe(waitedMs / 1000),
   })
 
-  function requireCatalog(): Catalog {
+  function requireSold() {
     // Without a catalogue every product would look as if it were not sold any more.
-    if (!catalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
-    return catalog
+    if (!sold) throw unavailable('global', new Error('no catalogue has been loaded yet'))
+    return sold
   }
 
   async function price(asked: CartRequest): Promise<PricedCart> {
     const request = await withCodeFacts(asked)
-    const sold = requireCatalog()
-    const key = request.explain || isPlain() ? undefined : keyOf(request, sold.version, rules)
+    const { catalog } = requireSold()
+    const key = request.explain || isPlain() ? undefined : keyOf(request, catalog.version, rules)
     const known = key === undefined ? undefined : memo.get(key)
     if (known) return known
     const since = performance.now()
     try {
-      const priced = isSmall(request) ? priceCart(request, sold, rules, terms) : await queue.add(request)
-      if (key !== undefined && priced.catalogVersion === sold.version) memo.set(key, priced)
+      const priced = isSmall(request) ? priceCart(request, catalog, rules, terms) : await queue.add(request)
+      if (key !== undefined && priced.catalogVersion === catalog.version) memo.set(key, priced)
       return priced
     } finally {
       metrics.pricing.observe((performance.now() - since) / 1000)
@@ -141,24 +141,20 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
   /** Without promotions a price is a sum: quicker than looking whether it is known. */
   const isPlain = () => rules.compiled.promotions.length === 0
 
+  const taskOf = (carts: PricingTask['carts']): PricingTask => {
+    return { catalog: requireSold().packed, rules: packedRules, usage: rules.usage, terms, carts }
+  }
+
   /** Threads begin with the first promotion, not with the first cart that needs one: that one should not wait for them. */
   function start(): void {
-    if (!packedCatalog || (isPlain() && inline !== 'never')) return
-    if (!packedCatalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
-    const task: PricingTask = { catalog: packedCatalog, rules: packedRules, usage: rules.usage, terms, carts: [] }
+    if (!sold || (isPlain() && inline !== 'never')) return
+    const task = taskOf([])
     for (let n = piscina.threads.length; n < threads; n++) void piscina.run(task).catch(() => undefined)
   }
 
   /** @throws AppError `unavailable` when the thread died or ran out of time */
   async function priceOnThread(requests: readonly CartRequest[]): Promise<readonly (PricedCart | Error)[]> {
-    if (!packedCatalog) throw unavailable('global', new Error('no catalogue has been loaded yet'))
-    const task = {
-      catalog: packedCatalog,
-      rules: packedRules,
-      usage: rules.usage,
-      terms,
-      carts: requests.map(packCart),
-    }
+    const task = taskOf(requests.map(packCart))
     try {
       const results = await piscina.run(task, { signal: AbortSignal.timeout(taskMsMax) })
       return requests.map((_, at) => {
@@ -174,8 +170,8 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
 
   return {
     useCatalog(version, products) {
-      packedCatalog = packSnapshot(version, products)
-      catalog = { version, products: new Map(products.map(product => [product.sku, product])) }
+      const catalog = { version, products: new Map(products.map(product => [product.sku, product])) }
+      sold = { catalog, packed: packSnapshot(version, products) }
       start()
     },
     useRules(version, stamp, ruleSet) {
@@ -193,13 +189,13 @@ export function createPricing(options: PricingOptions, metrics: Metrics): Pricin
     useCodes(ask) {
       factsOf = ask
     },
-    catalogVersion: () => catalog?.version ?? 0,
+    catalogVersion: () => sold?.catalog.version ?? 0,
     rulesVersion: () => rules.version,
     rulesStamp: () => rules.stamp,
     ruleSet: () => rules.compiled.ruleSet,
-    product: sku => catalog?.products.get(sku),
+    product: sku => sold?.catalog.products.get(sku),
     price,
-    listPrices: request => listPriceCart(request, requireCatalog(), rules),
+    listPrices: request => listPriceCart(request, requireSold().catalog, rules),
     close: () => piscina.destroy(),
   }
 }

@@ -20,9 +20,9 @@ import type { Log } from '../telemetry/log.ts'
 import type { Stock } from '../inventory/inventory.ts'
 
 /**
- * Flash sales: one product, few units, very many buyers. Before its start the product cannot be ordered; from then on only a buyer who has
- * been admitted from the queue, which lets in no more buyers than there are units left times a factor. The queue spares the
- * stock the crowd; that nothing is oversold does not depend on it.
+ * Flash sales: one product, few units, very many buyers. Orders before the start are refused, and then all without an admission
+ * from the queue. The queue admits at most the units that are left, times a factor. It keeps load off the stock; that nothing is
+ * oversold does not depend on it.
  */
 interface SaleView {
   readonly id: string

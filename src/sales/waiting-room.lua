@@ -22,7 +22,7 @@ local function view_of(keys, user, now, used_within, seconds)
   local total, since = tonumber(state[1] or 0), tonumber(state[2] or now)
   if admitted_until and tonumber(admitted_until) > now then
     local holds = tonumber(admitted_until)
-    -- A user who comes for the place has longer to use it, once.
+    -- The first poll of an admitted buyer extends the time of the place.
     if used_within > 0 and redis.call('HSETNX', keys[3], 'taken:' .. user, '1') == 1 then
       holds = now + used_within
       redis.call('ZADD', keys[2], holds, user)

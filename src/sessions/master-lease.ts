@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { RedisConnection } from '../lib/redis.ts'
-import { unavailable, unlessUnavailable } from '../lib/errors.ts'
+import { unavailable, missIfUnavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/poll.ts'
 import { FIXED } from '../model/limits.ts'
 
@@ -39,11 +39,11 @@ export async function holdMasterLease(redis: RedisConnection, board: RedisConnec
     if (connection !== before) return
     until = asked + FIXED.masterLeaseMs
     isOnlyHere = false
-    await unlessUnavailable(board.run(client => client.set(BELIEVED, own, 'PX', 2 * FIXED.masterLeaseMs)))
+    await board.run(client => client.set(BELIEVED, own, 'PX', 2 * FIXED.masterLeaseMs)).catch(missIfUnavailable)
   }
 
   async function compare(): Promise<void> {
-    const last = await unlessUnavailable(board.run(client => client.get(BELIEVED)))
+    const last = await board.run(client => client.get(BELIEVED)).catch(missIfUnavailable)
     isOnlyHere = performance.now() >= until && typeof last === 'string' && last !== own
   }
 

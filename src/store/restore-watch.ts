@@ -1,4 +1,4 @@
-import { unlessUnavailable } from '../lib/errors.ts'
+import { missIfUnavailable } from '../lib/errors.ts'
 import type { RedisConnection } from '../lib/redis.ts'
 import type { Database } from './database.ts'
 import { restoreClock } from './restore-clock.ts'
@@ -47,7 +47,7 @@ export function createRestoreWatch(redis: RedisConnection): RestoreWatch {
       // Where another instance has moved it since, that is enough.
       if (before?.ticks !== ticks || !(await restoreClock.tick(database, ticks))) return undefined
       seen.set(name, { ...now, ticks: ticks + 1 })
-      await unlessUnavailable(redis.run(client => client.set(keyOf(name), `${ticks + 1} ${now.mark}`)))
+      await redis.run(client => client.set(keyOf(name), `${ticks + 1} ${now.mark}`)).catch(missIfUnavailable)
       return undefined
     },
     async settle(database, known) {

@@ -20,23 +20,23 @@ export type CartParts = Awaited<ReturnType<typeof wireCarts>>
 
 /** The cart cache, and the one way to change carts. */
 export async function wireCarts(
-  { config, log, options, closing }: Setup,
+  { config, log, onFailpoint, closing }: Setup,
   stores: Stores,
-  { restores, catalog, prices, codes }: PricingParts,
+  { restores, catalog, pricing, prices, codes }: PricingParts,
 ) {
   const { router, shards, global, cacheRedis, metrics } = stores
-  const { limits, currency } = config
-  const { onFailpoint = () => undefined } = options
+  const { limits, currency, repriceSpreadMs } = config
   const modes = await watchCacheModes({ router, redis: cacheRedis, restores, metrics, log })
   closing.defer(modes.stop)
   closing.defer(startHousekeeping(shards, log).stop)
   const cache = createCartCache(cacheRedis)
+  const policy = createCachePolicy({ router, modes, pricing, repriceSpreadMs })
   const fencedWrite = createFencedWrite({ router, cache, modes })
   const groupCommit = createGroupCommit({ router, cache, metrics, onFailpoint })
   const writer = new CartWriter({
     router,
     cache,
-    modes,
+    policy,
     fencedWrite,
     groupCommit,
     prices,
@@ -51,20 +51,18 @@ export async function wireCarts(
   const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
   closing.defer(auditor.stop)
   const products = createProducts({ global, pages: createPageCache(cacheRedis), watch: catalog, currency, metrics })
-  return { modes, cache, writer, guestMerge, carts, products }
+  return { modes, cache, policy, writer, guestMerge, carts, products }
 }
 
 /** Reading carts, for requests with sessions of `authenticator`. */
 export function wireReader(
-  { config, options }: Setup,
+  { config, onFailpoint }: Setup,
   { router, metrics }: Stores,
   { pricing, prices }: PricingParts,
-  { modes, cache, writer }: CartParts,
+  { cache, policy, writer }: CartParts,
   authenticator: Authenticator,
 ) {
-  const { limits, currency, repriceSpreadMs } = config
-  const { onFailpoint = () => undefined } = options
-  const policy = createCachePolicy({ router, modes, pricing, repriceSpreadMs })
+  const { limits, currency } = config
   const filler = createCartFiller({ router, cache, policy, prices, writer, currency, metrics, onFailpoint })
   return createCartReader({
     sessions: authenticator,

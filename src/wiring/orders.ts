@@ -14,13 +14,12 @@ import type { Setup, Stores } from './stores.ts'
 
 /** From cart to order: quotes, promotions, stock, flash sales, orders and their recovery. */
 export async function wireOrders(
-  { config, log, options, closing }: Setup,
+  { config, log, options, onFailpoint, closing }: Setup,
   { router, global, sessionsRedis, metrics }: Stores,
   { pricing, catalog, prices, stock }: PricingParts,
   { writer }: CartParts,
 ) {
   const { currency } = config
-  const { onFailpoint = () => undefined } = options
   const quotes = createQuotes({ global, router, pricing, currency })
   const promotions = createPromotions({ global, currency })
   const inventory = createInventory({ router })

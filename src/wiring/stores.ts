@@ -33,6 +33,7 @@ export interface Setup {
   readonly servers: ServerAddresses
   readonly log: Log
   readonly options: AppOptions
+  readonly onFailpoint: NonNullable<AppOptions['onFailpoint']>
   readonly closing: AsyncDisposableStack
 }
 

@@ -276,7 +276,7 @@ describe('the executor', function () {
         check(broken, { 'answers 200': a => a.status === 200 })
         const expected = await http.asyncRequest('GET', __ENV.BASE_URL + '/broken', null, { responseCallback: http.expectedStatuses(500) })
         const refused = await http.asyncRequest('GET', 'http://127.0.0.1:1/')
-        check([expected, refused], { 'both are told': ([a, b]) => a.status === 500 && b.status === 0 && b.error.includes('ECONNREFUSED') })
+        check([expected, refused], { 'both outcomes are right': ([a, b]) => a.status === 500 && b.status === 0 && b.error.includes('ECONNREFUSED') })
         fail('on purpose') }`)
     expect(code).to.equal(99)
     expect(stderr)
