@@ -57,19 +57,19 @@ describe('flash sales over HTTP', () => {
   }
 
   it('begin at their time: no buyer is in the queue or orders before', async () => {
-    const me = await newMember(app.url)
     /** What a buyer is told before the start; undefined where a busy machine took so long that it has begun meanwhile. */
     async function beforeStart(startsInMs: number) {
+      const me = await newMember(app.url) // whose cart holds nothing of a sale that has begun
       const startsAt = Date.now() + startsInMs
       const sale = await open({ units: 1, startsInMs })
       const early = await enter(me, sale.path)
       const { body: refused } = await order(me, sale.sku)
       const { body: upcoming } = await me.get(`/v1/sales/${sale.id}`)
-      return Date.now() < startsAt ? { sale, early, refused, upcoming } : undefined
+      return Date.now() < startsAt ? { me, sale, early, refused, upcoming } : undefined
     }
     const seen = (await beforeStart(1_500)) ?? (await beforeStart(15_000))
     if (!seen) return expect.fail('fifteen seconds were not enough')
-    const { sale, early, refused, upcoming } = seen
+    const { me, sale, early, refused, upcoming } = seen
     schemas.queue.parse(early)
     expect(early).to.include({ state: 'not_started' })
     expect(early.pollAfterMs).to.be.within(1, 15_100)
