@@ -29,7 +29,8 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
   const accounts = await wireAccounts(setup, stores, carts)
   const reader = wireReader(setup, stores, prices, carts, accounts.authenticator)
   const orders = await wireOrders(setup, stores, prices, carts)
-  const { pricing, stock } = prices
+  const { catalog, catalogChanges, pricing, rules, stock, products: productStore } = prices
+  const priced = { catalog, catalogChanges, pricing, productStore, rules, stock }
   const health = wireHealth(setup, stores, accounts)
 
   const routed = {
@@ -39,7 +40,6 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     products: carts.products,
     reader,
     stock,
-    productOf: pricing.product,
     rulesVersion: pricing.rulesVersion,
   }
   const server = createServer(
@@ -64,23 +64,20 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
     registrations: accounts.registrations,
     promotions: orders.promotions,
     operators: accounts.operators,
-    catalog: prices.catalog,
+    ...priced,
     modes: carts.modes,
-    stock,
     inventory,
     /** What the routes call, to mount them elsewhere (load-tests/compare). */
     routed,
     sessions: accounts.sessions,
     reconciler: createReconciler({ router, inventory }),
-    stockKeeping: createStockKeeping({ global, router, inventory, stock }),
+    stockKeeping: createStockKeeping({ global, catalogChanges, inventory, stock }),
     promotionLimits: orders.promotionLimits,
     sales: orders.sales,
     recovery: orders.recovery,
-    rules: prices.rules,
     passwords: accounts.passwords,
     global,
     router,
-    pricing,
     metrics,
     limits,
     /** @throws Error when an address is taken */

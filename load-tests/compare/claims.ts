@@ -26,7 +26,7 @@ export async function expiries(lab: Lab, say: (text: string) => void): Promise<V
     {
       what: 'a product page',
       unit: { path: '/v1/products?limit=20', headers: {} },
-      pattern: 'catalog:*',
+      pattern: 'listing:*',
       metric: 'cartload_catalog_page_reads_total',
       loads: ['filled', 'unfilled', 'degraded'],
     },

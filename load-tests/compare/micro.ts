@@ -30,8 +30,11 @@ if (values.help) {
 
 const generator = createGenerator({ seed: 1, products: 5_000, linesMax: 500, quantityMax: 999 })
 const products = Array.from({ length: 5_000 }, (_, index) => generator.product(index))
-const pricing = createPricing({ threads: 1, queueMax: 64, currency: 'GBP', inline: 'always' }, createMetrics())
-pricing.useCatalog(1, products)
+const catalog = { version: 1, products: new Map(products.map(product => [product.sku, product])) }
+const pricing = createPricing(
+  { products: { of: () => catalog }, threads: 1, queueMax: 64, currency: 'GBP', inline: 'always' },
+  createMetrics(),
+)
 const servers = await startServers('no database')
 const redis = await connectTo(servers.cache)
 const cache = createCartCache(redis)

@@ -9,6 +9,7 @@ import { versionOf } from './generators.ts'
 import { checkOut, compareAgainst, COMPARED_BLOCKS } from './against.ts'
 import { GOALS, judge, type Verdict, type Window } from './goals.ts'
 import { expiries, memory } from './claims.ts'
+import { priceChanges } from './price-changes.ts'
 import { createLab, nameOf, thereAndBack, TooNoisy, type Unit } from './lab.ts'
 import { chartOf, type Latency, type Report, tableOf } from './report.ts'
 import { median } from './statistics.ts'
@@ -31,6 +32,7 @@ Blocks (default: all)
   login     logins
   mixed     TPC-W's shopping shares
   expiry    loads from the database when a hot key expires
+  catalogue warm views with a million products, while 1, 10 and 100 prices change per second
   memory    memory of an instance under load for a long time
 
 Options
@@ -103,7 +105,7 @@ const BLOCKS: Readonly<Record<string, readonly Unit[]>> = {
   ],
 }
 const LATENCY_BLOCKS = ['view', 'add', 'products', 'mixed']
-const CLAIMS = ['expiry', 'memory']
+const CLAIMS = ['expiry', 'catalogue', 'memory']
 const WARM_SECONDS = 15
 
 const { values, positionals } = parseArgs({
@@ -185,6 +187,7 @@ async function compareWithOthers(): Promise<void> {
     for (const { stack } of units) if (!later.has(stack) && stack !== 'cartload') await lab.stopStack(stack)
   }
   if (wanted.includes('expiry')) verdicts.push(...(await expiries(lab, say)))
+  if (wanted.includes('catalogue')) verdicts.push(...(await priceChanges(lab, { rounds: pairs, seconds, say })))
   if (wanted.includes('memory')) verdicts.push(...(await memory(lab, minutes, say)))
 }
 

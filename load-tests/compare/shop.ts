@@ -100,7 +100,7 @@ export async function fillCartload(
   const { config } = loadConfig(project)
   const app = await createApp({ ...config, pricingThreads: 1 }, addresses, createLog('silent'))
   try {
-    app.pricing.useCatalog(await catalogRows.put(app.global, products), products)
+    await app.catalog.atLeast(await catalogRows.put(app.global, products))
     const passwordHash = await app.passwords.hash(PASSWORD)
     const cookies: string[] = []
     await eachOf([...users.entries()], AT_ONCE, async ([index, { email, lines }]) => {

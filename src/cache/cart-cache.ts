@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { FIXED } from '../model/limits.ts'
+import { type CartHit, type CartMeta, PageHit, type Stamped, stampedOf } from './cart-hit.ts'
 
 /**
  * THE CART CACHE PROTOCOL: fence before commit, fill under a share lock. A hit is linearizable: a read that starts after
@@ -46,20 +47,17 @@ import { FIXED } from '../model/limits.ts'
  *      fence does not have. A publish that brings only what changed, on top of a version that was not kept (also where the hash was
  *      evicted since), leaves EMPTY, and the next reader fills it.
  *
+ * What a total is of: VALUE carries the version that the catalogue had when the cart was priced, and a fingerprint of its products. The version of
+ * the cart says nothing of prices, so the states above leave them out. Invariant: an instance shows a VALUE as new only if none of its products
+ * has changed between that version and the one that the instance has reached (cart/cache-policy.ts, catalog/change-log.ts). So no total is older than
+ * what its instance has heard of: milliseconds while the cache Redis passes news on, a second without, and for as long as the global database
+ * is away. An order does not rely on it: it is decided only where none of its products has changed (store/catalog-watermark.ts).
+ *
  * The proof needs a Redis without replica and persistence (a restart is then EMPTY, never old), and the key carries the
  * cache epoch of the shard, so that nothing from before an outage is read after it (cart/cache-mode.ts).
  */
 
 const LIBRARY = readLibrary(join(import.meta.dirname, 'cart-functions.lua'))
-
-export interface CartMeta {
-  readonly version: number
-  readonly catalogVersion: number
-  /** What the rules were, and when the totals were calculated: ms since 1970. */
-  readonly rulesStamp: number
-  readonly pricedAtMs: number
-  readonly lines: number
-}
 
 /** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
 export interface CachedCart extends CartMeta {
@@ -69,6 +67,8 @@ export interface CachedCart extends CartMeta {
 /** A cart to be cached: with what edits start from (cart/cart-codec.ts), so that a write need not load it from the database. */
 export interface PublishedCart extends CachedCart {
   readonly contents: string
+  /** Of its products (catalog/change-log.ts). */
+  readonly fingerprint: string
   readonly chunks: Chunks
 }
 
@@ -85,7 +85,7 @@ export interface Packed {
   readonly version: number
   /** The version that it stands on, whose chunks the fence must have kept; undefined when everything is sent. */
   readonly on: readonly [version: number, chunksThen: number, chunksNow: number] | undefined
-  /** Meta, head and contents; then number and text of each chunk that is sent. */
+  /** Meta, head, contents and fingerprint; then number and text of each chunk that is sent. */
   readonly parts: readonly (string | number)[]
 }
 
@@ -95,21 +95,12 @@ export function pack(
   before?: { readonly version: number; readonly lines: readonly unknown[] },
 ): Packed {
   const { chunks, version } = cart
-  const parts: (string | number)[] = [metaOf(cart), cart.head.toString(), cart.contents]
+  const parts: (string | number)[] = [metaOf(cart), cart.head.toString(), cart.contents, cart.fingerprint]
   for (let chunk = 0; chunk < chunks.count; chunk++) {
     if (!before || !chunks.isSame(chunk)) parts.push(chunk, chunks.text(chunk))
   }
   const on: Packed['on'] = before && [before.version, Math.ceil(before.lines.length / FIXED.chunkLines), chunks.count]
   return { version, on, parts }
-}
-
-/** A hit holds only the chunks that were asked for. */
-export type CartHit = CachedCart & {
-  readonly head: Buffer
-  readonly firstChunk: number
-  readonly chunks: readonly Buffer[]
-  /** Head and first chunk in one, where that is what was asked for. */
-  readonly page?: Buffer
 }
 
 type LeaseResult =
@@ -150,25 +141,25 @@ export function createCartCache(redis: RedisConnection) {
     async read(key: CartKey, firstChunk: number, lastChunk: number): Promise<CartHit | undefined> {
       if (lastChunk === 0) {
         const page = await redis.getBuffer(pageKeyOf(key))
-        if (page) return hitOf(page)
+        if (page) return new PageHit(page)
       }
-      const fields = ['m', 'h']
+      const fields = ['m', 'f', 'h']
       for (let chunk = firstChunk; chunk <= lastChunk; chunk++) fields.push(String(chunk))
-      const [meta, head, ...chunks] = await redis.run(client => client.hmgetBuffer(keyOf(key), ...fields))
+      const [meta, of, head, ...chunks] = await redis.run(client => client.hmgetBuffer(keyOf(key), ...fields))
       if (!meta || !head) return undefined
-      return { ...readMeta(meta), head, firstChunk, chunks: chunks.filter(chunk => chunk !== null) }
+      return { ...stampedOf(meta, of), head, firstChunk, chunks: chunks.filter(chunk => chunk !== null) }
     },
 
     /** First pages of many carts in one command; undefined where there is none, though `read` may find the cart all the same. */
     async firstPages(keys: readonly CartKey[]): Promise<(CartHit | undefined)[]> {
       const pages = await redis.getManyBuffers(keys.map(pageKeyOf))
-      return pages.map(page => (page === null ? undefined : hitOf(page)))
+      return pages.map(page => (page === null ? undefined : new PageHit(page)))
     },
 
     /** What a hit would be of, without its bytes. */
-    async meta(key: CartKey): Promise<CartMeta | undefined> {
-      const meta = await redis.run(client => client.hgetBuffer(keyOf(key), 'm'))
-      return meta === null ? undefined : readMeta(meta)
+    async meta(key: CartKey): Promise<Stamped | undefined> {
+      const [meta, of] = await redis.run(client => client.hmgetBuffer(keyOf(key), 'm', 'f'))
+      return meta ? stampedOf(meta, of) : undefined
     },
 
     /** What the cart holds, of the version that a hit would show: undefined unless the state is VALUE. */
@@ -238,63 +229,4 @@ export function pageKeyOf(key: CartKey): string {
 /** What a value is of, in one field: each field of a reply costs both sides about a microsecond. */
 function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: CartMeta): string {
   return `${version}|${catalogVersion}|${rulesStamp}|${pricedAtMs}|${lines}`
-}
-
-/** With `headBytes`, which only a page has. */
-function readMeta(meta: Buffer) {
-  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0, headBytes = 0] = numbersOf(meta)
-  return { version, catalogVersion, rulesStamp, pricedAtMs, lines, headBytes }
-}
-
-const BAR = 0x7c
-const LINE_END = 0x0a
-
-/** Reads ASCII decimals between bars without making strings of them. */
-function numbersOf(meta: Buffer): number[] {
-  const numbers: number[] = []
-  let value = 0
-  for (const byte of meta) {
-    if (byte === BAR) {
-      numbers.push(value)
-      value = 0
-    } else value = value * 10 + (byte - 48)
-  }
-  numbers.push(value)
-  return numbers
-}
-
-/** The page is `m`, the number of bytes of the head, a line end, head, first chunk (cart-functions.lua). */
-function hitOf(page: Buffer): CartHit {
-  const end = page.indexOf(LINE_END)
-  return new PageHit(readMeta(page.subarray(0, end)), page.subarray(end + 1))
-}
-
-/** Parsed only when asked for. */
-class PageHit {
-  readonly version: number
-  readonly catalogVersion: number
-  readonly rulesStamp: number
-  readonly pricedAtMs: number
-  readonly lines: number
-  readonly firstChunk = 0
-  readonly page: Buffer
-  readonly #headBytes: number
-
-  constructor(meta: ReturnType<typeof readMeta>, page: Buffer) {
-    this.version = meta.version
-    this.catalogVersion = meta.catalogVersion
-    this.rulesStamp = meta.rulesStamp
-    this.pricedAtMs = meta.pricedAtMs
-    this.lines = meta.lines
-    this.page = page
-    this.#headBytes = meta.headBytes
-  }
-
-  get head(): Buffer {
-    return this.page.subarray(0, this.#headBytes)
-  }
-
-  get chunks(): Buffer[] {
-    return [this.page.subarray(this.#headBytes)]
-  }
 }

@@ -4,22 +4,22 @@
 -- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE.
 -- In the hash, s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
--- d: what edits start from; k: the version of which a fence has kept the chunks, so that its writer need not send them again.
+-- d: what edits start from; f: version and fingerprint of its products (catalog/change-log.ts); k: the version of which a fence has kept the chunks, so that its writer need not send them again.
 
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- args: version, ttl ms, m, h, d, then number and text of chunks. The page is made here, so that nothing is sent twice.
+-- args: version, ttl ms, m, h, d, f, then number and text of chunks. The page is made here, so that nothing is sent twice.
 local function set_value(keys, args, first)
-  local m, h = args[first + 2], args[first + 3]
-  local fields = { 's', 'V', 'v', args[first], 'm', m, 'h', h, 'd', args[first + 4] }
-  for i = first + 5, #args do fields[#fields + 1] = args[i] end
+  local m, h, f = args[first + 2], args[first + 3], args[first + 5]
+  local fields = { 's', 'V', 'v', args[first], 'm', m, 'h', h, 'd', args[first + 4], 'f', args[first] .. '|' .. f }
+  for i = first + 6, #args do fields[#fields + 1] = args[i] end
   redis.call('HSET', keys[1], unpack(fields))
   redis.call('PEXPIRE', keys[1], args[first + 1])
-  local chunk = args[first + 5] == '0' and args[first + 6] or redis.call('HGET', keys[1], '0') or ''
-  redis.call('SET', keys[2], m .. '|' .. #h .. '\n' .. h .. chunk, 'PX', args[first + 1])
+  local chunk = args[first + 6] == '0' and args[first + 7] or redis.call('HGET', keys[1], '0') or ''
+  redis.call('SET', keys[2], m .. '|' .. #h .. '|' .. f .. '\n' .. h .. chunk, 'PX', args[first + 1])
   return 1
 end
 
@@ -42,7 +42,7 @@ local function fence_one(key, page, min, token, ttl, now)
   if s == 'F' and tonumber(v) > tonumber(min) then return 0 end
   local fields = { 's', 'F', 'v', min, 't', token, 'at', now }
   if s == 'V' then
-    redis.call('HDEL', key, 'm', 'h', 'd')
+    redis.call('HDEL', key, 'm', 'h', 'd', 'f')
     fields[9], fields[10] = 'k', v
   elseif s ~= 'F' then
     redis.call('DEL', key)
@@ -60,14 +60,14 @@ local function fence(keys, args)
   return set
 end
 
--- PUBLISH key | token version ttl m h d, chunk text ... -> 1 published, 0 the fence is not ours any more
+-- PUBLISH key | token version ttl m h d f, chunk text ... -> 1 published, 0 the fence is not ours any more
 local function publish(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'F' or t ~= args[1] then return 0 end
   return put_value(keys, args, 2)
 end
 
--- PATCH key | version chunks chunks' token version ttl m h d, chunk text ... -> 1 published, 0 the fence is not ours any more, -1 its
+-- PATCH key | version chunks chunks' token version ttl m h d f, chunk text ... -> 1 published, 0 the fence is not ours any more, -1 its
 -- chunks are not those of that version: then the next reader fills. How many chunks there were, how many there are; those that changed.
 local function patch(keys, args)
   local key = keys[1]
@@ -103,7 +103,7 @@ local function renew(keys, args)
   return put_lease(keys, args)
 end
 
--- FILL key | token version ttl m h d, chunk text ... -> 1 filled, 0 the lease is not ours any more
+-- FILL key | token version ttl m h d f, chunk text ... -> 1 filled, 0 the lease is not ours any more
 local function fill(keys, args)
   local s, t = unpack(redis.call('HMGET', keys[1], 's', 't'))
   if s ~= 'L' or t ~= args[1] then return 0 end

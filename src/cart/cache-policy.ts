@@ -1,4 +1,6 @@
-import type { CartKey, CartMeta } from '../cache/cart-cache.ts'
+import type { CartKey } from '../cache/cart-cache.ts'
+import type { Stamped } from '../cache/cart-hit.ts'
+import type { ProductStore } from '../catalog/product-store.ts'
 import type { Pricing } from '../pricing/pricing-service.ts'
 import type { Router } from '../store/shard-router.ts'
 import type { CacheModes } from './cache-mode.ts'
@@ -7,37 +9,47 @@ import type { CacheModes } from './cache-mode.ts'
 export interface CachePolicy {
   /** Undefined while the cache of the user's shard may not be read (cache-mode.ts). */
   keyOf(userId: string): CartKey | undefined
-  freshnessOf(userId: string, cached: Pick<CartMeta, 'catalogVersion' | 'rulesStamp'>): Freshness
+  freshnessOf(userId: string, cached: Pick<Stamped, 'catalogVersion' | 'rulesStamp' | 'fingerprint'>): Freshness
 }
 
 /**
- * `stale`: its totals are of the rules before the ones in force, and are shown as such. Every cart is priced anew at its own time within
- * the spread, so that new rules do not make all carts expire at once (stale-while-revalidate).
+ * A change of a product expires the carts that hold it, and no other. `stale`: its totals are of the rules before the ones in force, or of
+ * the prices before a bulk change, and are shown as such. Every cart is priced anew at its own time within the spread, so that new
+ * rules and bulk changes do not make all carts expire at once (stale-while-revalidate).
  */
 type Freshness = 'fresh' | 'stale' | 'expired'
 
 interface CachePolicyDeps {
   readonly router: Pick<Router, 'of'>
   readonly modes: Pick<CacheModes, 'lease'>
-  readonly pricing: Pick<Pricing, 'catalogVersion' | 'rulesStamp'>
-  /** Over how long carts move to new rules, in ms. */
+  readonly products: Pick<ProductStore, 'version' | 'haveChanged' | 'bulkSinceMs'>
+  readonly pricing: Pick<Pricing, 'rulesStamp'>
+  /** Over how long carts move to new rules, and to the prices of a bulk change, in ms. */
   readonly repriceSpreadMs: number
 }
 
-export function createCachePolicy({ router, modes, pricing, repriceSpreadMs }: CachePolicyDeps): CachePolicy {
-  const isRepriceDue = (userId: string) => {
-    const since = Date.now() - pricing.rulesStamp()
-    return since < 0 || since >= (Number(BigInt(userId) % 1000n) / 1000) * repriceSpreadMs
+export function createCachePolicy(deps: CachePolicyDeps): CachePolicy {
+  const { router, modes, products, pricing, repriceSpreadMs } = deps
+  const isDue = (userId: string, sinceMs: number) => {
+    const passedMs = Date.now() - sinceMs
+    return passedMs < 0 || passedMs >= (Number(BigInt(userId) % 1000n) / 1000) * repriceSpreadMs
   }
+  const isChanged = ({ catalogVersion, fingerprint }: Pick<Stamped, 'catalogVersion' | 'fingerprint'>) =>
+    catalogVersion < products.version() &&
+    (fingerprint === undefined || products.haveChanged(fingerprint, catalogVersion))
+
   return {
     keyOf(userId) {
       const epoch = modes.lease(router.of(userId))
       return epoch === undefined ? undefined : { userId, epoch }
     },
-    freshnessOf(userId, { catalogVersion, rulesStamp }) {
-      if (catalogVersion < pricing.catalogVersion()) return 'expired'
-      if (rulesStamp >= pricing.rulesStamp()) return 'fresh'
-      return isRepriceDue(userId) ? 'expired' : 'stale'
+    freshnessOf(userId, cached) {
+      const hasOldPrices = isChanged(cached)
+      const hasOldRules = cached.rulesStamp < pricing.rulesStamp()
+      if (!hasOldPrices && !hasOldRules) return 'fresh'
+      if (hasOldPrices && isDue(userId, products.bulkSinceMs())) return 'expired'
+      if (hasOldRules && isDue(userId, pricing.rulesStamp())) return 'expired'
+      return 'stale'
     },
   }
 }

@@ -59,7 +59,7 @@ export function createCartPricing({ pricing, catalog, rules, metrics }: CartPric
         const inTrouble = isAppError(error, 'overloaded') || isAppError(error, 'unavailable')
         if (!inTrouble || error.extra['dependency'] !== 'pricing') throw error
         metrics.unpriced.inc()
-        return { cart: pricing.listPrices(request), isPriced: false }
+        return { cart: await pricing.listPrices(request), isPriced: false }
       }
     },
     scheduleReprice: userId => schedule(userId, FIXED.repriceRetryMs),

@@ -1,4 +1,5 @@
-import type { CartCache, CartHit, CartKey } from '../cache/cart-cache.ts'
+import type { CartCache, CartKey } from '../cache/cart-cache.ts'
+import type { CartHit } from '../cache/cart-hit.ts'
 import { batchPerTick } from '../lib/batch-per-tick.ts'
 import { missIfUnavailable, sessionEnded } from '../lib/errors.ts'
 import { createKeyedMutex } from '../lib/keyed-mutex.ts'

@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
-import type { CachedCart, CartHit } from '../cache/cart-cache.ts'
+import type { CachedCart } from '../cache/cart-cache.ts'
+import type { CartHit } from '../cache/cart-hit.ts'
+import { fingerprintOf } from '../catalog/change-log.ts'
 import { Bytes } from '../lib/latin1-body.ts'
 import { AppError } from '../lib/errors.ts'
 import type { CartLine, Lines } from '../model/cart.ts'
@@ -16,6 +18,8 @@ import { lineText, renderChunks, type RenderedChunks, SEPARATOR, type Shown } fr
  */
 export interface RenderedCart extends CachedCart {
   readonly chunks: RenderedChunks
+  /** Of its products (catalog/change-log.ts). */
+  readonly fingerprint: string
   /** Of everything shown but the versions: equal digests mean equal answers. */
   readonly digest: string
   /** The totals as JSON: what is shown, marked stale, while nothing newer can be calculated. */
@@ -109,6 +113,7 @@ function render(
     lines: lines.length,
     head: `{"version":${version},${versions},${shown},"lines":[`,
     chunks,
+    fingerprint: fingerprintOf([...lines.map(({ sku }) => sku), ...priced.giftSkus]),
     digest: hash('sha1', [shown, ...chunks.shown.digests].join(SEPARATOR)),
   }
 }

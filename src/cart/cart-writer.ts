@@ -1,4 +1,5 @@
 import type { CartCache } from '../cache/cart-cache.ts'
+import type { ProductStore } from '../catalog/product-store.ts'
 import { AppError, idempotencyMismatch, missIfUnavailable } from '../lib/errors.ts'
 import { createKeyedMutex } from '../lib/keyed-mutex.ts'
 import { FIXED, type Limits } from '../model/limits.ts'
@@ -41,6 +42,7 @@ interface CartWriterDeps {
   readonly fencedWrite: FencedWrite
   readonly groupCommit: GroupCommit
   readonly prices: CartPricing
+  readonly products: Pick<ProductStore, 'anyChanged'>
   readonly limits: Limits
   readonly currency: string
   readonly metrics: Metrics

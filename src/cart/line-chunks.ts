@@ -25,6 +25,7 @@ export interface Shown {
 
 export const SEPARATOR = ',\n'
 
+/** @param before only where none of its products has changed since it was shown */
 export function renderChunks(
   lines: Lines,
   priced: PricedCart,
@@ -40,7 +41,7 @@ export function renderChunks(
       .map((line, index) => lineText(line, priced.lines[at + index] as PricedLine))
       .join(SEPARATOR))
   }
-  const known = before?.shown?.catalogVersion === catalogVersion ? before.shown : undefined
+  const known = before?.shown
   /**
    * A line's text follows from the line, its discount, its tax and what the catalogue says. Edits leave lines that they do not change as they are, so
    * those are the same objects.

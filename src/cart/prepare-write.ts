@@ -1,4 +1,5 @@
 import { pack, type Packed } from '../cache/cart-cache.ts'
+import type { ProductStore } from '../catalog/product-store.ts'
 import { AppError } from '../lib/errors.ts'
 import { differenceOf, type Lines } from '../model/cart.ts'
 import type { Limits } from '../model/limits.ts'
@@ -62,6 +63,7 @@ export interface PreparedWrite {
 }
 
 interface PrepareDeps {
+  readonly products: Pick<ProductStore, 'anyChanged'>
   readonly prices: CartPricing
   readonly limits: Limits
   readonly currency: string
@@ -72,7 +74,7 @@ interface PrepareDeps {
  * @throws CartMerged; AppError `version_mismatch`, `product_unknown`, `code_unknown`, what `edit` throws, `unavailable` of pricing
  */
 export async function prepareWrite(
-  { prices, limits, currency }: PrepareDeps,
+  { prices, products, limits, currency }: PrepareDeps,
   request: ChangeRequest,
   current: KnownCart,
   edit: EditCart,
@@ -87,9 +89,10 @@ export async function prepareWrite(
   if (!priced.isPriced) prices.scheduleReprice(request.userId)
   refuseUnknown(planned, priced.cart.lines)
   refuseUnknownCode(planned, priced.cart.codes)
+  const before = withShown(current, products)
   const render = (version: number) =>
     priced.isPriced
-      ? renderCart(version, currency, contents.lines, priced.cart, Date.now(), current)
+      ? renderCart(version, currency, contents.lines, priced.cart, Date.now(), before)
       : renderUnpriced(version, currency, contents, priced.cart, current)
   let rendered = render(edited ? current.version + 1 : current.version)
   // A price that moved changes what the cart shows, and what it shows must change with the version.
@@ -120,7 +123,7 @@ export async function prepareWrite(
     version,
     answer,
     record: planned.record,
-    packed: changed && priced.isPriced ? packOnTopOf(current, { ...current, ...to, lines }, rendered) : undefined,
+    packed: changed && priced.isPriced ? packOnTopOf(before, { ...current, ...to, lines }, rendered) : undefined,
   }
 }
 
@@ -136,6 +139,18 @@ function claimOf({ idempotency }: ChangeRequest, version: number, body: string):
       answer: { fingerprint: idempotency.fingerprint, status: 200, version, body },
     }
   )
+}
+
+/** What was shown of a cart says nothing once one of its products has changed. */
+function withShown(current: KnownCart, products: PrepareDeps['products']): KnownCart {
+  const { shown, lines } = current
+  if (!shown || !products.anyChanged(skusOf(lines), shown.catalogVersion)) return current
+  const { shown: _, ...rest } = current
+  return rest
+}
+
+function* skusOf(lines: Lines): Generator<string> {
+  for (const { sku } of lines) yield sku
 }
 
 function packOnTopOf(current: KnownCart, next: StoredCart, rendered: RenderedCart): Packed {

@@ -1,18 +1,19 @@
-import { unavailable, missIfUnavailable } from '../lib/errors.ts'
+import type { CatalogNews } from '../cache/catalog-news.ts'
+import { missIfUnavailable, unavailable } from '../lib/errors.ts'
 import { repeat } from '../lib/poll.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
-import type { Product } from '../model/product.ts'
-import type { Pricing } from '../pricing/pricing-service.ts'
-import { catalogRows } from '../store/catalog.ts'
+import { catalogRows, type CatalogState } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
-import type { Known, RestoreWatch } from '../store/restore-watch.ts'
+import type { RestoreWatch } from '../store/restore-watch.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createFailureLog } from '../telemetry/outages.ts'
+import type { ProductStore } from './product-store.ts'
 
 /**
- * Keeps an instance on the newest catalogue: asks for its version once a second and loads the products when it moved.
- * Until the global database answers again, the instance goes on with what it has; with nothing, prices are not available.
+ * Keeps an instance on the newest version of the catalogue: reads which products have changed since the version it has, when it is told of a
+ * new one and once a second in any case. Until the global database answers again, the instance goes on with what it has; without any
+ * version, prices are not available.
  */
 export interface CatalogWatch {
   version(): number
@@ -21,64 +22,90 @@ export interface CatalogWatch {
    * (store/catalog-watermark.ts). @throws AppError `unavailable` when that cannot be found out now
    */
   atLeast(version: number): Promise<void>
-  /** Makes a version that was never used before: no cached page or total is of it. */
+  /** Makes a version that was never used before, after which no cached page, product or total of an earlier one is used. */
   renew(): Promise<void>
   stop(): void
 }
 
 interface CatalogWatchDeps {
   readonly global: Database
-  readonly pricing: Pricing
+  readonly store: Pick<ProductStore, 'version' | 'learn' | 'forget'>
+  readonly news: Pick<CatalogNews, 'listen'>
   readonly restores: RestoreWatch
   readonly log: Log
 }
 
-/** Loads the catalogue, then polls for changes; starts also while the global database is unavailable. */
-export async function watchCatalog({ global, pricing, restores, log }: CatalogWatchDeps): Promise<CatalogWatch> {
+/** Reads the version, then polls for changes; starts also while the global database is unavailable. */
+export async function watchCatalog({ global, store, news, restores, log }: CatalogWatchDeps): Promise<CatalogWatch> {
   const flight = createSingleFlight<void>()
-  let loaded = false
+  let isStarted = false
+  let isStopped = false
 
-  async function load(): Promise<void> {
-    const found = await catalogRows.version(global)
+  /** With `restored`, it is also found out whether the database was restored to an earlier state. */
+  async function look(asks: { readonly restored: boolean }): Promise<void> {
+    const state = await catalogRows.state(global)
+    if (asks.restored && (await wasRestored(state))) return
+    if (!isStarted) return start(state)
+    if (state.forget > store.version()) store.forget(state.forget)
+    if (state.version <= store.version()) return
+    for await (const page of catalogRows.changesSince(global, store.version(), FIXED.catalogChangeRows)) {
+      const last = page.at(-1)?.version ?? 0
+      const isWhole = page.length < FIXED.catalogChangeRows
+      store.learn(isWhole ? Math.max(state.version, last) : last - 1, page)
+    }
+  }
+
+  /** With the latest changes, so that what is cached from before can be told from what is old. */
+  async function start({ version, forget }: CatalogState): Promise<void> {
+    const { since, changes } = await catalogRows.latestChanges(global, FIXED.catalogChangeRows)
+    store.forget(Math.max(since, forget))
+    store.learn(Math.max(version, changes.at(-1)?.version ?? 0), changes)
+    isStarted = true
+    log.info({ version }, 'catalogue found')
+  }
+
+  /** Pages, products and totals of the lost time carry versions that will be made again, with other products. */
+  async function wasRestored({ version: found }: CatalogState): Promise<boolean> {
     // Without the cache there is nothing from another time either.
     const known = await restores.look(global, found).catch(missIfUnavailable)
-    const version = known ? await goBeyond(known) : found
-    if (loaded && version === pricing.catalogVersion()) return
-    const products: Product[] = []
-    for await (const page of catalogRows.all(global, FIXED.catalogLoadRows)) products.push(...page)
-    pricing.useCatalog(version, products)
-    loaded = true
-    log.info({ version, products: products.length }, 'catalogue loaded')
-  }
-
-  /** After a restore: pages and totals carry versions that will be made again, with other products. */
-  async function goBeyond(known: Known): Promise<number> {
+    if (!known) return false
     log.warn(
       { ticks: known.ticks },
-      'the global database was restored to an earlier state: its cached pages and totals are dropped',
+      'the global database was restored to an earlier state: its cached pages, products and totals are dropped',
     )
-    const version = await catalogRows.goBeyond(global, Math.max(known.mark, pricing.catalogVersion()))
+    const version = await catalogRows.goBeyond(global, Math.max(known.mark, store.version()))
+    store.forget(version)
+    store.learn(version, [])
+    isStarted = true
     await restores.settle(global, known)
-    return version
+    return true
   }
 
-  const look = () => flight.run('load', load)
+  const lookThoroughly = () => flight.run('look', () => look({ restored: true }))
+  const lookQuickly = () => flight.run('look', () => look({ restored: false }))
 
-  await load().catch(createFailureLog(log, 'the catalogue could not be loaded yet'))
-  const watch = repeat(look, FIXED.catalogPollMs, createFailureLog(log, 'the catalogue could not be checked'))
+  await lookThoroughly().catch(createFailureLog(log, 'the catalogue could not be read yet'))
+  const watch = repeat(lookThoroughly, FIXED.catalogPollMs, createFailureLog(log, 'the catalogue could not be checked'))
+  news.listen(version => {
+    // What fails here is tried again, and told, within a second.
+    if (!isStopped) lookFor(() => store.version() >= version, lookQuickly).catch(() => undefined)
+  })
   return {
-    version: pricing.catalogVersion,
+    version: () => store.version(),
     async atLeast(version) {
-      const isKnown = () => pricing.catalogVersion() >= version
-      await lookFor(isKnown, look)
+      const isKnown = () => store.version() >= version
+      await lookFor(isKnown, lookQuickly)
       if (isKnown()) return
       await flight.run(`settle:${version}`, () => catalogRows.settle(global, version))
-      await lookFor(isKnown, look)
+      await lookFor(isKnown, lookQuickly)
       if (!isKnown()) throw unavailable('global', new Error(`it does not show version ${version} of the catalogue`))
     },
     async renew() {
-      await catalogRows.goBeyond(global, pricing.catalogVersion())
+      await catalogRows.goBeyond(global, store.version())
     },
-    stop: watch.stop,
+    stop() {
+      isStopped = true
+      watch.stop()
+    },
   }
 }

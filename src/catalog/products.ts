@@ -1,15 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { PageCache } from '../cache/page-cache.ts'
-import { AppError, missIfUnavailable } from '../lib/errors.ts'
-import { createSingleFlight } from '../lib/single-flight.ts'
+import { AppError } from '../lib/errors.ts'
 import { decodeCursor, encodeCursor } from '../model/cursor.ts'
-import { FIXED } from '../model/limits.ts'
 import { splitPrice } from '../model/money.ts'
 import { type Product, searchForm } from '../model/product.ts'
 import { catalogRows, orderOf, type ProductCursor, type ProductFilter, type ProductOrder } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CatalogWatch } from './catalog-watch.ts'
+import { etagOf, ListingPages } from './listing-pages.ts'
+import type { ProductStore } from './product-store.ts'
 
 /** Products as shoppers see them: one, or a page that costs the same however deep it is. */
 interface ProductQuery {
@@ -24,7 +22,8 @@ interface ProductQuery {
 export interface CatalogPage {
   /** JSON, ready to send. */
   readonly body: Buffer | string
-  readonly catalogVersion: number
+  /** Names the content. */
+  readonly etag: string
 }
 
 export type Products = ReturnType<typeof createProducts>
@@ -32,58 +31,21 @@ export type Products = ReturnType<typeof createProducts>
 interface ProductsDeps {
   readonly global: Database
   readonly pages: PageCache
-  readonly watch: CatalogWatch
+  readonly products: Pick<ProductStore, 'version' | 'forgottenBefore' | 'of'>
   readonly currency: string
   readonly metrics: Metrics
 }
 
-/** Product pages, from the cache where it has them. */
-export function createProducts({ global, pages, watch, currency, metrics }: ProductsDeps) {
-  const flights = createSingleFlight<Buffer | string>()
+/** Products for shoppers. One product is as new as this instance is; pages of products: listing-pages.ts. */
+export function createProducts({ global, pages, products, currency, metrics }: ProductsDeps) {
+  const listing = new ListingPages({ pages, products, metrics })
 
-  /** Pages are made of one catalogue version; of all requests that miss one, over all instances, one makes it. */
-  async function cached(request: string, make: () => Promise<string>): Promise<CatalogPage> {
-    const catalogVersion = watch.version()
-    const page = await look(catalogVersion, request)
-    if (page) {
-      metrics.pageReads.inc({ result: 'hit' })
-      return { body: page, catalogVersion }
-    }
-    const body = await flights.run(`${catalogVersion}:${request}`, () =>
-      page === null ? makeOnce(catalogVersion, request, make) : makeAlone('degraded', make),
-    )
-    return { body, catalogVersion }
+  /** @throws AppError `product_not_found`; `unavailable` when it could not be read */
+  async function find(sku: string): Promise<Product> {
+    const product = (await products.of([sku])).products.get(sku)
+    if (!product) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
+    return product
   }
-
-  async function makeOnce(version: number, request: string, make: () => Promise<string>): Promise<Buffer | string> {
-    const isOurs = await pages.claim(version, request).catch(missIfUnavailable)
-    if (isOurs === undefined) return makeAlone('degraded', make)
-    if (!isOurs) {
-      for (let looks = 0; looks < FIXED.catalogMakingLooks; looks++) {
-        await sleep(FIXED.catalogLookMs)
-        const page = await look(version, request)
-        if (page) return page
-      }
-      return makeAlone('unfilled', make)
-    }
-    try {
-      const made = await look(version, request) // by the previous holder of the claim
-      if (made) return made
-      const body = await makeAlone('filled', make)
-      await pages.set(version, request, body).catch(missIfUnavailable)
-      return body
-    } finally {
-      await pages.release(version, request).catch(missIfUnavailable)
-    }
-  }
-
-  function makeAlone(result: 'filled' | 'unfilled' | 'degraded', make: () => Promise<string>): Promise<string> {
-    metrics.pageReads.inc({ result })
-    return make()
-  }
-
-  /** Null where there is none; undefined where the cache does not answer, so that nothing more is asked of it. */
-  const look = (version: number, request: string) => pages.get(version, request).catch(missIfUnavailable)
 
   return {
     /** @throws AppError `invalid_request` for a cursor of another query */
@@ -96,7 +58,7 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       }
       const order = orderOf(filter)
       const after = query.cursor === undefined ? undefined : readCursor(query.cursor, order)
-      return cached(`page:${JSON.stringify([filter, after, query.limit])}`, async () => {
+      return listing.get(`page:${JSON.stringify([filter, after, query.limit])}`, async () => {
         const rows = await catalogRows.list(global, filter, after, query.limit + 1)
         const data = rows.slice(0, query.limit)
         const last = data.at(-1)
@@ -105,13 +67,12 @@ export function createProducts({ global, pages, watch, currency, metrics }: Prod
       })
     },
 
-    /** @throws AppError `product_not_found` */
+    find,
+
+    /** @throws as `find` */
     async one(sku: string): Promise<CatalogPage> {
-      return cached(`sku:${sku}`, async () => {
-        const product = await catalogRows.find(global, sku)
-        if (!product) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
-        return JSON.stringify({ ...shown(product), currency })
-      })
+      const body = JSON.stringify({ ...shown(await find(sku)), currency })
+      return { body, etag: etagOf(body) }
     },
   }
 }

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ProductChange } from '../model/product.ts'
-import { changeProducts, type ChangesDone, onSaleExcept, refusedChanges } from '../store/catalog-changes.ts'
-import type { Database } from '../store/database.ts'
+import type { App } from '../app.ts'
+import { type ChangesDone, onSaleExcept } from '../store/catalog-changes.ts'
 import { type Args, CommandError, UsageError } from './command.ts'
 import { createRowReader, type RowReader } from './files/catalogue-row.ts'
 import { type Columns, columnsOf } from './files/columns.ts'
@@ -16,10 +16,11 @@ import { progress, step, table } from './terminal.ts'
 
 /**
  * A catalogue from CSV. Row by row: what is right goes in, batch by batch, what is wrong is in the report; cut off, it goes on where it was, known by the
- * content of the file. Or all or nothing: the whole file is one new version, and one wrong row keeps it out.
+ * content of the file. Or all or nothing: the whole file is checked first, and one wrong row keeps it out; then it becomes visible batch by
+ * batch, and one that was cut off is completed by importing the file again.
  */
 interface CatalogueImport {
-  readonly global: Database
+  readonly app: Pick<App, 'global' | 'catalogChanges'>
   readonly file: string
   readonly args: Args
   readonly report: Report
@@ -31,7 +32,7 @@ interface CatalogueImport {
 }
 
 /** So many rows are one transaction and one version of the catalogue. */
-const BATCH_ROWS = 5_000
+const BATCH_ROWS = 2_000
 const SHOWN_ROWS = 10
 
 interface Row {
@@ -121,16 +122,13 @@ async function* rowsOf(
 }
 
 async function dryRun(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
-  const { report, global } = job
+  const { report, app } = job
   report.open()
   const shown: ProductChange[] = []
   let count = 0
   for await (const batch of inBatches(rowsOf(job, facts, columns))) {
     shown.push(...batch.slice(0, SHOWN_ROWS - shown.length).map(({ change }) => change))
-    const refused = await refusedChanges(
-      global,
-      batch.map(({ change }) => change),
-    )
+    const { refused } = await app.catalogChanges.check(batch.map(({ change }) => change))
     rejectAll(report, batch, refused)
     count += batch.length - refused.length
   }
@@ -148,56 +146,47 @@ const textOf = (value: ProductChange[keyof ProductChange]): string =>
   value === undefined ? '' : value === null ? 'none' : typeof value === 'object' ? value.join(', ') : String(value)
 
 async function importWhole(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
-  const { report, global } = job
+  const { report, app } = job
   report.open()
   let rows = 0
   await step('check the file', async () => {
-    for await (const _ of rowsOf(job, facts, columns)) rows++
+    for await (const batch of inBatches(rowsOf(job, facts, columns))) {
+      rows += batch.length
+      rejectAll(report, batch, (await app.catalogChanges.check(batch.map(({ change }) => change))).refused)
+    }
   })
   if (rows === 0) throw new CommandError('the file has no row that could be imported')
   if (report.count() > 0) throw new CommandError(`nothing was imported: ${report.count()} rows are wrong`)
   const bar = progress('products', rows)
-  async function* batches() {
-    let read = 0
+  const sum = createSum()
+  await step(`import ${rows} products`, async () => {
     for await (const batch of inBatches(rowsOf(job, facts, columns))) {
-      yield batch.map(({ change }) => change)
-      bar.set((read += batch.length))
+      const done = await app.catalogChanges.apply(batch.map(({ change }) => change))
+      rejectAll(report, batch, done.refused) // what another change has made wrong since it was checked
+      bar.add(batch.length)
+      sum.add(done)
     }
-  }
-  let refused: ChangesDone['refused'] = []
-  const done = await step(`import ${rows} products`, () =>
-    changeProducts(global, batches, found => (refused = found.refused).length === 0),
-  )
+  })
   bar.end()
-  if (!done) {
-    const reasons = new Map(refused.map(({ sku, reason }) => [sku, reason]))
-    for await (const { line, change } of rowsOf(job, facts, columns)) {
-      const reason = reasons.get(change.sku)
-      if (reason !== undefined) report.reject(line, reason)
-    }
-    throw new CommandError(`nothing was imported: ${report.count()} rows are wrong`)
-  }
-  tell(done, report)
+  tell(sum.done, report)
 }
 
 async function importRows(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
-  const { global, report, folder, args } = job
+  const { app, report, folder, args } = job
   const checkpoint = createCheckpoint(join(folder, `${importId(job, facts, columns)}.json`))
   // What is missing is known only of a whole file whose every row was right.
   const isWhole = args.flag('restart') || args.flag('withdraw-missing')
   const { line: after, refused } = isWhole ? START : checkpoint.read()
   report.open(after > 0 ? refused : undefined)
   if (after > 0) console.log(`  Going on after line ${after}.`)
-  const sum = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] as ChangesDone['refused'][number][] }
+  const sum = createSum()
   await step('import the products', async say => {
     const since = performance.now()
     let rows = 0
     for await (const batch of inBatches(rowsOf(job, facts, columns, after))) {
-      const done = await changeProducts(global, () => once(batch.map(({ change }) => change)))
-      if (!done) continue
+      const done = await app.catalogChanges.apply(batch.map(({ change }) => change))
       rejectAll(report, batch, done.refused)
-      sum.version = done.version
-      for (const key of ['added', 'changed', 'unchanged'] as const) sum[key] += done[key]
+      sum.add(done)
       rows += batch.length
       report.sync() // before what says that these lines are done
       checkpoint.write({ line: batch.at(-1)?.line ?? 0, refused: report.count() })
@@ -205,9 +194,21 @@ async function importRows(job: CatalogueImport, facts: FileFacts, columns: Colum
     }
   })
   checkpoint.clear()
-  if (sum.added + sum.changed + sum.unchanged === 0 && after === 0)
-    throw new CommandError('the file has no row that could be imported')
-  tell(sum, report)
+  if (sum.isEmpty() && after === 0) throw new CommandError('the file has no row that could be imported')
+  tell(sum.done, report)
+}
+
+/** What all batches did. */
+function createSum() {
+  const done = { version: 0, added: 0, changed: 0, unchanged: 0 }
+  return {
+    done,
+    add(more: ChangesDone): void {
+      done.version = more.version
+      for (const key of ['added', 'changed', 'unchanged'] as const) done[key] += more[key]
+    },
+    isEmpty: () => done.added + done.changed + done.unchanged === 0,
+  }
 }
 
 /** The same file, read in another way or for another shop, is another import. */
@@ -219,7 +220,7 @@ function importId({ args, currency, target }: CatalogueImport, facts: FileFacts,
 
 /** A refused row may be the product that seems to be missing: then nothing is taken off sale. */
 async function withdrawMissing(job: CatalogueImport, facts: FileFacts, columns: Columns): Promise<void> {
-  const { global, report, args } = job
+  const { app, report, args } = job
   if (report.count() > 0) {
     console.log('No product was taken off sale, since rows were refused: repair them and import the file again.')
     return
@@ -228,9 +229,9 @@ async function withdrawMissing(job: CatalogueImport, facts: FileFacts, columns: 
   for await (const { change } of rowsOf(job, facts, columns)) kept.add(change.sku)
   const isDry = args.flag('dry-run')
   let count = 0
-  for await (const skus of onSaleExcept(global, kept)) {
+  for await (const skus of onSaleExcept(app.global, kept)) {
     count += skus.length
-    if (!isDry) await changeProducts(global, () => once(skus.map(sku => ({ sku, status: 'withdrawn' as const }))))
+    if (!isDry) await app.catalogChanges.apply(skus.map(sku => ({ sku, status: 'withdrawn' as const })))
   }
   console.log(`${isDry ? 'Would take' : 'Took'} ${count} products off sale that the file does not have.`)
 }
@@ -241,16 +242,12 @@ function rejectAll(report: Report, batch: readonly Row[], refused: ChangesDone['
   for (const { sku, reason } of refused) report.reject(lines.get(sku) ?? 0, reason)
 }
 
-function tell({ added, changed, unchanged, version }: ChangesDone, report: Report): void {
+function tell({ added, changed, unchanged, version }: Omit<ChangesDone, 'refused'>, report: Report): void {
   const left = report.count() === 0 ? '' : `; ${report.count()} rows were refused`
   console.log(
     `Imported ${added + changed + unchanged} products: ${added} new, ${changed} changed, ${unchanged} as they were${left}.`,
   )
   if (added + changed > 0) console.log(`The catalogue is at version ${version}.`)
-}
-
-async function* once<T>(value: T): AsyncGenerator<T> {
-  yield value
 }
 
 async function* inBatches(rows: AsyncIterable<Row>): AsyncGenerator<Row[]> {

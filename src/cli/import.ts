@@ -6,7 +6,7 @@ import { type Command, CommandError, UsageError } from './command.ts'
 import { createReport } from './files/report.ts'
 import { importCarts } from './import-carts.ts'
 import { importCatalogue } from './import-catalogue.ts'
-import { serversOf, withApp, withGlobal } from './with-app.ts'
+import { serversOf, withApp } from './with-app.ts'
 
 /**
  * Real files: a catalogue from CSV, carts from newline-delimited JSON. What is wrong in a row is written with its line number into a report, and the row is
@@ -74,8 +74,8 @@ An import that was cut off goes on where it was: the file is known by its conten
       try {
         const job = { file, args, report, folder: join(config.dataDir, 'imports') }
         if (what === 'catalogue')
-          await withGlobal(projectDir, global =>
-            importCatalogue({ ...job, global, target: `${host}${pathname}`, currency: config.currency }),
+          await withApp(projectDir, app =>
+            importCatalogue({ ...job, app, target: `${host}${pathname}`, currency: config.currency }),
           )
         else await withApp(projectDir, app => importCarts({ ...job, app }))
       } finally {

@@ -1,7 +1,6 @@
 import type { ProductChange, ProductState } from '../model/product.ts'
-import { changeProducts } from '../store/catalog-changes.ts'
 import { type Command, CommandError, UsageError } from './command.ts'
-import { withGlobal } from './with-app.ts'
+import { withApp } from './with-app.ts'
 
 /** Taking products off sale and putting them back. */
 const STATES: Readonly<Record<string, ProductState>> = { withdraw: 'withdrawn', restore: 'active' }
@@ -22,20 +21,19 @@ export function productsCommand(projectDir: string): Command {
       const known = Object.hasOwn(STATES, what) ? STATES[what] : undefined
       if (!known || skus.length === 0) throw new UsageError('say: withdraw SKU… or restore SKU…')
       const status: ProductState = known
-      const isDry = args.flag('dry-run')
-      async function* changes(): AsyncGenerator<ProductChange[]> {
-        yield [...new Set(skus)].map(sku => ({ sku, status }) satisfies ProductChange)
-      }
-      await withGlobal(projectDir, async global => {
-        let unknown: string[] = []
-        const done = await changeProducts(global, changes, ({ refused, changed, unchanged }) => {
-          unknown = refused.map(({ sku }) => sku)
-          if (isDry) console.log(`Would change ${changed} products; ${unchanged} are ${DONE[status]} already.`)
-          return !isDry && unknown.length === 0
-        })
-        if (unknown.length > 0)
-          throw new CommandError(`nothing was changed: there is no product '${unknown.join("', '")}'`)
-        if (done) console.log(`${done.changed} products are ${DONE[status]} now; ${done.unchanged} were already.`)
+      const changes = [...new Set(skus)].map((sku): ProductChange => ({ sku, status }))
+      await withApp(projectDir, async ({ catalogChanges }) => {
+        const { refused, changed, unchanged } = await catalogChanges.check(changes)
+        if (refused.length > 0) {
+          const unknown = refused.map(({ sku }) => sku).join("', '")
+          throw new CommandError(`nothing was changed: there is no product '${unknown}'`)
+        }
+        if (args.flag('dry-run')) {
+          console.log(`Would change ${changed} products; ${unchanged} are ${DONE[status]} already.`)
+          return
+        }
+        const done = await catalogChanges.apply(changes)
+        console.log(`${done.changed} products are ${DONE[status]} now; ${done.unchanged} were already.`)
       })
     },
   }

@@ -77,15 +77,24 @@ async function refuseRealAccounts(app: App): Promise<void> {
     )
 }
 
+/** Products of one transaction. */
+const SEED_ROWS = 5_000
+
 /** Products, accounts and carts; goes on where an interrupted run has ended. @throws AppError of the dependencies */
 export async function seed(app: App, options: SeedOptions, run: Step): Promise<void> {
   const { cartLinesMax, lineQuantityMax } = app.limits
   const generator = createGenerator({ ...options, linesMax: cartLinesMax, quantityMax: lineQuantityMax })
-  const products = Array.from({ length: options.products }, (_, index) => generator.product(index))
   await run(`seed ${options.products} products`, async () => {
-    const bar = progress('products', products.length)
-    const version = await catalogRows.put(app.global, products, bar.set)
-    app.pricing.useCatalog(version, products)
+    const bar = progress('products', options.products)
+    for (let first = 0; first < options.products; first += SEED_ROWS) {
+      const length = Math.min(SEED_ROWS, options.products - first)
+      await catalogRows.put(
+        app.global,
+        Array.from({ length }, (_, at) => generator.product(first + at)),
+      )
+      bar.add(length)
+    }
+    await app.catalog.atLeast((await catalogRows.state(app.global)).version)
     bar.end()
   })
   await run(`seed ${options.users} users with carts`, async () => {

@@ -16,7 +16,7 @@ export async function withApp(projectDir: string, work: (app: App, config: Confi
   }
 }
 
-/** Runs a command that needs the global database alone, and not the application, which would load all products. */
+/** Runs a command that needs the global database alone. */
 export async function withGlobal(projectDir: string, work: (global: Database) => Promise<void>): Promise<void> {
   const { config, secrets } = loadConfig(projectDir)
   const address = { name: 'global', url: serversOf(secrets).global, limits: config.limits }

@@ -47,6 +47,7 @@ const AS_SET = [
   'pricingThreads',
   'pricingInline',
   'repriceSpreadMs',
+  'productsMemoryMb',
   'shippingFee',
   'payment',
   'paymentMinutes',

@@ -153,9 +153,15 @@ export const SETTINGS = {
   ),
   repriceSpreadMs: set(
     'CARTLOAD_REPRICE_SPREAD_MS',
-    'Over how long carts move to new rules, each at its own moment, so that not all are priced at once; until then a cart shows its last totals, said to be old.',
+    'Over how long carts move to new rules and to the prices of a bulk change, each at its own moment, so that not all are priced at once; until then a cart shows its last totals, said to be old.',
     whole(0, 3_600_000),
     '5000',
+  ),
+  productsMemoryMb: set(
+    'CARTLOAD_PRODUCTS_MEMORY_MB',
+    'Memory for products, per instance, in MB. Those that carts hold should fit, about 800 bytes each; others are read when they are asked for.',
+    whole(1, 4_096),
+    '32',
   ),
   shippingFee: set(
     'CARTLOAD_SHIPPING_FEE',

@@ -33,7 +33,7 @@ export function catalogRoutes(products: Products, schemas: Schemas): Route[] {
   ]
 }
 
-function answer(page: CatalogPage, call: Call): Answer {
-  const headers = { ETag: `"p${page.catalogVersion}"`, 'Cache-Control': 'public, no-cache' }
-  return matches(call.ifNoneMatch, headers.ETag) ? { status: 304, headers } : { status: 200, body: page.body, headers }
+function answer({ body, etag }: CatalogPage, call: Call): Answer {
+  const headers = { ETag: etag, 'Cache-Control': 'public, no-cache' }
+  return matches(call.ifNoneMatch, etag) ? { status: 304, headers } : { status: 200, body, headers }
 }

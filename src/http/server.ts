@@ -10,7 +10,6 @@ import type { Promotions } from '../catalog/promotions.ts'
 import type { Stock } from '../inventory/inventory.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Limits } from '../model/limits.ts'
-import type { Product } from '../model/product.ts'
 import type { Drain } from '../ops/drain.ts'
 import type { Orders } from '../orders/orders.ts'
 import type { OrderPlacement } from '../orders/place-order.ts'
@@ -52,7 +51,6 @@ interface ServerDeps {
   readonly orders: Orders
   readonly stock: Stock
   readonly sales: Sales
-  productOf(sku: string): Product | undefined
   rulesVersion(): number
   readonly drain: Drain
   readonly metrics: Metrics

@@ -1,14 +1,13 @@
+import type { Products } from '../catalog/products.ts'
 import type { Stock } from '../inventory/inventory.ts'
 import type { Sales } from '../sales/flash-sales.ts'
-import type { Product } from '../model/product.ts'
-import { AppError } from '../lib/errors.ts'
 import { stockItemOf } from '../model/order.ts'
 import { json, type Route, route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 
 /** What is left of a product, and the queue in front of a sale. */
 export function stockRoutes(
-  { stock, sales, productOf }: { stock: Stock; sales: Sales; productOf(sku: string): Product | undefined },
+  { stock, sales, products }: { stock: Stock; sales: Sales; products: Pick<Products, 'find'> },
   schemas: Schemas,
 ): Route[] {
   const queue = { tag: 'Sales', path: '/v1/sales/:id/queue', session: 'required', params: schemas.saleParams } as const
@@ -26,8 +25,7 @@ export function stockRoutes(
       answer: { status: 200, description: 'The stock', schema: schemas.stock },
       problems: ['product_not_found'],
       async handle({ params: { sku } }) {
-        const product = productOf(sku)
-        if (!product) throw new AppError('product_not_found', `There is no product '${sku}'.`, { extra: { sku } })
+        const product = await products.find(sku)
         const mode = product.stock ?? 'none'
         if (mode === 'none') return json(200, { sku, mode, left: null, state: 'in_stock' })
         const { free = 0, held = 0 } = (await stock.recentLevels(stockItemOf(product))) ?? {}

@@ -1,12 +1,11 @@
+import type { CatalogChanges } from '../catalog/catalog-changes.ts'
 import { AppError, isAppError, messageOf } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { stockItemOf } from '../model/order.ts'
 import type { Product, StockMode } from '../model/product.ts'
 import { SALE_ID } from '../model/sale.ts'
 import { catalogRows } from '../store/catalog.ts'
-import { catalogFloor } from '../store/catalog-watermark.ts'
 import { type Database, DuplicateKeyError, LockWaitError, type Transaction } from '../store/database.ts'
-import type { Router } from '../store/shard-router.ts'
 import { type SaleRow, saleRows } from '../store/sales.ts'
 import type { StockLevels } from '../store/stock.ts'
 import type { Inventory } from './stock-levels.ts'
@@ -41,7 +40,7 @@ type SaleWish = Omit<SaleRow, 'endsAt'> & {
 
 interface StockKeepingDeps {
   readonly global: Database
-  readonly router: Router
+  readonly catalogChanges: CatalogChanges
   readonly inventory: Inventory
   readonly stock: Stock
 }
@@ -108,23 +107,14 @@ async function product(rows: Database | Transaction, sku: string): Promise<Produ
   return found
 }
 
-/** One new version of the catalogue, announced in every shard when nothing can be wrong with it any more but the commit. */
-async function change<T>(
-  { global, router }: StockKeepingDeps,
+/** One new version of the catalogue, which every order goes by from now on. */
+const change = <T>(
+  { catalogChanges }: StockKeepingDeps,
   work: (tx: Transaction, version: number) => Promise<T>,
-): Promise<T> {
-  // Orders wait from the announcement to the commit: not for a shard that is known to be away.
-  await Promise.all(router.shards.map(catalogFloor.read))
-  return busyIfLocked(
-    global.transaction(async tx => {
-      const version = await catalogRows.nextVersion(tx)
-      const result = await work(tx, version)
-      await catalogFloor.raise(router.shards, version)
-      await catalogRows.setVersion(tx, version)
-      return result
-    }),
+): Promise<T> =>
+  busyIfLocked(
+    catalogChanges.inOneVersion(async (tx, version) => ({ result: await work(tx, version), isChanged: true })),
   )
-}
 
 /** Fewer units and a tighter limit hold before the product is counted; more come last. */
 async function tightenStock(

@@ -102,11 +102,25 @@ export const FIXED = {
 
   catalogPollMs: 1_000,
   catalogPageMs: 60_000,
+  /** A page of products may be this old where the catalogue has changed since; from half of it on it is made anew beside the answers. */
+  listingAgeMsMax: 2_000,
   /** For how long one instance is left alone with making a page, and how often the others look for it. */
   catalogMakingMs: 1_000,
   catalogMakingLooks: 20,
   catalogLookMs: 15,
-  catalogLoadRows: 5_000,
+  /** Products that are read at once, and changes of products. */
+  catalogLoadRows: 500,
+  catalogChangeRows: 5_000,
+  /** Products of which an instance keeps the version that changed them last. */
+  catalogChangesMax: 200_000,
+  /** So many changed products at once are a bulk change; what follows within the gap is part of it. */
+  bulkProductsMin: 1_000,
+  bulkGapMs: 10_000,
+  /** Products that an instance reads at its start, and how often the list of them is written. */
+  recentProductsMax: 5_000,
+  recentProductsEveryMs: 30_000,
+  /** How long products stay in the cache Redis after they were read. */
+  productCacheMs: 60 * 60_000,
 
   redisCacheMsMax: 200,
   redisSessionsMsMax: 500,
@@ -145,6 +159,8 @@ export const FIXED = {
   pricingNice: 10,
   /** Carts of one task for a thread. */
   pricingBatchMax: 16,
+  /** Products that a thread keeps. */
+  pricingProductsMax: 10_000,
   /** Results that an instance remembers. */
   pricingMemoMax: 1_000,
   /** Effort for one cart, in cells touched: 20 ms on a slow core (docs/performance.md). Counted, not timed: prices are the same everywhere. */

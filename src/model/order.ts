@@ -57,8 +57,6 @@ export interface Demand {
 export const stockItemOf = ({ sku, stockItem }: { sku: string; stockItem?: string | undefined }): string =>
   `s:${stockItem ?? sku}`
 /** The same for a code that may not be sold any more. */
-export const stockItemOfSku = (sku: string, productOf: (sku: string) => Product | undefined): string =>
-  stockItemOf(productOf(sku) ?? { sku })
 /** The item, where the product's stock is counted. */
 export const countedItemOf = (product: Product | undefined): string | undefined =>
   product?.stock && product.stock !== 'none' ? stockItemOf(product) : undefined

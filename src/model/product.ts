@@ -17,6 +17,8 @@ export interface Product {
   readonly stock?: StockMode
   /** The stock it is taken from, where that is not its own: products that share one have the same. */
   readonly stockItem?: string
+  /** The version of the catalogue that changed it last, where it comes from there. */
+  readonly version?: number
 }
 
 /** `withdrawn`: off sale: in no list, not counted in a cart, not to be ordered, until it is put back. */

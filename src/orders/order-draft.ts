@@ -3,8 +3,8 @@ import type { Quotes } from './quotes.ts'
 import { AppError, unavailable } from '../lib/errors.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, countedItemOf, type Demand, demandsOf, inOrder, type OrderDocument } from '../model/order.ts'
-import type { Pricing } from '../pricing/pricing-service.ts'
-import type { CartRequest, PricedCart } from '../pricing/price.ts'
+import type { Pricing, ProductSource } from '../pricing/pricing-service.ts'
+import type { CartRequest, Catalog, PricedCart } from '../pricing/price.ts'
 import { cartRows, type StoredCart } from '../store/carts.ts'
 import { type OrderRow, orderRows } from '../store/orders.ts'
 import type { Session } from '../sessions/sessions.ts'
@@ -30,6 +30,7 @@ export interface PlaceRequest {
 export interface Basket {
   readonly request: CartRequest
   readonly priced: PricedCart
+  readonly products: Catalog['products']
   /** The total that the buyer saw. */
   readonly seen: number
   readonly cart: StoredCart | undefined
@@ -43,6 +44,7 @@ interface BasketDeps {
   readonly router: Router
   readonly promotionLimits: PromotionLimits
   readonly pricing: Pricing
+  readonly products: Pick<ProductSource, 'of'>
   readonly prices: CartPricing
   readonly quotes: Quotes
   readonly currency: string
@@ -80,6 +82,7 @@ async function priceCart(deps: BasketDeps, { session, cart, total }: PlaceReques
   return {
     request,
     priced,
+    products: await productsOf(deps, request, priced),
     seen: total ?? shownTotal(stored, priced),
     cart: stored,
     version: stored.version,
@@ -104,12 +107,28 @@ async function quoted(
   return {
     request,
     priced,
+    products: await productsOf(deps, request, priced),
     seen: total ?? claims.total,
     cart: undefined,
     version: stored.version,
     pending: pending.length,
   }
 }
+
+/** As they are now: where one has changed since it was priced, the order is not decided (place-order.ts). */
+async function productsOf(
+  { products }: BasketDeps,
+  request: CartRequest,
+  priced: PricedCart,
+): Promise<Catalog['products']> {
+  return (await products.of(skusOf(request, priced))).products
+}
+
+/** All products that a price goes by. */
+export const skusOf = ({ lines }: Pick<CartRequest, 'lines'>, { giftSkus }: Pick<PricedCart, 'giftSkus'>): string[] => [
+  ...lines.map(({ sku }) => sku),
+  ...giftSkus,
+]
 
 /** The buyer's cart, and their orders that wait for payment. */
 async function buyerOf(
@@ -125,20 +144,21 @@ async function buyerOf(
 }
 
 function draw(
-  { promotionLimits, pricing, currency, paymentS }: BasketDeps,
-  { request, priced, cart }: Basket,
+  { promotionLimits, currency, paymentS }: BasketDeps,
+  { request, priced, products, cart }: Basket,
   limited: readonly Demand[],
 ): OrderDocument {
+  const productOf = (sku: string) => products.get(sku)
   const lines = request.lines.flatMap((line, at) => {
     const price = priced.lines[at]
     if (!line.selected || !price) return []
     const { available, ...amounts } = price
     if (!available) return []
-    const item = countedItemOf(pricing.product(line.sku))
+    const item = countedItemOf(productOf(line.sku))
     return [{ sku: line.sku, quantity: line.quantity, ...amounts, item }]
   })
-  const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(pricing.product(gift.sku)) }))
-  const { reserve, track } = demandsOf(lines, gifts, pricing.product)
+  const gifts = priced.gifts.map(gift => ({ ...gift, item: countedItemOf(productOf(gift.sku)) }))
+  const { reserve, track } = demandsOf(lines, gifts, productOf)
   const reserved = [...reserve, ...limited]
   return {
     currency,

@@ -10,6 +10,7 @@ import { takeOrdered } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import { bought, type OrderDocument, orderIdOf } from '../model/order.ts'
 import type { Pricing } from '../pricing/pricing-service.ts'
+import type { ProductStore } from '../catalog/product-store.ts'
 import { cartRows } from '../store/carts.ts'
 import { catalogFloor } from '../store/catalog-watermark.ts'
 import { DuplicateKeyError, type Transaction } from '../store/database.ts'
@@ -18,7 +19,7 @@ import type { Router, SlotGuard } from '../store/shard-router.ts'
 import { userRows } from '../store/users.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { PromotionLimits } from './promotion-limits.ts'
-import { type Basket, cartChanged, createBaskets, type PlaceRequest } from './order-draft.ts'
+import { type Basket, cartChanged, createBaskets, type PlaceRequest, skusOf } from './order-draft.ts'
 import { createHolding, type Draft } from './reservations.ts'
 import type { Sales } from '../sales/flash-sales.ts'
 import type { OrderRecovery } from './order-recovery.ts'
@@ -32,7 +33,7 @@ import type { Stock } from '../inventory/inventory.ts'
  *   1. price the cart afresh and compare with what the buyer saw
  *   2. hold: each item's units, one item after the other in one global order (item's shard, inventory/reservation-batch.ts)
  *   3. decide: one transaction in the buyer's shard writes the order, claims its key, and takes the ordered lines out of the
- *      cart at the version that was priced, if what is counted and on sale is what it was when the order was begun
+ *      cart at the version that was priced, if its products are what they were when it was priced
  *      (store/catalog-watermark.ts). This row is the commit point.
  *   4. sell: held units become sold. Nothing can go wrong here any more that would not be put right later.
  *
@@ -48,6 +49,7 @@ interface Placed {
 interface CheckoutDeps {
   readonly router: Router
   readonly catalog: Pick<CatalogWatch, 'atLeast'>
+  readonly products: Pick<ProductStore, 'version' | 'of' | 'anyChanged'>
   readonly stock: Stock
   readonly recovery: OrderRecovery
   readonly sales: Sales
@@ -63,7 +65,7 @@ interface CheckoutDeps {
   readonly onFailpoint: OnOrderFailpoint
 }
 
-/** What the order goes by has changed since it was begun (store/catalog-watermark.ts). */
+/** The catalogue has changed since the order was priced, perhaps what it goes by (store/catalog-watermark.ts). */
 class CatalogAdvanced extends Error {
   readonly floor: number
 
@@ -134,7 +136,7 @@ async function placeAtCatalog(deps: PlacementDeps, request: PlaceRequest, firstF
     await catalog.atLeast(floor)
     await sales.atLeast(floor)
     try {
-      return await placeAnew(deps, request, floor)
+      return await placeAnew(deps, request)
     } catch (error) {
       if (!(error instanceof CatalogAdvanced)) throw error
       floor = error.floor
@@ -143,7 +145,7 @@ async function placeAtCatalog(deps: PlacementDeps, request: PlaceRequest, firstF
   throw new AppError('overloaded', 'What is counted or on sale keeps changing.', { retryAfterS: 1 })
 }
 
-async function placeAnew(deps: PlacementDeps, request: PlaceRequest, floor: number): Promise<Placed> {
+async function placeAnew(deps: PlacementDeps, request: PlaceRequest): Promise<Placed> {
   const { sales, promotionLimits, recovery, paymentS, onFailpoint, baskets, holding } = deps
   const { session } = request
   const basket = await baskets.of(request)
@@ -167,7 +169,7 @@ async function placeAnew(deps: PlacementDeps, request: PlaceRequest, floor: numb
   onFailpoint('held-all')
   let order: OrderRow
   try {
-    order = await decide(deps, request, basket, { ...draft, document }, floor)
+    order = await decideUnchanged(deps, request, basket, { ...draft, document })
   } catch (error) {
     // Whether it was committed is not known: what is held stays until recovery has looked.
     if (isAppError(error, 'outcome_unknown')) throw error
@@ -208,21 +210,42 @@ async function draftOf(
   return { orderId, userId, document }
 }
 
+/** Decides once it is known that no product of the order has changed since it was priced: others may change all the time. */
+async function decideUnchanged(
+  deps: PlacementDeps,
+  request: PlaceRequest,
+  basket: Basket,
+  draft: Draft,
+): Promise<OrderRow> {
+  const { catalog, products } = deps
+  const skus = skusOf(basket.request, basket.priced)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await decide(deps, request, basket, draft)
+    } catch (error) {
+      if (!(error instanceof CatalogAdvanced) || attempt === FIXED.orderAttemptsMax) throw error
+      await catalog.atLeast(error.floor)
+      if (products.anyChanged(skus, basket.priced.catalogVersion)) throw error
+    }
+  }
+}
+
 /** The commit point. */
 async function decide(
-  { router, writer, paymentS }: PlacementDeps,
+  { router, writer, products, paymentS }: PlacementDeps,
   request: PlaceRequest,
   basket: Basket,
   { orderId, document }: Draft,
-  floor: number,
 ): Promise<OrderRow> {
   const { session, key, fingerprint } = request
   const { userId } = session
   const { cart, priced } = basket
+  const skus = skusOf(basket.request, priced)
   let made: OrderRow | undefined
   const insert = async (tx: Transaction, { slot, shard }: SlotGuard) => {
-    const floorNow = await catalogFloor.readShared(tx, shard)
-    if (floorNow > floor) throw new CatalogAdvanced(floorNow)
+    const floor = await catalogFloor.readShared(tx, shard)
+    const isUnheard = floor > products.version()
+    if (isUnheard || products.anyChanged(skus, priced.catalogVersion)) throw new CatalogAdvanced(floor)
     await orderRows.insert(tx, slot, {
       userId,
       orderId,

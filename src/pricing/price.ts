@@ -60,6 +60,8 @@ export interface PricedCart {
   /** When what the rules say last changed, in ms since 1970: grows with versions and with promotions that start or end. */
   readonly rulesStamp: number
   readonly lines: readonly PricedLine[]
+  /** Products that it depends on beside those of its lines: what promotions give, or would give if it were sold. */
+  readonly giftSkus: readonly string[]
   readonly totals: Totals
   readonly promotions: readonly { readonly promotion: string; readonly name: string; readonly amount: Minor }[]
   readonly gifts: readonly Gift[]
@@ -90,6 +92,7 @@ interface Hint {
   readonly percent?: number
 }
 
+/** Products, as they are at a version; at least those that a request names and its rules give. */
 export interface Catalog {
   readonly version: number
   readonly products: ReadonlyMap<string, Product>
@@ -149,6 +152,7 @@ export function priceCart(request: CartRequest, catalog: Catalog, rules: Rules, 
   return {
     ...stampsOf(catalog, rules),
     lines: lines.map((line, at) => pricedLine(line, found[at], calculation, at)),
+    giftSkus: calculation.gifts.map(({ sku }) => sku),
     totals: {
       lines: counted.length,
       units: counted.reduce((sum, line) => plus(sum, line.quantity), 0),
@@ -214,6 +218,7 @@ function atListPrices(
   return {
     ...stampsOf(catalog, rules),
     lines,
+    giftSkus: [],
     totals,
     promotions: [],
     gifts: [],

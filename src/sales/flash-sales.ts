@@ -6,8 +6,8 @@ import { repeat } from '../lib/poll.ts'
 import { areSameBytes } from '../lib/timing-safe.ts'
 import { createSingleFlight, lookFor } from '../lib/single-flight.ts'
 import { FIXED } from '../model/limits.ts'
-import { stockItemOfSku } from '../model/order.ts'
-import type { Pricing } from '../pricing/pricing-service.ts'
+import { stockItemOf } from '../model/order.ts'
+import type { ProductSource } from '../pricing/pricing-service.ts'
 import type { QueueStatus, WaitingRoom } from './waiting-room.ts'
 import { catalogRows } from '../store/catalog.ts'
 import type { Database } from '../store/database.ts'
@@ -51,7 +51,7 @@ interface SalesDeps {
   readonly router: Router
   readonly stock: Stock
   readonly room: WaitingRoom
-  readonly pricing: Pricing
+  readonly products: Pick<ProductSource, 'of'>
   /** With it the shop signs that a buyer is a person: HMAC-SHA256 of `<sale>.<user id>.<expiry>`. */
   readonly proofKey: string | undefined
   readonly log: Log
@@ -67,7 +67,7 @@ interface Watched {
 export type Sales = ReturnType<typeof watchSales>
 
 /** Keeps the sales of the global database in memory, refreshed as `atLeast` and the clock ask for. */
-export function watchSales({ global, router, stock, room, pricing, proofKey, log }: SalesDeps) {
+export function watchSales({ global, router, stock, room, products, proofKey, log }: SalesDeps) {
   let watched = new Map<string, Watched>()
   const admissionKey = sharedKey(global, 'admissions')
 
@@ -89,7 +89,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
 
   async function load(): Promise<void> {
     lookedMs = performance.now()
-    const version = await catalogRows.version(global)
+    const { version } = await catalogRows.state(global)
     const open = await saleRows.open(global.background, FIXED.salesOpenMax)
     const at = performance.now()
     watched = new Map(
@@ -102,7 +102,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   async function advance(): Promise<void> {
     await Promise.all(
       [...watched.values()].filter(hasStarted).map(async one => {
-        const item = itemOf(one.sale.sku)
+        const item = await itemOf(one.sale.sku)
         one.levels = await (isGone(one) ? stock.recentLevels(item) : stock.levels(item))
         if (!one.levels) return
         const { free, held } = one.levels
@@ -117,7 +117,11 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
 
   /** Its time has come, and its units are set. */
   const hasStarted = ({ sale, startsMs }: Watched) => sale.units > 0 && performance.now() >= startsMs
-  const itemOf = (sku: string) => stockItemOfSku(sku, pricing.product)
+  const itemsOf = async (skus: readonly string[]) => {
+    const { products: known } = await products.of(skus)
+    return skus.map(sku => stockItemOf(known.get(sku) ?? { sku }))
+  }
+  const itemOf = async (sku: string) => (await itemsOf([sku]))[0] ?? sku
   const isGone = ({ levels }: Pick<Watched, 'levels'>) => levels !== undefined && levels.free + levels.held === 0
 
   async function find(id: string): Promise<Watched> {
@@ -182,9 +186,15 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
   }
 
   /** Sales of the stock that these products are of, whatever they are called. */
-  function salesOf(wanted: readonly { readonly sku: string }[]): Watched[] {
-    const items = new Set(wanted.map(({ sku }) => itemOf(sku)))
-    return [...watched.values()].filter(({ sale }) => items.has(itemOf(sale.sku)))
+  async function salesOf(wanted: readonly { readonly sku: string }[]): Promise<Watched[]> {
+    const open = [...watched.values()]
+    if (open.length === 0) return []
+    const [items, itemsOnSale] = await Promise.all([
+      itemsOf(wanted.map(({ sku }) => sku)),
+      itemsOf(open.map(({ sale }) => sale.sku)),
+    ])
+    const isWanted = new Set(items)
+    return open.filter((_, at) => isWanted.has(itemsOnSale[at] ?? ''))
   }
 
   /**
@@ -196,7 +206,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     wanted: readonly { readonly sku: string }[],
     admission: string | undefined,
   ): Promise<void> {
-    for (const one of salesOf(wanted)) {
+    for (const one of await salesOf(wanted)) {
       const { id, sku, startsAt } = one.sale
       if (!hasStarted(one))
         throw new AppError('sale_not_started', `The sale of '${sku}' starts at ${startsAt}.`, {
@@ -227,7 +237,7 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
     async view(id: string): Promise<SaleView> {
       const one = await find(id)
       const { sku, startsAt, endsAt } = one.sale
-      const levels = one.levels ?? (await stock.recentLevels(itemOf(sku)))
+      const levels = one.levels ?? (await stock.recentLevels(await itemOf(sku)))
       const state = !hasStarted(one) ? 'upcoming' : isGone({ levels }) ? 'sold_out' : 'open'
       return { id, sku, state, startsAt, endsAt, left: levels?.free ?? 0 }
     },
@@ -270,10 +280,13 @@ export function watchSales({ global, router, stock, room, pricing, proofKey, log
 
     /** An order was made: the buyer's place goes to another. Beside the answer. */
     finished(userId: string, ordered: readonly { readonly sku: string }[]): void {
-      for (const { sale } of salesOf(ordered)) room.leave(sale.id, userId).catch(() => undefined)
+      void salesOf(ordered)
+        .then(sales => Promise.all(sales.map(({ sale }) => room.leave(sale.id, userId))))
+        .catch(() => undefined) // the place runs out by itself
     },
 
-    isOnSale: (products: readonly { readonly sku: string }[]): boolean => salesOf(products).length > 0,
+    isOnSale: async (wanted: readonly { readonly sku: string }[]): Promise<boolean> =>
+      (await salesOf(wanted)).length > 0,
 
     stop() {
       for (const watch of watches) watch.stop()

@@ -1,22 +1,9 @@
-import type { Product, ProductChange, ProductState } from '../model/product.ts'
-import {
-  lockVersion,
-  PRODUCT_COLUMNS,
-  type ProductRow,
-  productOf,
-  rowOf,
-  SET_VERSION,
-  type Stored,
-  UPSERT_ROWS,
-  upsert,
-} from './catalog.ts'
+import type { Product, ProductChange } from '../model/product.ts'
+import { catalogRows, rowOf, type Stored, UPSERT_ROWS, upsert } from './catalog.ts'
 import type { Database, Transaction } from './database.ts'
 import { limitTo, statement } from './statement.ts'
 
-/**
- * Changes of products that name only what is to be different. What is there is read in the same transaction, which holds the catalogue's version
- * locked, so two imports never mix.
- */
+/** What changes of products did, which name only what is to be different. */
 export interface ChangesDone {
   readonly version: number
   readonly added: number
@@ -25,17 +12,9 @@ export interface ChangesDone {
   readonly refused: readonly { readonly sku: string; readonly reason: string }[]
 }
 
-type Counting = { -readonly [Key in keyof ChangesDone]: ChangesDone[Key] } & {
-  refused: { sku: string; reason: string }[]
-}
-
-const SELECT_MANY = statement(`SELECT ${PRODUCT_COLUMNS}, status FROM products WHERE sku IN (?)`)
-
 const SELECT_ON_SALE = statement("SELECT sku FROM products WHERE sku > ? AND status = 'active' ORDER BY sku LIMIT ?")
 /** So many codes of products are read at once. */
-const PAGE_SKUS = 10_000
-
-class NotWanted extends Error {}
+const PAGE_SKUS = 2_000
 
 /** The products on sale that are not among the kept ones, page by page. */
 export async function* onSaleExcept(
@@ -53,65 +32,46 @@ export async function* onSaleExcept(
   }
 }
 
-/**
- * All changes as one new version, in one transaction. `open` gives them in batches, from the start each time that it is asked, since a transaction may
- * run again. `isWanted` decides when all is known and nothing is committed; undefined when it did not want it: then nothing was changed.
- */
+/** Makes the changes that are not refused, in a transaction that holds the catalogue's version locked. */
 export async function changeProducts(
-  global: Database,
-  open: () => AsyncIterable<readonly ProductChange[]>,
-  isWanted: (done: ChangesDone) => boolean = () => true,
-): Promise<ChangesDone | undefined> {
-  try {
-    return await global.transaction(async tx => {
-      const version = (await lockVersion(tx)) + 1
-      const done: Counting = { version, added: 0, changed: 0, unchanged: 0, refused: [] }
-      for await (const part of open()) await changeSome(tx, part, done)
-      if (!isWanted(done)) throw new NotWanted()
-      if (done.added + done.changed > 0) await tx.run(SET_VERSION, [version])
-      return done
-    })
-  } catch (error) {
-    if (error instanceof NotWanted) return undefined
-    throw error
-  }
-}
-
-/** Which of the changes would be refused, by what is in the catalogue now. Changes nothing. */
-export async function refusedChanges(
-  global: Database,
+  tx: Transaction,
+  version: number,
   changes: readonly ProductChange[],
-): Promise<ChangesDone['refused']> {
-  const done: Counting = { version: 0, added: 0, changed: 0, unchanged: 0, refused: [] }
-  await judge(global, changes, done)
-  return done.refused
-}
-
-async function changeSome(tx: Transaction, part: readonly ProductChange[], done: Counting): Promise<void> {
-  const changed = await judge(tx, part, done)
+): Promise<ChangesDone> {
+  const { changed, done } = await judge(tx, version, changes)
   for (let at = 0; at < changed.length; at += UPSERT_ROWS)
-    await upsert(tx, done.version, changed.slice(at, at + UPSERT_ROWS))
+    await upsert(tx, version, changed.slice(at, at + UPSERT_ROWS))
+  return done
 }
 
-/** Counts what the changes do, and gives the products that they change. */
-async function judge(from: Database | Transaction, part: readonly ProductChange[], done: Counting): Promise<Stored[]> {
-  if (part.length === 0) return []
-  const skus = part.map(({ sku }) => sku)
-  const rows = await from.rows<ProductRow & { status: ProductState }>(SELECT_MANY, [skus])
-  const known = new Map(rows.map(row => [row.sku, { product: productOf(row), status: row.status }]))
+/** What the changes would do, by what is in the catalogue now. Changes nothing. */
+export async function checkProducts(global: Database, changes: readonly ProductChange[]): Promise<ChangesDone> {
+  return (await judge(global, 0, changes)).done
+}
+
+/** What the changes do, and the products that they change. */
+async function judge(
+  from: Database | Transaction,
+  version: number,
+  changes: readonly ProductChange[],
+): Promise<{ readonly changed: readonly Stored[]; readonly done: ChangesDone }> {
   const changed: Stored[] = []
-  for (const change of part) {
+  const refused: { sku: string; reason: string }[] = []
+  const counts = { added: 0, changed: 0, unchanged: 0 }
+  const skus = changes.map(({ sku }) => sku)
+  const stored = skus.length === 0 ? [] : await catalogRows.many(from, skus)
+  const known = new Map(stored.map(one => [one.product.sku, one]))
+  for (const change of changes) {
     const before = known.get(change.sku)
     const after = merged(before, change)
-    if (typeof after === 'string') done.refused.push({ sku: change.sku, reason: after })
-    else if (before && isSame(before, after)) done.unchanged++
+    if (typeof after === 'string') refused.push({ sku: change.sku, reason: after })
+    else if (before && isSame(before, after)) counts.unchanged++
     else {
-      if (before) done.changed++
-      else done.added++
+      counts[before ? 'changed' : 'added']++
       changed.push(after)
     }
   }
-  return changed
+  return { changed, done: { version, ...counts, refused } }
 }
 
 /** The product with the change, or what is missing to make it. */

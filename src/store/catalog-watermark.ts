@@ -2,9 +2,9 @@ import type { Database, Transaction } from './database.ts'
 import { statement } from './statement.ts'
 
 /**
- * The version of the catalogue that an order must know at least, in every shard: what is counted, and what is on sale.
- * Instances hear of a new catalogue within a second, and later when the global database is away; an order asks here, where its
- * buyer's rows are read anyway, whether its instance has heard of all that matters, and once more in the transaction that decides.
+ * The version of the catalogue that an order must know at least, in every shard: what is counted, what is on sale, and at which price.
+ * Instances hear of a new version within milliseconds or a second, and later when the global database is away; an order asks here, where
+ * its buyer's rows are read anyway, whether its instance has heard of all that was announced, and once more in the transaction that decides.
  *
  * A change raises it before it is committed, so for a short time it names a version that is not there yet (`catalogRows.settle`).
  */

@@ -27,8 +27,8 @@ export function orderOf(filter: ProductFilter): ProductOrder {
   return filter.priceMin !== undefined || filter.priceMax !== undefined ? 'price' : 'sku'
 }
 
-export const PRODUCT_COLUMNS =
-  'sku, name, price, category, tags, list_price, floor_price, fine_prices, tax_rate, tax_milli, stock_mode, stock_item'
+const PRODUCT_COLUMNS =
+  'sku, name, price, category, tags, list_price, floor_price, fine_prices, tax_rate, tax_milli, stock_mode, stock_item, version'
 /** What is off sale is in the table, and nowhere else. */
 const ON_SALE = "status = 'active'"
 const SORT_COLUMN = { name: 'search_name', price: 'price' } as const
@@ -56,13 +56,15 @@ for (const order of ['name', 'price', 'sku'] as const) {
   }
 }
 
-const SELECT_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products'")
+const SELECT_STATE = statement("SELECT name, version FROM catalog_state WHERE name IN ('products', 'forget')")
 const LOCK_VERSION = statement("SELECT version FROM catalog_state WHERE name = 'products' FOR UPDATE")
-export const SET_VERSION = statement("UPDATE catalog_state SET version = ? WHERE name = 'products'")
+const SET_VERSION = statement("UPDATE catalog_state SET version = ? WHERE name = 'products'")
+const FORGET_BEFORE = statement("UPDATE catalog_state SET version = ? WHERE name = 'forget'")
 const SELECT_PRODUCT = statement(`SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku = ? AND ${ON_SALE}`)
-const SELECT_ALL = statement(
-  `SELECT ${PRODUCT_COLUMNS} FROM products WHERE sku > ? AND ${ON_SALE} ORDER BY sku LIMIT ?`,
-)
+const SELECT_MANY = statement(`SELECT ${PRODUCT_COLUMNS}, status FROM products WHERE sku IN (?)`)
+const SELECT_CHANGES = statement(`
+  SELECT sku, version FROM products WHERE version >= ? AND (version > ? OR sku > ?) ORDER BY version, sku LIMIT ?`)
+const SELECT_LATEST = statement('SELECT sku, version FROM products ORDER BY version DESC LIMIT ?')
 const KNOWN_CATEGORIES = statement(`SELECT DISTINCT category FROM products WHERE category IN (?) AND ${ON_SALE}`)
 const COUNT_PRODUCTS = statement('SELECT COUNT(*) AS products FROM products')
 
@@ -77,7 +79,7 @@ const UPSERT_PRODUCTS = statement(`
 // How stock is counted is set by itself: an import of prices must not undo it.
 const SET_STOCK = statement('UPDATE products SET stock_mode = ?, stock_item = ?, version = ? WHERE sku = ?')
 
-export interface ProductRow {
+interface ProductRow {
   sku: string
   name: string
   price: string | number
@@ -93,6 +95,18 @@ export interface ProductRow {
   tax_milli: number | null
   stock_mode: StockMode
   stock_item: string | null
+  version: string | number
+}
+
+/** The catalogue as a whole: the version it is at, and the one before which nothing that was kept of it may be used any more. */
+export interface CatalogState {
+  readonly version: number
+  readonly forget: number
+}
+
+export interface ProductVersion {
+  readonly sku: string
+  readonly version: number
 }
 
 export const UPSERT_ROWS = 500
@@ -100,10 +114,42 @@ const VERSIONS_PER_SECOND_MAX = 10_000
 const PRICE_MAX = Number.MAX_SAFE_INTEGER
 
 export const catalogRows = {
-  async version(global: Database): Promise<number> {
-    const [row] = await global.background<{ version: string }>(SELECT_VERSION)
-    if (!row) throw new Error('the catalogue has no version: has the database been migrated?')
-    return Number(row.version)
+  async state(global: Database): Promise<CatalogState> {
+    const rows = await global.background<{ name: string; version: string }>(SELECT_STATE)
+    const versionOf = (wanted: string) => rows.find(({ name }) => name === wanted)?.version
+    const version = versionOf('products')
+    if (version === undefined) throw new Error('the catalogue has no version: has the database been migrated?')
+    return { version: Number(version), forget: Number(versionOf('forget') ?? 0) }
+  },
+
+  /**
+   * Which products have changed after a version, in the order of their versions, `rows` at a time. What has changed twice comes once, with
+   * its newer version. Each page is complete up to the version before that of its last row; the last page is complete.
+   */
+  async *changesSince(global: Database, version: number, rows: number): AsyncGenerator<ProductVersion[]> {
+    let last: ProductVersion = { version: version + 1, sku: '' }
+    for (;;) {
+      const values = [last.version, last.version, last.sku, limitTo(rows)]
+      const found = await global.background<{ sku: string; version: string }>(SELECT_CHANGES, values)
+      const page = found.map(row => ({ sku: row.sku, version: Number(row.version) }))
+      yield page
+      const end = page.at(-1)
+      if (!end || page.length < rows) return
+      last = end
+    }
+  },
+
+  /** The latest changes, in the order of their versions: all after version `since`. */
+  async latestChanges(global: Database, rows: number): Promise<{ since: number; changes: ProductVersion[] }> {
+    const found = await global.background<{ sku: string; version: string }>(SELECT_LATEST, [limitTo(rows)])
+    const changes = found.map(row => ({ sku: row.sku, version: Number(row.version) })).reverse()
+    return { since: found.length < rows ? 0 : (changes[0]?.version ?? 0), changes }
+  },
+
+  /** Products by their codes, those that are off sale too. */
+  async many(global: Database | Transaction, skus: readonly string[]): Promise<Stored[]> {
+    const rows = await global.rows<ProductRow & { status: ProductState }>(SELECT_MANY, [skus])
+    return rows.map(row => ({ product: productOf(row), status: row.status }))
   },
 
   async find(global: Database | Transaction, sku: string): Promise<Product | undefined> {
@@ -128,18 +174,6 @@ export const catalogRows = {
     return (await global.rows<ProductRow>(sql, [...values, limitTo(limit)])).map(productOf)
   },
 
-  /** All products in the order of their sku, `rows` at a time, so that loading never holds the event loop for long. */
-  async *all(global: Database, rows: number): AsyncGenerator<Product[]> {
-    let last = ''
-    for (;;) {
-      const page = (await global.background<ProductRow>(SELECT_ALL, [last, limitTo(rows)])).map(productOf)
-      if (page.length > 0) yield page
-      const end = page.at(-1)
-      if (!end || page.length < rows) return
-      last = end.sku
-    }
-  },
-
   /** Those of some categories that a product on sale is in. */
   async knownCategories(global: Database, categories: readonly string[]): Promise<string[]> {
     if (categories.length === 0) return []
@@ -152,12 +186,8 @@ export const catalogRows = {
     return Number(row?.products ?? 0)
   },
 
-  /** Inserts or changes products, all or none, as one new version. Returns that version. */
-  async put(
-    global: Database,
-    products: readonly Product[],
-    onProgress: (done: number) => void = () => {},
-  ): Promise<number> {
+  /** Inserts or changes products as one new version, all or none. Returns that version. */
+  async put(global: Database, products: readonly Product[]): Promise<number> {
     return global.transaction(async tx => {
       const version = (await lockVersion(tx)) + 1
       for (let at = 0; at < products.length; at += UPSERT_ROWS) {
@@ -167,7 +197,6 @@ export const catalogRows = {
           version,
           part.map(product => ({ product, status: 'active' })),
         )
-        onProgress(at + part.length)
       }
       await tx.run(SET_VERSION, [version])
       return version
@@ -190,11 +219,15 @@ export const catalogRows = {
     await tx.run(SET_STOCK, [mode, item ?? null, version, sku])
   },
 
-  /** Makes a version that was never used, in which nothing changes: beyond `used` and what may have followed it within a second. */
+  /**
+   * Makes a version that was never used: beyond `used` and what may have followed it within a second. Nothing changes in it, and nothing
+   * that was kept of earlier ones may be used any more.
+   */
   async goBeyond(global: Database, used: number): Promise<number> {
     return global.transaction(async tx => {
       const version = Math.max(await lockVersion(tx), used) + VERSIONS_PER_SECOND_MAX
       await tx.run(SET_VERSION, [version])
+      await tx.run(FORGET_BEFORE, [version])
       return version
     })
   },
@@ -238,12 +271,12 @@ export function rowOf({ product: p, status }: Stored, version: number): (string 
 export const upsert = (tx: Transaction, version: number, products: readonly Stored[]) =>
   tx.run(UPSERT_PRODUCTS, [products.map(one => rowOf(one, version))])
 
-export async function lockVersion(tx: Transaction): Promise<number> {
+async function lockVersion(tx: Transaction): Promise<number> {
   const [row] = await tx.rows<{ version: string }>(LOCK_VERSION)
   return Number(row?.version ?? 0)
 }
 
-export function productOf(row: ProductRow): Product {
+function productOf(row: ProductRow): Product {
   const fine = (row.fine_prices ?? '').split(',')
   return {
     sku: row.sku,
@@ -256,6 +289,7 @@ export function productOf(row: ProductRow): Product {
     ...taxOf(row),
     ...(row.stock_mode === 'none' ? {} : { stock: row.stock_mode }),
     ...(row.stock_item === null ? {} : { stockItem: row.stock_item }),
+    version: Number(row.version),
   }
 }
 

@@ -22,7 +22,7 @@ export interface RestoreWatch {
   settle(database: Database, known: Known): Promise<void>
 }
 
-export interface Known {
+interface Known {
   readonly ticks: number
   readonly mark: number
 }

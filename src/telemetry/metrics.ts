@@ -101,6 +101,12 @@ function ofCarts(registers: Registry[]) {
       help: 'Carts that were answered with their last totals because no price could be calculated',
       registers,
     }),
+    productReads: new Counter({
+      name: 'cartload_product_reads_total',
+      help: 'Products that were not in memory, by where they were read from',
+      labelNames: ['from'] as const,
+      registers,
+    }),
     pageReads: new Counter({
       name: 'cartload_catalog_page_reads_total',
       help: 'Catalogue pages by how they were had: hit, filled (made and cached), unfilled (another was making it for too long), degraded (cache away); those who waited for another are not counted',

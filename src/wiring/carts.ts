@@ -22,7 +22,7 @@ export type CartParts = Awaited<ReturnType<typeof wireCarts>>
 export async function wireCarts(
   { config, log, onFailpoint, closing }: Setup,
   stores: Stores,
-  { restores, catalog, pricing, prices, codes }: PricingParts,
+  { restores, products, pricing, prices, codes }: PricingParts,
 ) {
   const { router, shards, global, cacheRedis, metrics } = stores
   const { limits, currency, repriceSpreadMs } = config
@@ -30,7 +30,7 @@ export async function wireCarts(
   closing.defer(modes.stop)
   closing.defer(startHousekeeping(shards, log).stop)
   const cache = createCartCache(cacheRedis)
-  const policy = createCachePolicy({ router, modes, pricing, repriceSpreadMs })
+  const policy = createCachePolicy({ router, modes, products, pricing, repriceSpreadMs })
   const fencedWrite = createFencedWrite({ router, cache, modes })
   const groupCommit = createGroupCommit({ router, cache, metrics, onFailpoint })
   const writer = new CartWriter({
@@ -40,6 +40,7 @@ export async function wireCarts(
     fencedWrite,
     groupCommit,
     prices,
+    products,
     limits,
     currency,
     metrics,
@@ -50,8 +51,9 @@ export async function wireCarts(
   const carts = createCarts({ writer, guestMerge, limits, codeAsWritten: codes.asWritten })
   const auditor = startAuditor({ router, cache, modes, limits, perSecond: config.auditPerSecond, metrics, log })
   closing.defer(auditor.stop)
-  const products = createProducts({ global, pages: createPageCache(cacheRedis), watch: catalog, currency, metrics })
-  return { modes, cache, policy, writer, guestMerge, carts, products }
+  const pages = createPageCache(cacheRedis)
+  const shownProducts = createProducts({ global, pages, products, currency, metrics })
+  return { modes, cache, policy, writer, guestMerge, carts, products: shownProducts }
 }
 
 /** Reading carts, for requests with sessions of `authenticator`. */

@@ -16,7 +16,7 @@ import type { Setup, Stores } from './stores.ts'
 export async function wireOrders(
   { config, log, options, onFailpoint, closing }: Setup,
   { router, global, sessionsRedis, metrics }: Stores,
-  { pricing, catalog, prices, stock }: PricingParts,
+  { pricing, products, catalog, prices, stock }: PricingParts,
   { writer }: CartParts,
 ) {
   const { currency } = config
@@ -28,12 +28,13 @@ export async function wireOrders(
   const promotionLimits = createPromotionLimits({ stock, inventory, pricing, log })
   closing.defer(promotionLimits.stop)
   const room = createWaitingRoom(sessionsRedis)
-  const sales = watchSales({ global, router, stock, room, pricing, proofKey: options.saleProofKey, log })
+  const sales = watchSales({ global, router, stock, room, products, proofKey: options.saleProofKey, log })
   closing.defer(sales.stop)
   await sales.refresh().catch(createFailureLog(log, 'the sales could not be loaded yet'))
   const placement = createOrderPlacement({
     router,
     catalog,
+    products,
     stock,
     recovery,
     sales,

@@ -1,19 +1,29 @@
+import { createCatalogNews } from '../cache/catalog-news.ts'
+import { createProductCache } from '../cache/product-cache.ts'
 import { createCartPricing } from '../cart/cart-pricing.ts'
-import { watchCatalog } from '../catalog/catalog-watch.ts'
+import { createCatalogChanges } from '../catalog/catalog-changes.ts'
+import { type CatalogWatch, watchCatalog } from '../catalog/catalog-watch.ts'
+import { ProductStore } from '../catalog/product-store.ts'
+import { warmProducts } from '../catalog/warm-products.ts'
 import { watchRules } from '../catalog/rules-watch.ts'
 import { createCodes } from '../inventory/code-uses.ts'
 import { createStock } from '../inventory/inventory.ts'
+import { FIXED } from '../model/limits.ts'
 import { createPricing } from '../pricing/pricing-service.ts'
 import { createRestoreWatch } from '../store/restore-watch.ts'
 import type { Setup, Stores } from './stores.ts'
 
 export type PricingParts = Awaited<ReturnType<typeof wirePricing>>
 
-/** Catalogue, rules and codes, watched for changes, and the pricing threads that calculate with them. */
-export async function wirePricing({ config, log, options, closing }: Setup, stores: Stores) {
-  const { global, router, cacheRedis, metrics } = stores
+/** Products, rules and codes, watched for changes, and the pricing threads that calculate with them. */
+export async function wirePricing(setup: Setup, stores: Stores) {
+  const { config, log, options, closing } = setup
+  const { global, router, metrics } = stores
+  const catalogue = await wireCatalogue(setup, stores)
+  const { products, catalog } = catalogue
   const pricing = createPricing(
     {
+      products,
       threads: config.pricingThreads,
       queueMax: config.limits.pricingQueueMax,
       currency: config.currency,
@@ -23,9 +33,6 @@ export async function wirePricing({ config, log, options, closing }: Setup, stor
     metrics,
   )
   closing.defer(pricing.close)
-  const restores = createRestoreWatch(cacheRedis)
-  const catalog = await watchCatalog({ global, pricing, restores, log })
-  closing.defer(catalog.stop)
   const rules = await watchRules(global, pricing, log)
   closing.defer(rules.stop)
   const prices = createCartPricing({ pricing, catalog, rules, metrics })
@@ -34,5 +41,26 @@ export async function wirePricing({ config, log, options, closing }: Setup, stor
   const stock = options.wrap?.stock?.(ownStock, router) ?? ownStock
   const codes = createCodes({ global, stock, pricing })
   pricing.useCodes(codes.factsOf)
-  return { pricing, restores, catalog, rules, prices, stock, codes }
+  return { ...catalogue, pricing, rules, prices, stock, codes }
+}
+
+async function wireCatalogue({ servers, config, log, closing }: Setup, stores: Stores) {
+  const { global, shards, cacheRedis, redisTo, metrics } = stores
+  const restores = createRestoreWatch(cacheRedis)
+  const news = createCatalogNews(cacheRedis, () => redisTo('catalog-news', servers.cacheRedis, FIXED.redisCacheMsMax))
+  const cache = createProductCache(cacheRedis)
+  let watch: CatalogWatch | undefined
+  const products = new ProductStore({
+    global,
+    cache,
+    memoryBytesMax: config.productsMemoryMb * 1024 * 1024,
+    catchUp: async version => watch?.atLeast(version),
+    metrics,
+  })
+  const catalog = await watchCatalog({ global, store: products, news, restores, log })
+  watch = catalog
+  closing.defer(catalog.stop)
+  closing.defer(warmProducts({ store: products, cache, log }).stop)
+  const catalogChanges = createCatalogChanges({ global, shards, news })
+  return { restores, products, catalog, catalogChanges }
 }

@@ -3,7 +3,6 @@ import { expect } from 'chai'
 import { createThrottle } from '../../src/sessions/throttle.ts'
 import { FIXED } from '../../src/model/limits.ts'
 import { orderIdOf } from '../../src/model/order.ts'
-import { changeProducts } from '../../src/store/catalog-changes.ts'
 import { orderRows } from '../../src/store/orders.ts'
 import { loginRows } from '../../src/store/users.ts'
 import { withApp } from '../support/app.ts'
@@ -29,10 +28,8 @@ describe('an operation names its error', () => {
   })
 
   async function withdraw(sku: string): Promise<void> {
-    const done = await changeProducts(app().global, async function* () {
-      yield [{ sku, status: 'withdrawn' }]
-    })
-    await app().catalog.atLeast(done?.version ?? 0)
+    const { version } = await app().catalogChanges.apply([{ sku, status: 'withdrawn' }])
+    await app().catalog.atLeast(version)
   }
 
   const tooMany = Array.from({ length: 501 }, (_, at) => ({ sku: `T-${String(at + 1).padStart(3, '0')}`, quantity: 1 }))

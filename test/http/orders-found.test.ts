@@ -94,7 +94,7 @@ describe('orders, as they were attacked', () => {
     const stockItem = `shared-${randomUUID().slice(0, 8)}`
     const held = await newProduct(app(), { free: 10, stockItem })
     const tracked = await newProduct(app(), { mode: 'track', stockItem })
-    await paid().catalog.atLeast(app().pricing.catalogVersion())
+    await paid().catalog.atLeast(app().catalog.version())
     const lines = { [held.sku]: 1, [tracked.sku]: 4 }
     const me = await newMember(app().url)
     expect((await me.post('/v1/orders', { cartVersion: await fill(me, lines) }, key())).status).to.equal(201)
@@ -252,7 +252,10 @@ describe('orders, as they were attacked', () => {
     await sold(one.item, 2)
     await sold(two.item, 2)
     await app().stockKeeping.setStock(one.sku, { mode: 'reserve', stockItem: two.sku })
-    await eventually('the catalogue has changed', () => app().pricing.product(one.sku)?.stockItem === two.sku)
+    await eventually('the catalogue has changed', async () => {
+      const { products } = await app().productStore.of([one.sku])
+      return products.get(one.sku)?.stockItem === two.sku
+    })
     for (const { sku } of [one, two]) {
       const headers = key('a long key '.repeat(20).replaceAll(' ', '-') + sku)
       const refund = await operator.post(`/v1/orders/${body.id}/refunds`, { lines: [{ sku, quantity: 2 }] }, headers)

@@ -36,6 +36,7 @@ describe('the cart cache protocol', () => {
     lines: chunks.length,
     head: `head ${version}`,
     contents: '',
+    fingerprint: '',
     chunks: { count: chunks.length, text: at => chunks[at] ?? '', isSame: () => false },
   })
   const fence = (minVersion: number, token: string) => cache.fence([{ key, minVersion, token }])

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { createCatalogChanges } from '../../src/catalog/catalog-changes.ts'
 import { createStockKeeping } from '../../src/inventory/stock-admin.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
+import type { Database } from '../../src/store/database.ts'
 import { catalogFloor } from '../../src/store/catalog-watermark.ts'
 import { type Proxy, startProxy } from '../faults/proxy.ts'
 import { startApp, type TestApp, withApp } from '../support/app.ts'
 import { type Client, eventually, newMember } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
 import { newProduct } from '../support/stock.ts'
+
+const SILENT = { announce: () => undefined }
 
 // Instances look for a new catalogue and new sales once a second. Here one does not look at all, as if that second did not end:
 // what it must know in order to sell, it has to find out.
@@ -99,11 +103,11 @@ describe('an instance that has not heard of a change', () => {
 
   it('is not kept from selling by a change that was announced and given up', async () => {
     const { sku } = await uncounted()
-    const announced = (await catalogRows.version(app().global)) + 1
+    const announced = (await catalogRows.state(app().global)).version + 1
     await catalogFloor.raise(app().router.shards, announced)
     const me = await newMember(late.url)
     expect((await order(me, sku)).status).to.equal(201)
-    expect(await catalogRows.version(app().global)).to.equal(announced)
+    expect((await catalogRows.state(app().global)).version).to.equal(announced)
     global.set({ isCut: true })
     expect((await order(me, sku)).status, 'there is nothing to look for any more').to.equal(201)
     global.set({})
@@ -114,23 +118,22 @@ describe('an instance that has not heard of a change', () => {
     const me = await newMember(late.url)
     const admin = await createConnection({ uri: testServers().adminUrls.global })
     let answer: Promise<unknown> | undefined
-    const keeping = createStockKeeping({
-      ...app(),
-      // The order comes when the change is announced in all shards and not committed.
-      global: {
-        ...app().global,
-        transaction: work =>
-          app().global.transaction(async tx => {
-            const result = await work(tx)
-            answer = order(me, sku)
-            await eventually('the order waits', async () => {
-              const [rows] = await admin.query<RowDataPacket[]>("SHOW STATUS LIKE 'Innodb_row_lock_current_waits'")
-              return Number(rows[0]?.['Value']) > 0
-            })
-            return result
-          }),
-      },
-    })
+    // The order comes when the change is announced in all shards and not committed.
+    const hooked: Database = {
+      ...app().global,
+      transaction: work =>
+        app().global.transaction(async tx => {
+          const result = await work(tx)
+          answer = order(me, sku)
+          await eventually('the order waits', async () => {
+            const [rows] = await admin.query<RowDataPacket[]>("SHOW STATUS LIKE 'Innodb_row_lock_current_waits'")
+            return Number(rows[0]?.['Value']) > 0
+          })
+          return result
+        }),
+    }
+    const catalogChanges = createCatalogChanges({ global: hooked, shards: app().router.shards, news: SILENT })
+    const keeping = createStockKeeping({ ...app(), catalogChanges })
     await keeping.setStock(sku, { mode: 'reserve', units: 1 })
     await admin.end()
     expect(await answer).to.include({ status: 201 })
@@ -214,6 +217,27 @@ describe('what is counted, changed while an order is being made', () => {
     await eventually('what was held is free', async () => (await app.stock.levels(counted.item))?.free === 5)
   })
 
+  for (const [what, isOrdered, expected] of [
+    ['is what its new price says', true, { code: 'total_changed', seenTotal: 2_000, total: 1_900 }],
+    ['is not kept from being sold by the price of another product', false, { state: 'confirmed' }],
+  ] as const)
+    it(what, async () => {
+      const counted = await newProduct(app, { free: 5 })
+      const [ordered, other] = [await newProduct(app, { mode: 'none' }), await newProduct(app, { mode: 'none' })]
+      const me = await newMember(app.url)
+      await me.put(`/v1/cart/lines/${counted.sku}`, { quantity: 1 })
+      const { body } = await me.put(`/v1/cart/lines/${ordered.sku}`, { quantity: 1 })
+      const { sku } = isOrdered ? ordered : other
+      let changes = 0
+      meanwhile = async () => {
+        const done = await app.catalogChanges.apply([{ sku, price: 900 }])
+        changes += done.changed
+      }
+      const answer = await me.post('/v1/orders', { cartVersion: body.version }, { 'Idempotency-Key': randomUUID() })
+      expect(changes).to.equal(1)
+      expect(answer.body).to.include(expected)
+    })
+
   it('and half of it only: a sale whose units could not be set does not start, nor does it sell what there was', async () => {
     const { sku, item } = await newProduct(app, { free: 5 })
     const keeping = createStockKeeping({
@@ -238,7 +262,7 @@ describe('what is counted, changed while an order is being made', () => {
     const { body } = await me.put(`/v1/cart/lines/${sku}`, { quantity: 1 })
     const order = await me.post('/v1/orders', { cartVersion: body.version }, { 'Idempotency-Key': randomUUID() })
     expect(order.body).to.include({ code: 'sale_not_started' })
-    const version = await catalogRows.version(app.global)
+    const { version } = await catalogRows.state(app.global)
     await app.stockKeeping.endSale(id)
     expect(await messageOf(app.stockKeeping.openSale(wish))).to.match(/is a sale .* already/)
     expect(await Promise.all(app.router.shards.map(catalogFloor.read)), 'nothing was announced').to.satisfy(

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { isAppError } from '../../src/lib/errors.ts'
+import type { Catalog } from '../../src/pricing/price.ts'
 import { createPricing, type Pricing } from '../../src/pricing/pricing-service.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { eventually } from '../support/client.ts'
@@ -37,6 +38,7 @@ describe('the pricing threads', () => {
   beforeEach(() => {
     pricing = createPricing(
       {
+        products: { of: () => ({ version: 1, products: new Map() }) },
         threads: 1,
         queueMax: 20,
         currency: 'GBP',
@@ -47,7 +49,6 @@ describe('the pricing threads', () => {
       },
       createMetrics(),
     )
-    pricing.useCatalog(1, [])
   })
   afterEach(() => pricing.close())
 
@@ -76,15 +77,24 @@ describe('the pricing threads', () => {
     expect(codes).to.include('ok')
   })
 
-  it('price with the catalogue that was switched to', async () => {
+  it('price with the products as they are', async () => {
+    let catalog: Catalog = { version: 0, products: new Map() }
+    const use = (version: number, price: number) => {
+      const product = { sku: 'a', name: 'A', price, category: 'x', version }
+      catalog = { version, products: new Map([['a', product]]) }
+    }
+    const products = { of: () => catalog }
     // Not about the time that a price may take: a thread begins when the machine lets it.
-    const options = { threads: 2, queueMax: 10, currency: 'GBP', inline: 'never', taskMsMax: 60_000 } as const
+    const options = { products, threads: 2, queueMax: 10, currency: 'GBP', inline: 'never', taskMsMax: 60_000 } as const
     const real = createPricing(options, createMetrics())
     try {
-      real.useCatalog(1, [{ sku: 'a', name: 'A', price: 100, category: 'x' }])
+      use(1, 100)
       expect((await real.price(line('a'))).totals.total).to.equal(100)
-      real.useCatalog(2, [{ sku: 'a', name: 'A', price: 90, category: 'x' }])
-      for (let n = 0; n < 6; n++) expect(await real.price(line('a'))).to.deep.include({ catalogVersion: 2 })
+      use(2, 90)
+      for (let n = 0; n < 6; n++) {
+        const { catalogVersion, totals } = await real.price(line('a'))
+        expect([catalogVersion, totals.total]).to.deep.equal([2, 90])
+      }
     } finally {
       await real.close()
     }

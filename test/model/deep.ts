@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { CATALOGUE_GUARDS, catalogueModel } from './catalogue.ts'
 import { cacheModeModel, MODE_GUARDS } from './cache-mode.ts'
 import { type Bounds, cartCacheModel, GUARDS } from './cart-cache.ts'
 import { explore, type Result } from './checker.ts'
@@ -39,6 +40,10 @@ function deep(): boolean {
       bounds => [`cart cache ${JSON.stringify(bounds)}`, () => explore(cartCacheModel(bounds), STATES_MAX)] as const,
     ),
     ['cache mode', () => explore(cacheModeModel({ writes: 1, reads: 3, cuts: 3 }), STATES_MAX)] as const,
+    [
+      'catalogue',
+      () => explore(catalogueModel({ writers: ['product', 'other', 'product'], instances: 2, kills: 1 }), STATES_MAX),
+    ] as const,
     ['login directory', () => explore(loginDirectoryModel({ registrations: 4, kills: 2 }), STATES_MAX)] as const,
   ].map(([name, run]) => {
     const since = performance.now()
@@ -66,6 +71,9 @@ function guards(): boolean {
   const found = [
     ...without(GUARDS, guard => explore(cartCacheModel(bounds, [guard]), STATES_MAX)),
     ...without(MODE_GUARDS, guard => explore(cacheModeModel({ writes: 1, reads: 2, cuts: 2 }, [guard]), STATES_MAX)),
+    ...without(CATALOGUE_GUARDS, guard =>
+      explore(catalogueModel({ writers: ['product', 'other'], instances: 2, kills: 1 }, [guard]), STATES_MAX),
+    ),
     ...without(LOGIN_GUARDS, guard =>
       explore(loginDirectoryModel({ registrations: 3, kills: 1 }, [guard]), STATES_MAX),
     ),

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { CATALOGUE_GUARDS, catalogueModel } from './catalogue.ts'
 import { MODE_GUARDS, cacheModeModel } from './cache-mode.ts'
 import { explore, type Result } from './checker.ts'
 import { LOGIN_GUARDS, loginDirectoryModel } from './login-directory.ts'
@@ -29,4 +30,11 @@ describe('the model of the cache mode', function () {
 
 describe('the model of the login directory', () => {
   itHolds(LOGIN_GUARDS, off => explore(loginDirectoryModel({ registrations: 3, kills: 1 }, off)))
+})
+
+describe('the model of changes of the catalogue', function () {
+  this.timeout(300_000)
+  itHolds(CATALOGUE_GUARDS, off =>
+    explore(catalogueModel({ writers: ['product', 'other'], instances: 2, kills: 1 }, off)),
+  )
 })

@@ -6,6 +6,7 @@ import { isClean, judge, lastLine, watchInvariants } from './checks.ts'
 import { createHttp } from './http.ts'
 import { bareShop, type ClusterShop, clusterShop, type Shop } from './shop.ts'
 import { createInventory } from '../../src/inventory/stock-levels.ts'
+import { createCatalogChanges } from '../../src/catalog/catalog-changes.ts'
 import { createStockKeeping } from '../../src/inventory/stock-admin.ts'
 import { createStock } from '../../src/inventory/inventory.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
@@ -118,7 +119,12 @@ async function announce(shop: Shop, units: number): Promise<number> {
   try {
     const inventory = createInventory({ router })
     const stock = createStock({ router, instance: 0, metrics: createMetrics() })
-    const keeping = createStockKeeping({ global, router, inventory, stock })
+    const keeping = createStockKeeping({
+      global,
+      catalogChanges: createCatalogChanges({ global, shards: router.shards, news: { announce: () => undefined } }),
+      inventory,
+      stock,
+    })
     if (values.naive) {
       const { catalogRows } = await import('../../src/store/catalog.ts')
       await catalogRows.put(global, [{ sku: SKU, name: 'The one', price: 1_000, category: 'alpha' }])

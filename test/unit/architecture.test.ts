@@ -40,14 +40,14 @@ const OWNERS: Readonly<Record<string, RegExp>> = {
   mysql2: /^store\//,
   'mysql2/promise': /^store\//,
   umzug: /^store\//,
-  piscina: /^pricing\/pricing-service\.ts$/,
+  piscina: /^pricing\/pricing-threads\.ts$/,
   pino: /^telemetry\//,
   '@prometheus-io/client': /^telemetry\//,
   '@node-rs/argon2': /^accounts\/passwords\.ts$/,
   zod: /^(config|http)\/|^model\/(promotion|rule-set-check)\.ts$|^cli\/basket\.ts$/,
 }
 
-const PURE = /^(model|sharding)\/|^pricing\/(?!pricing-service\.ts$)|^cli\/(generator|basket)\.ts$|^web\//
+const PURE = /^(model|sharding)\/|^pricing\/(?!pricing-(service|threads)\.ts$)|^cli\/(generator|basket)\.ts$|^web\//
 const LINES_MAX = 320
 
 interface Source {

@@ -8,7 +8,8 @@ import { splitPrice, plus, PRICE_PARTS, amountOf } from '../../src/model/money.t
 import { NO_RULES } from '../../src/model/promotion.ts'
 import { type CartRequest, priceCart as priceWith, NOTHING_GIVEN } from '../../src/pricing/price.ts'
 import { compileRules } from '../../src/pricing/engine/rules.ts'
-import { packSnapshot, unpackSnapshot } from '../../src/pricing/snapshot.ts'
+import type { Product } from '../../src/model/product.ts'
+import { packCarts } from '../../src/pricing/worker.ts'
 
 const catalog = {
   version: 7,
@@ -84,11 +85,19 @@ describe('prices', () => {
       expect(whole + parts / PRICE_PARTS).to.equal(price)
     })
 
-  it('reach a thread through shared memory as they were', () => {
-    const products = [...catalog.products.values()]
-    const back = unpackSnapshot(packSnapshot(9, products))
-    expect(back.version).to.equal(9)
-    expect([...back.products.values()]).to.deep.equal(products)
+  it('reach a thread as they were, each once, with the version of each cart', () => {
+    const all = [...catalog.products.values()]
+    const cart = (version: number, products: readonly Product[]) => ({
+      request: { lines: [], codes: [], buyerGroup: 'guest' },
+      catalog: { version, products: new Map(products.map(product => [product.sku, product])) },
+    })
+    const { products, carts } = packCarts([cart(9, all), cart(8, all.slice(1))])
+    expect(JSON.parse(products)).to.deep.equal(all)
+    expect(carts.map(({ catalogVersion }) => catalogVersion)).to.deep.equal([9, 8])
+    expect(carts.map(packed => packed.products)).to.deep.equal([
+      all.map((_, at) => at),
+      all.slice(1).map((_, at) => at + 1),
+    ])
   })
 })
 
@@ -128,6 +137,7 @@ describe('the view of a cart', () => {
           const hit = {
             ...cart,
             firstChunk: first,
+            fingerprint: undefined,
             head: Buffer.from(cart.head),
             chunks: Array.from({ length: cart.chunks.count }, (_, at) => Buffer.from(cart.chunks.text(at))).slice(
               first,

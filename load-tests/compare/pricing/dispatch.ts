@@ -29,8 +29,11 @@ for (const [lines, promotions] of SIZES) {
     category,
   }))
   const measure = async (inline: InlineMode, atOnce: number) => {
-    const pricing = createPricing({ threads: 1, queueMax: 1_000, currency: ruleSet.currency, inline }, createMetrics())
-    pricing.useCatalog(1, products)
+    const catalog = { version: 1, products: new Map(products.map(product => [product.sku, product])) }
+    const pricing = createPricing(
+      { products: { of: () => catalog }, threads: 1, queueMax: 1_000, currency: ruleSet.currency, inline },
+      createMetrics(),
+    )
     pricing.useRules(1, 1, ruleSet)
     let asked = 0
     // Every cart differs, so that nothing is remembered.

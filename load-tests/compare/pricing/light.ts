@@ -28,8 +28,11 @@ function serve(): void {
     category,
   }))
   const make = (inline: InlineMode) => {
-    const pricing = createPricing({ threads: 1, queueMax: 1_000, currency: ruleSet.currency, inline }, createMetrics())
-    pricing.useCatalog(1, products)
+    const catalog = { version: 1, products: new Map(products.map(product => [product.sku, product])) }
+    const pricing = createPricing(
+      { products: { of: () => catalog }, threads: 1, queueMax: 1_000, currency: ruleSet.currency, inline },
+      createMetrics(),
+    )
     pricing.useRules(1, 1, ruleSet)
     return pricing
   }
