@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type RedisConnection, readLibrary } from '../lib/redis.ts'
 import { FIXED } from '../model/limits.ts'
-import { type CartHit, type CartMeta, PageHit, type Stamped, stampedOf } from './cart-hit.ts'
+import { type CartMeta, metaOf, pack, type Packed, type PublishedCart } from './cart-packing.ts'
 
 /**
  * THE CART CACHE PROTOCOL: fence before commit, fill under a share lock. A hit is linearizable: a read that starts after
@@ -59,48 +59,19 @@ import { type CartHit, type CartMeta, PageHit, type Stamped, stampedOf } from '.
 
 const LIBRARY = readLibrary(join(import.meta.dirname, 'cart-functions.lua'))
 
-/** A cart as it is cached: bytes ready to send. `head` ends just before the lines; a chunk holds `FIXED.chunkLines` of them. */
-export interface CachedCart extends CartMeta {
-  readonly head: Buffer | string
+/** What is asked of a cached cart before it is shown. */
+export interface Stamped extends CartMeta {
+  /** Of its products; undefined where an older release has cached it. */
+  readonly fingerprint: Uint8Array | undefined
 }
 
-/** A cart to be cached: with what edits start from (cart/cart-codec.ts), so that a write need not load it from the database. */
-export interface PublishedCart extends CachedCart {
-  readonly contents: string
-  /** Of its products (catalog/change-log.ts). */
-  readonly fingerprint: string
-  readonly chunks: Chunks
-}
-
-export interface Chunks {
-  readonly count: number
-  /** Made when it is asked for. */
-  text(chunk: number): string
-  /** Whether it is what it was in the version before. */
-  isSame(chunk: number): boolean
-}
-
-/** A cart ready to be sent to the cache: some strings, since many carts wait for their commit at once. */
-export interface Packed {
-  readonly version: number
-  /** The version that it stands on, whose chunks the fence must have kept; undefined when everything is sent. */
-  readonly on: readonly [version: number, chunksThen: number, chunksNow: number] | undefined
-  /** Meta, head, contents and fingerprint; then number and text of each chunk that is sent. */
-  readonly parts: readonly (string | number)[]
-}
-
-/** With the version `before`, whose chunks a fence keeps, only the chunks that are not as they were then. */
-export function pack(
-  cart: PublishedCart,
-  before?: { readonly version: number; readonly lines: readonly unknown[] },
-): Packed {
-  const { chunks, version } = cart
-  const parts: (string | number)[] = [metaOf(cart), cart.head.toString(), cart.contents, cart.fingerprint]
-  for (let chunk = 0; chunk < chunks.count; chunk++) {
-    if (!before || !chunks.isSame(chunk)) parts.push(chunk, chunks.text(chunk))
-  }
-  const on: Packed['on'] = before && [before.version, Math.ceil(before.lines.length / FIXED.chunkLines), chunks.count]
-  return { version, on, parts }
+/** A hit holds only the chunks that were asked for. */
+export interface CartHit extends Stamped {
+  readonly head: Buffer
+  readonly firstChunk: number
+  readonly chunks: readonly Buffer[]
+  /** Head and first chunk in one, where that is what was asked for. */
+  readonly page?: Buffer
 }
 
 type LeaseResult =
@@ -226,7 +197,77 @@ export function pageKeyOf(key: CartKey): string {
   return `{u:${key.userId}}:page:${key.epoch}`
 }
 
-/** What a value is of, in one field: each field of a reply costs both sides about a microsecond. */
-function metaOf({ version, catalogVersion, rulesStamp, pricedAtMs, lines }: CartMeta): string {
-  return `${version}|${catalogVersion}|${rulesStamp}|${pricedAtMs}|${lines}`
+/** `of`: version and fingerprint; those of another version were left behind by an older release. */
+function stampedOf(meta: Buffer, of: Buffer | null | undefined): Stamped {
+  const { numbers } = readNumbers(meta, 5)
+  const [version = 0, catalogVersion = 0, rulesStamp = 0, pricedAtMs = 0, lines = 0] = numbers
+  const found = of && readNumbers(of, 1)
+  const fingerprint = of && found?.numbers[0] === version ? of.subarray(found.end) : undefined
+  return { version, catalogVersion, rulesStamp, pricedAtMs, lines, fingerprint }
+}
+
+const BAR = 0x7c
+const LINE_END = 0x0a
+
+/** Reads ASCII decimals that bars separate, without making strings of them. `end`: the first byte after the last one and its bar. */
+function readNumbers(bytes: Buffer, max: number): { numbers: number[]; end: number } {
+  const numbers: number[] = []
+  let value = 0
+  let at = 0
+  for (; at < bytes.length && numbers.length < max; at++) {
+    const byte = bytes[at] as number
+    if (byte === LINE_END) break
+    if (byte === BAR) {
+      numbers.push(value)
+      value = 0
+    } else value = value * 10 + (byte - 48)
+  }
+  if (numbers.length < max) numbers.push(value)
+  return { numbers, end: at }
+}
+
+/**
+ * A first page as it is cached: `m`, the number of bytes of the head, the fingerprint, a line end, head, first chunk (cart-functions.lua). The rest of it
+ * is parsed only when it is asked for.
+ */
+class PageHit implements CartHit {
+  readonly version: number
+  readonly catalogVersion: number
+  readonly rulesStamp: number
+  readonly pricedAtMs: number
+  readonly lines: number
+  readonly firstChunk = 0
+  readonly page: Buffer
+  readonly #headBytes: number
+  readonly #whole: Buffer
+  readonly #numbersEnd: number
+  readonly #lineEnd: number
+
+  constructor(whole: Buffer) {
+    const { numbers, end } = readNumbers(whole, 6)
+    this.version = numbers[0] ?? 0
+    this.catalogVersion = numbers[1] ?? 0
+    this.rulesStamp = numbers[2] ?? 0
+    this.pricedAtMs = numbers[3] ?? 0
+    this.lines = numbers[4] ?? 0
+    this.#headBytes = numbers[5] ?? 0
+    this.#whole = whole
+    this.#numbersEnd = end
+    this.#lineEnd = whole.indexOf(LINE_END, end)
+    this.page = whole.subarray(this.#lineEnd + 1)
+  }
+
+  get fingerprint(): Uint8Array | undefined {
+    // An older release has ended the line after the last number.
+    if (this.#whole[this.#numbersEnd - 1] !== BAR) return undefined
+    return this.#whole.subarray(this.#numbersEnd, this.#lineEnd)
+  }
+
+  get head(): Buffer {
+    return this.page.subarray(0, this.#headBytes)
+  }
+
+  get chunks(): Buffer[] {
+    return [this.page.subarray(this.#headBytes)]
+  }
 }

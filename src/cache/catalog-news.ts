@@ -12,8 +12,8 @@ const CHANNEL = 'cartload:catalog'
 export function createCatalogNews(redis: RedisConnection, connect: () => RedisConnection) {
   return {
     /** Never fails: without the cache Redis the news does not come. */
-    announce(version: number): void {
-      redis.run(client => client.publish(CHANNEL, String(version))).catch(() => undefined)
+    async announce(version: number): Promise<void> {
+      await redis.run(client => client.publish(CHANNEL, String(version))).catch(() => undefined)
     },
 
     listen(onVersion: (version: number) => void): void {

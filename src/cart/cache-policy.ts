@@ -1,5 +1,4 @@
-import type { CartKey } from '../cache/cart-cache.ts'
-import type { Stamped } from '../cache/cart-hit.ts'
+import type { CartKey, Stamped } from '../cache/cart-cache.ts'
 import type { ProductStore } from '../catalog/product-store.ts'
 import type { Pricing } from '../pricing/pricing-service.ts'
 import type { Router } from '../store/shard-router.ts'
@@ -35,7 +34,7 @@ export function createCachePolicy(deps: CachePolicyDeps): CachePolicy {
     return passedMs < 0 || passedMs >= (Number(BigInt(userId) % 1000n) / 1000) * repriceSpreadMs
   }
   const isChanged = ({ catalogVersion, fingerprint }: Pick<Stamped, 'catalogVersion' | 'fingerprint'>) =>
-    catalogVersion < products.version() &&
+    catalogVersion < products.version &&
     (fingerprint === undefined || products.haveChanged(fingerprint, catalogVersion))
 
   return {

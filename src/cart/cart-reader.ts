@@ -1,5 +1,4 @@
-import type { CartCache, CartKey } from '../cache/cart-cache.ts'
-import type { CartHit } from '../cache/cart-hit.ts'
+import type { CartCache, CartKey, CartHit } from '../cache/cart-cache.ts'
 import { batchPerTick } from '../lib/batch-per-tick.ts'
 import { missIfUnavailable, sessionEnded } from '../lib/errors.ts'
 import { createKeyedMutex } from '../lib/keyed-mutex.ts'

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import type { CachedCart } from '../cache/cart-cache.ts'
-import type { CartHit } from '../cache/cart-hit.ts'
+import type { CartHit } from '../cache/cart-cache.ts'
+import type { CachedCart } from '../cache/cart-packing.ts'
 import { fingerprintOf } from '../catalog/change-log.ts'
 import { Bytes } from '../lib/latin1-body.ts'
 import { AppError } from '../lib/errors.ts'

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Chunks } from '../cache/cart-cache.ts'
+import type { Chunks } from '../cache/cart-packing.ts'
 import type { CartLine, Lines } from '../model/cart.ts'
 import { FIXED } from '../model/limits.ts'
 import type { PricedCart, PricedLine } from '../pricing/price.ts'

@@ -1,4 +1,4 @@
-import { pack, type Packed } from '../cache/cart-cache.ts'
+import { pack, type Packed } from '../cache/cart-packing.ts'
 import type { ProductStore } from '../catalog/product-store.ts'
 import { AppError } from '../lib/errors.ts'
 import { differenceOf, type Lines } from '../model/cart.ts'

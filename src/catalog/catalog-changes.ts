@@ -36,7 +36,7 @@ export function createCatalogChanges({ global, shards, news }: CatalogChangesDep
       made = version
       return done.result
     })
-    if (made !== undefined) news.announce(made)
+    if (made !== undefined) await news.announce(made) // a process that ends now has told it
     return result
   }
 

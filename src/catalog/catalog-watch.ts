@@ -46,9 +46,9 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
     const state = await catalogRows.state(global)
     if (asks.restored && (await wasRestored(state))) return
     if (!isStarted) return start(state)
-    if (state.forget > store.version()) store.forget(state.forget)
-    if (state.version <= store.version()) return
-    for await (const page of catalogRows.changesSince(global, store.version(), FIXED.catalogChangeRows)) {
+    if (state.forget > store.version) store.forget(state.forget)
+    if (state.version <= store.version) return
+    for await (const page of catalogRows.changesSince(global, store.version, FIXED.catalogChangeRows)) {
       const last = page.at(-1)?.version ?? 0
       const isWhole = page.length < FIXED.catalogChangeRows
       store.learn(isWhole ? Math.max(state.version, last) : last - 1, page)
@@ -73,7 +73,7 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
       { ticks: known.ticks },
       'the global database was restored to an earlier state: its cached pages, products and totals are dropped',
     )
-    const version = await catalogRows.goBeyond(global, Math.max(known.mark, store.version()))
+    const version = await catalogRows.goBeyond(global, Math.max(known.mark, store.version))
     store.forget(version)
     store.learn(version, [])
     isStarted = true
@@ -88,12 +88,12 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
   const watch = repeat(lookThoroughly, FIXED.catalogPollMs, createFailureLog(log, 'the catalogue could not be checked'))
   news.listen(version => {
     // What fails here is tried again, and told, within a second.
-    if (!isStopped) lookFor(() => store.version() >= version, lookQuickly).catch(() => undefined)
+    if (!isStopped) lookFor(() => store.version >= version, lookQuickly).catch(() => undefined)
   })
   return {
-    version: () => store.version(),
+    version: () => store.version,
     async atLeast(version) {
-      const isKnown = () => store.version() >= version
+      const isKnown = () => store.version >= version
       await lookFor(isKnown, lookQuickly)
       if (isKnown()) return
       await flight.run(`settle:${version}`, () => catalogRows.settle(global, version))
@@ -101,7 +101,7 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
       if (!isKnown()) throw unavailable('global', new Error(`it does not show version ${version} of the catalogue`))
     },
     async renew() {
-      await catalogRows.goBeyond(global, store.version())
+      await catalogRows.goBeyond(global, store.version)
     },
     stop() {
       isStopped = true

@@ -75,7 +75,7 @@ export class ListingPages {
 
   async #makeAlone(result: 'filled' | 'unfilled' | 'degraded', make: MakePage): Promise<CachedPage> {
     this.#deps.metrics.pageReads.inc({ result })
-    const version = this.#deps.products.version()
+    const version = this.#deps.products.version
     const body = await make()
     return { version, madeAtMs: Date.now(), etag: etagOf(body), body }
   }
@@ -86,7 +86,7 @@ export class ListingPages {
   }
 
   #isCurrent({ version }: CachedPage): boolean {
-    return version >= this.#deps.products.version()
+    return version >= this.#deps.products.version
   }
 
   #isGood(page: CachedPage): boolean {

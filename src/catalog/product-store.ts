@@ -37,7 +37,7 @@ const UNKNOWN: Loaded = { product: null, version: 0 }
  * The products that an instance has in memory: those that were asked for, up to a limit in bytes. What is missing is read in batches, from
  * the cache Redis where that has it, then from the database. The size of the catalogue costs neither memory nor time.
  *
- * Invariant: what is in memory is as the catalogue is at `version()`. A change takes its product out of memory in the same step that moves
+ * Invariant: what is in memory is as the catalogue is at `version`. A change takes its product out of memory in the same step that moves
  * the version. What is read meanwhile is kept only if its product has not changed since the reading began.
  */
 export class ProductStore implements ProductSource {
@@ -45,7 +45,8 @@ export class ProductStore implements ProductSource {
   readonly #memory: LruCache<Loaded>
   readonly #log = new ChangeLog(FIXED.catalogChangesMax)
   readonly #load = batchPerTick((skus: string[]) => this.#loadMany(skus))
-  #version = 0
+  /** How far the catalogue is known: only `learn` and `forget` move it. A field, since every view of a cart reads it. */
+  version = 0
   #forgotten = 0
   #isKnown = false
   #bulkSinceMs = 0
@@ -61,10 +62,6 @@ export class ProductStore implements ProductSource {
     )
   }
 
-  version(): number {
-    return this.#version
-  }
-
   /** See `ProductSource`. @throws AppError `unavailable` */
   of(wanted: Iterable<string>): Catalog | Promise<Catalog> {
     // Without a version it is not known what has changed: every product would look as if it were not sold any more.
@@ -76,16 +73,16 @@ export class ProductStore implements ProductSource {
       if (entry === undefined) return this.#readAll(skus)
       found.push([sku, entry])
     }
-    return catalogOf(this.#version, found)
+    return catalogOf(this.version, found)
   }
 
   /** Whether a product of a fingerprint has changed after a version of the catalogue, as far as this instance has heard. */
   haveChanged(fingerprint: Uint8Array, since: number): boolean {
-    return since < this.#version && this.#log.haveChanged(fingerprint, since)
+    return since < this.version && this.#log.haveChanged(fingerprint, since)
   }
 
   anyChanged(skus: Iterable<string>, since: number): boolean {
-    if (since >= this.#version) return false
+    if (since >= this.version) return false
     for (const sku of skus) if (this.#log.hasChanged(sku, since)) return true
     return false
   }
@@ -97,7 +94,7 @@ export class ProductStore implements ProductSource {
       this.#log.add(sku, changedIn)
       this.#memory.delete(sku)
     }
-    this.#version = version
+    this.version = version
     this.#isKnown = true
   }
 
@@ -105,7 +102,7 @@ export class ProductStore implements ProductSource {
   forget(version: number): void {
     this.#log.forget(version)
     this.#memory.clear()
-    this.#version = version
+    this.version = version
     this.#forgotten = version
   }
 
@@ -133,15 +130,15 @@ export class ProductStore implements ProductSource {
   /** With what is missing read; again where a product has changed meanwhile. */
   async #readAll(skus: ReadonlySet<string>): Promise<Catalog> {
     for (let attempt = 1; ; attempt++) {
-      const since = this.#version
+      const since = this.version
       const loaded = await Promise.all(
         [...skus].map(async sku => [sku, this.#memory.get(sku) ?? (await this.#load(sku))] as const),
       )
       const newest = loaded.reduce((version, [, one]) => Math.max(version, one.version), 0)
-      if (newest > this.#version) await this.#deps.catchUp(newest)
-      const isGood = newest <= this.#version && !this.anyChanged(skus, since)
+      if (newest > this.version) await this.#deps.catchUp(newest)
+      const isGood = newest <= this.version && !this.anyChanged(skus, since)
       // After many attempts what there is is stamped with the version before: it is at least as new, and the next look finds the changes.
-      if (isGood || attempt === READ_ATTEMPTS_MAX) return catalogOf(isGood ? this.#version : since, loaded)
+      if (isGood || attempt === READ_ATTEMPTS_MAX) return catalogOf(isGood ? this.version : since, loaded)
     }
   }
 
@@ -155,7 +152,7 @@ export class ProductStore implements ProductSource {
 
   async #loadSome(skus: readonly string[], into: Map<string, Loaded>): Promise<void> {
     const { cache, metrics } = this.#deps
-    const since = this.#version
+    const since = this.version
     const found = new Map<string, Loaded>()
     const cached = await cache.get(skus).catch(missIfUnavailable)
     for (const [at, sku] of skus.entries()) {

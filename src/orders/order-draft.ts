@@ -44,7 +44,7 @@ interface BasketDeps {
   readonly router: Router
   readonly promotionLimits: PromotionLimits
   readonly pricing: Pricing
-  readonly products: Pick<ProductSource, 'of'>
+  readonly products: ProductSource
   readonly prices: CartPricing
   readonly quotes: Quotes
   readonly currency: string

@@ -244,7 +244,7 @@ async function decide(
   let made: OrderRow | undefined
   const insert = async (tx: Transaction, { slot, shard }: SlotGuard) => {
     const floor = await catalogFloor.readShared(tx, shard)
-    const isUnheard = floor > products.version()
+    const isUnheard = floor > products.version
     if (isUnheard || products.anyChanged(skus, priced.catalogVersion)) throw new CatalogAdvanced(floor)
     await orderRows.insert(tx, slot, {
       userId,

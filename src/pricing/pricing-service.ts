@@ -45,8 +45,6 @@ export interface Pricing {
 
 /** Where products come from (catalog/product-store.ts). */
 export interface ProductSource {
-  /** How far the catalogue is known; grows. */
-  version(): number
   /**
    * The catalogue as far as these products go: at once where they are in memory.
    * @throws AppError `unavailable` when a product could not be read
@@ -57,7 +55,7 @@ export interface ProductSource {
 export type InlineMode = 'auto' | 'always' | 'never'
 
 interface PricingOptions {
-  readonly products: Pick<ProductSource, 'of'>
+  readonly products: ProductSource
   readonly threads: number
   readonly queueMax: number
   readonly currency: string

@@ -51,7 +51,7 @@ interface SalesDeps {
   readonly router: Router
   readonly stock: Stock
   readonly room: WaitingRoom
-  readonly products: Pick<ProductSource, 'of'>
+  readonly products: ProductSource
   /** With it the shop signs that a buyer is a person: HMAC-SHA256 of `<sale>.<user id>.<expiry>`. */
   readonly proofKey: string | undefined
   readonly log: Log

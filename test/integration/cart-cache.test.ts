@@ -1,13 +1,6 @@
 import { expect } from 'chai'
-import {
-  type PublishedCart,
-  type CartCache,
-  type CartKey,
-  createCartCache,
-  keyOf,
-  pack,
-  pageKeyOf,
-} from '../../src/cache/cart-cache.ts'
+import { type CartCache, type CartKey, createCartCache, keyOf, pageKeyOf } from '../../src/cache/cart-cache.ts'
+import { type PublishedCart, pack } from '../../src/cache/cart-packing.ts'
 import type { RedisConnection } from '../../src/lib/redis.ts'
 import { connectTo } from '../support/redis.ts'
 import { testServers } from '../support/servers.ts'

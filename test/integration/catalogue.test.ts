@@ -180,7 +180,7 @@ describe('the products in memory', () => {
       async rows(sql, values) {
         const found = await app().global.rows(sql, values)
         // The instance hears of a change after the rows were read, and before they have come.
-        if (++reads === 1) racing.store.learn(await put(2), [{ sku, version: racing.store.version() + 1 }])
+        if (++reads === 1) racing.store.learn(await put(2), [{ sku, version: racing.store.version + 1 }])
         return found as never
       },
     }
@@ -222,7 +222,7 @@ describe('news of the catalogue', () => {
       const silent = createCatalogNews(speaker, () => listener)
       silent.listen(version => heard.push(version))
       await eventually('it hears', async () => {
-        silent.announce(7)
+        await silent.announce(7)
         return heard.includes(7)
       })
     } finally {

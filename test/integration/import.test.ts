@@ -271,7 +271,7 @@ describe('an import', () => {
       const withdrawn = await cli('products', 'withdraw', 'OFF1')
       expect(withdrawn.code, withdrawn.said).to.equal(0)
       await eventually('it has left the list', async () => (await listed()).join() === 'OFF2')
-      expect((await product('OFF1')).code).to.equal('product_not_found')
+      await eventually('and is not found', async () => (await product('OFF1')).code === 'product_not_found')
       const cart = async () => (await member.get('/v1/cart')).body
       await eventually('the cart counts one', async () => (await cart()).totals.total === 1000)
       expect(

@@ -12,7 +12,7 @@ import { type Client, eventually, newMember } from '../support/client.ts'
 import { testServers } from '../support/servers.ts'
 import { newProduct } from '../support/stock.ts'
 
-const SILENT = { announce: () => undefined }
+const SILENT = { announce: async () => undefined }
 
 // Instances look for a new catalogue and new sales once a second. Here one does not look at all, as if that second did not end:
 // what it must know in order to sell, it has to find out.

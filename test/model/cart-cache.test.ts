@@ -66,7 +66,7 @@ describe('the model of the cart cache protocol', function () {
     after(() => redis.close())
 
     async function real(key: string, command: Exclude<Command, { do: 'fill_fence' }>): Promise<string> {
-      const small = (v: number) => [command.t, v, 60_000, `m${v}`, `h${v}`, 'd']
+      const small = (v: number) => [command.t, v, 60_000, `m${v}`, `h${v}`, 'd', 'f']
       const value = (v: number) => [...small(v), 1, `chunk of ${v}`]
       const args = {
         fence: () => [60_000, (command as { v: number }).v, command.t],
@@ -83,7 +83,7 @@ describe('the model of the cart cache protocol', function () {
     }
 
     const pageOf = (key: string) => `${key}:page`
-    const pageFor = ({ v }: { v: number }) => `m${v}|2\nh${v}`
+    const pageFor = ({ v }: { v: number }) => `m${v}|2|f\nh${v}`
 
     async function stateOf(key: string): Promise<Cache> {
       const { s, v, t = '', k } = await redis.run(client => client.hgetall(key))
@@ -123,7 +123,7 @@ describe('the model of the cart cache protocol', function () {
             if (wasSet && one.do !== 'patch') chunk = `chunk of ${(one as { v: number }).v}`
             const fields = await redis.run(client => client.hgetall(key))
             if (cache.s === 'VALUE')
-              expect(Object.keys(fields).toSorted()).to.deep.equal(['1', 'd', 'h', 'm', 's', 'v'])
+              expect(Object.keys(fields).toSorted()).to.deep.equal(['1', 'd', 'f', 'h', 'm', 's', 'v'])
             if (cache.s === 'VALUE') expect(fields['1']).to.equal(chunk)
             // The page comes with the value, may be evicted by itself or outlive the hash, and never stands beside a fence or a lease.
             const page = await redis.run(client => client.get(pageOf(key)))

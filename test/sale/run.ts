@@ -121,7 +121,11 @@ async function announce(shop: Shop, units: number): Promise<number> {
     const stock = createStock({ router, instance: 0, metrics: createMetrics() })
     const keeping = createStockKeeping({
       global,
-      catalogChanges: createCatalogChanges({ global, shards: router.shards, news: { announce: () => undefined } }),
+      catalogChanges: createCatalogChanges({
+        global,
+        shards: router.shards,
+        news: { announce: async () => undefined },
+      }),
       inventory,
       stock,
     })
