@@ -2,6 +2,7 @@ import { connectRedis } from '../../src/lib/redis.ts'
 import { createCatalogNews } from '../../src/cache/catalog-news.ts'
 import { createCatalogChanges } from '../../src/catalog/catalog-changes.ts'
 import { DEFAULT_LIMITS, FIXED } from '../../src/model/limits.ts'
+import { shardName } from '../../src/sharding/slots.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import { createLog } from '../../src/telemetry/log.ts'
@@ -40,7 +41,9 @@ export async function priceChanges(
     await lab.prepare(VIEW, seconds)
     const before = await memoryOf(stack)
     await fill(shop, say)
+    await lab.prepare(VIEW, seconds) // all carts are older than that much change
     const rate = Math.floor((await lab.window(VIEW, seconds)).rate / 2)
+    say(`views at ${rate}/s`)
     const units = [0, ...GOALS.map(([perSecond]) => perSecond)].map(perSecond => ({ ...VIEW, rate, perSecond }))
     const cpu = new Map<number, number[]>(units.map(({ perSecond }) => [perSecond, []]))
     const hits = new Map<number, number[]>(units.map(({ perSecond }) => [perSecond, []]))
@@ -94,7 +97,7 @@ function openShop({ addresses }: Servers) {
   const log = createLog('silent')
   const open = (name: string, url: string) => openDatabase({ name, url, limits: DEFAULT_LIMITS }, createMetrics(), log)
   const global = open('global', addresses.global)
-  const shards = addresses.shards.map((url, index) => open(`s${index}`, url))
+  const shards = addresses.shards.map((url, index) => open(shardName(index), url))
   const redis = connectRedis(
     {
       name: 'cache',

@@ -4,47 +4,52 @@
  * with the same bits make a cart be priced once more, never once less.
  */
 export class ChangeLog {
-  readonly #versions = new Map<number, number>()
-  readonly #productsMax: number
+  // Two halves, of which the older one goes as a whole: to look for the oldest entry of one map takes longer the more have gone before it.
+  #recent = new Map<number, number>()
+  #older = new Map<number, number>()
+  #olderUntil = 0
   #completeSince = 0
+  readonly #halfMax: number
 
-  /** @param productsMax of how many products the last change is kept */
+  /** @param productsMax of how many products the last change is kept at most; of half as many it is kept at least */
   constructor(productsMax: number) {
-    this.#productsMax = productsMax
+    this.#halfMax = Math.ceil(productsMax / 2)
   }
 
   /** Changes come in the order of their versions. */
   add(sku: string, version: number): void {
-    const hash = hashOf(sku)
-    this.#versions.delete(hash)
-    this.#versions.set(hash, version) // the last place, so that the first is the oldest change
-    if (this.#versions.size <= this.#productsMax) return
-    for (const [oldest, itsVersion] of this.#versions) {
-      this.#versions.delete(oldest)
-      this.#completeSince = Math.max(this.#completeSince, itsVersion)
-      break
-    }
+    this.#recent.set(hashOf(sku), version)
+    if (this.#recent.size < this.#halfMax) return
+    this.#completeSince = Math.max(this.#completeSince, this.#olderUntil)
+    this.#older = this.#recent
+    this.#olderUntil = version
+    this.#recent = new Map()
   }
 
   /** Nothing is known of what happened before this version. */
   forget(version: number): void {
-    this.#versions.clear()
+    this.#recent.clear()
+    this.#older.clear()
+    this.#olderUntil = version
     this.#completeSince = version
   }
 
   /** Whether a product has changed after a version; also when that is not known any more. */
   hasChanged(sku: string, since: number): boolean {
-    return since < this.#completeSince || (this.#versions.get(hashOf(sku)) ?? 0) > since
+    return since < this.#completeSince || this.#versionOf(hashOf(sku)) > since
   }
 
   /** The same of all products of a fingerprint. */
   haveChanged(fingerprint: Uint8Array, since: number): boolean {
     if (since < this.#completeSince) return true
     for (let at = 0; at < fingerprint.length; at += DIGITS) {
-      const version = this.#versions.get(readHash(fingerprint, at))
-      if (version !== undefined && version > since) return true
+      if (this.#versionOf(readHash(fingerprint, at)) > since) return true
     }
     return false
+  }
+
+  #versionOf(hash: number): number {
+    return this.#recent.get(hash) ?? this.#older.get(hash) ?? 0
   }
 }
 

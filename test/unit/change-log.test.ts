@@ -25,11 +25,13 @@ describe('the latest changes of products', () => {
     })
 
   it('are not known any more where more products have changed since than are kept: then everything may have', () => {
-    const full = new ChangeLog(2)
-    for (const [at, sku] of ['a', 'b', 'c'].entries()) full.add(sku, at + 1)
-    expect(full.haveChanged(of('x'), 0), 'before the one that was dropped').to.equal(true)
-    expect(full.haveChanged(of('x'), 1)).to.equal(false)
-    expect(full.haveChanged(of('b'), 1)).to.equal(true)
+    const full = new ChangeLog(4)
+    for (const [at, sku] of ['a', 'b', 'c', 'd', 'e'].entries()) full.add(sku, at + 1)
+    expect(full.haveChanged(of('x'), 1), 'before the last that was dropped').to.equal(true)
+    expect(full.haveChanged(of('x'), 2)).to.equal(false)
+    expect(full.haveChanged(of('c'), 2)).to.equal(true)
+    expect(full.haveChanged(of('d', 'e'), 4)).to.equal(true)
+    expect(full.haveChanged(of('d'), 4)).to.equal(false)
   })
 
   it('are gone after everything was forgotten', () => {
