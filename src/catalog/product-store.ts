@@ -78,7 +78,7 @@ export class ProductStore implements ProductSource {
 
   /** Whether a product of a fingerprint has changed after a version of the catalogue, as far as this instance has heard. */
   haveChanged(fingerprint: Uint8Array, since: number): boolean {
-    return since < this.version && this.#log.haveChanged(fingerprint, since)
+    return this.#log.haveChanged(fingerprint, since)
   }
 
   anyChanged(skus: Iterable<string>, since: number): boolean {
@@ -168,7 +168,8 @@ export class ProductStore implements ProductSource {
     }
     for (const [sku, loaded] of found) {
       into.set(sku, loaded)
-      if (!this.anyChanged([sku], since)) this.#memory.set(sku, loaded)
+      // A change of a later version counts too: it has left memory already, before its version is reached.
+      if (!this.#log.hasChanged(sku, since)) this.#memory.set(sku, loaded)
     }
   }
 

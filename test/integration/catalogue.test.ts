@@ -191,6 +191,26 @@ describe('the products in memory', () => {
     expect((await racing.store.of([sku])).products.get(sku), 'from memory').to.include({ price: 2 })
   })
 
+  it('are not kept as they were where a change of the next version is heard in parts', async () => {
+    const sku = `PART-${randomUUID().slice(0, 8)}`
+    const put = (price: number) => catalogRows.put(app().global, [{ sku, name: 'Part', price, category: 'x' }])
+    await put(1)
+    let next = 0
+    const global: Database = {
+      ...app().global,
+      async rows(sql, values) {
+        const found = await app().global.rows(sql, values)
+        if (next === 0) parted.store.learn(parted.store.version, [{ sku, version: (next = await put(2)) }])
+        return found as never
+      },
+    }
+    const parted = storeWith({ global })
+    await begin(parted.store)
+    await parted.store.of([sku])
+    parted.store.learn(next, [])
+    expect((await parted.store.of([sku])).products.get(sku)).to.include({ price: 2 })
+  })
+
   it('are those in demand last on an instance that has just started', async () => {
     const [first, second] = [storeWith(), storeWith()]
     await begin(first.store)
