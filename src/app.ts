@@ -90,6 +90,7 @@ export async function createApp(config: Config, servers: ServerAddresses, log: L
       }
       await listen(opsServer, { port: config.opsPort + instanceIndex, host: config.opsBind })
       closing.defer(() => closeNow(opsServer))
+      closing.defer(prices.keepWarm().stop)
     },
     close: () => closing.disposeAsync(),
   }

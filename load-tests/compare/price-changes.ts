@@ -1,12 +1,12 @@
-import { connectRedis } from '../../src/lib/redis.ts'
 import { createCatalogNews } from '../../src/cache/catalog-news.ts'
 import { createCatalogChanges } from '../../src/catalog/catalog-changes.ts'
-import { DEFAULT_LIMITS, FIXED } from '../../src/model/limits.ts'
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts'
 import { shardName } from '../../src/sharding/slots.ts'
 import { catalogRows } from '../../src/store/catalog.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { connectTo } from '../../test/support/redis.ts'
 import { countedBy } from '../../test/support/metrics.ts'
 import { type Verdict, verdictOf } from './goals.ts'
 import { type Lab, thereAndBack, type Unit } from './lab.ts'
@@ -36,7 +36,7 @@ export async function priceChanges(
   { rounds, seconds, say }: { rounds: number; seconds: number; say: (text: string) => void },
 ): Promise<Verdict[]> {
   const { stack, servers } = await lab.get('cartload')
-  const shop = openShop(servers)
+  const shop = await openShop(servers)
   try {
     await lab.prepare(VIEW, seconds)
     const before = await memoryOf(stack)
@@ -90,25 +90,15 @@ const MISSES = ['filled', 'unfilled', 'resolved', 'degraded']
 
 const memoryOf = async (stack: { instancePids(): Promise<number[]> }) => (await stack.instancePids()).map(residentMb)
 
-type Shop = ReturnType<typeof openShop>
+type Shop = Awaited<ReturnType<typeof openShop>>
 
-function openShop({ addresses }: Servers) {
+async function openShop({ addresses }: Servers) {
   if (!addresses) throw new Error('no addresses')
   const log = createLog('silent')
   const open = (name: string, url: string) => openDatabase({ name, url, limits: DEFAULT_LIMITS }, createMetrics(), log)
   const global = open('global', addresses.global)
   const shards = addresses.shards.map((url, index) => open(shardName(index), url))
-  const redis = connectRedis(
-    {
-      name: 'cache',
-      url: addresses.cacheRedis,
-      commandMsMax: FIXED.redisCacheMsMax,
-      connectMsMax: FIXED.redisConnectMsMax,
-      failuresToOpen: FIXED.breakerFailures,
-      openMs: FIXED.breakerOpenMs,
-    },
-    () => undefined,
-  )
+  const redis = await connectTo(addresses.cacheRedis)
   const changes = createCatalogChanges({ global, shards, news: createCatalogNews(redis, () => redis) })
   return {
     global,

@@ -4,7 +4,8 @@
 -- KEYS: the cart's hash, and its first page as one string, which is there only in state VALUE.
 -- In the hash, s: state V(alue) | L(ease) | F(ence); v: version, or lowest version of a fence; t: token;
 -- at: when a fence was set, in ms; m: what a value is of (only a value has it, see cart-cache.ts); h: head; 0..: chunks of lines;
--- d: what edits start from; f: version and fingerprint of its products (catalog/change-log.ts); k: the version of which a fence has kept the chunks, so that its writer need not send them again.
+-- d: what edits start from; f: version and fingerprint of its products (catalog/change-log.ts); k: the version of which a fence has kept
+-- the chunks, so that its writer need not send them again.
 
 local function now_ms()
   local t = redis.call('TIME')

@@ -144,13 +144,10 @@ function claimOf({ idempotency }: ChangeRequest, version: number, body: string):
 /** What was shown of a cart says nothing once one of its products has changed. */
 function withShown(current: KnownCart, products: PrepareDeps['products']): KnownCart {
   const { shown, lines } = current
-  if (!shown || !products.anyChanged(skusOf(lines), shown.catalogVersion)) return current
+  const skus = lines.map(({ sku }) => sku)
+  if (!shown || !products.anyChanged(skus, shown.catalogVersion)) return current
   const { shown: _, ...rest } = current
   return rest
-}
-
-function* skusOf(lines: Lines): Generator<string> {
-  for (const { sku } of lines) yield sku
 }
 
 function packOnTopOf(current: KnownCart, next: StoredCart, rendered: RenderedCart): Packed {

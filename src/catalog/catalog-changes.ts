@@ -36,7 +36,7 @@ export function createCatalogChanges({ global, shards, news }: CatalogChangesDep
       made = version
       return done.result
     })
-    if (made !== undefined) await news.announce(made) // a process that ends now has told it
+    if (made !== undefined) await news.announce(made) // a command may end right after this: its message must be sent before
     return result
   }
 

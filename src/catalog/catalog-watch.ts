@@ -11,8 +11,8 @@ import { createFailureLog } from '../telemetry/outages.ts'
 import type { ProductStore } from './product-store.ts'
 
 /**
- * Keeps an instance on the newest version of the catalogue: reads which products have changed since the version it has, when it is told of a
- * new one and once a second in any case. Until the global database answers again, the instance goes on with what it has; without any
+ * Keeps an instance on the newest version of the catalogue: reads which products have changed since its own version, whenever a message
+ * announces a new one, and once a second in any case. Until the global database answers again, the instance goes on with what it has; without any
  * version, prices are not available.
  */
 export interface CatalogWatch {
@@ -55,7 +55,7 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
     }
   }
 
-  /** With the latest changes, so that what is cached from before can be told from what is old. */
+  /** Reads the latest changes too: without them every cart that was cached before the start would count as changed. */
   async function start({ version, forget }: CatalogState): Promise<void> {
     const { since, changes } = await catalogRows.latestChanges(global, FIXED.catalogChangeRows)
     store.forget(Math.max(since, forget))
@@ -87,7 +87,7 @@ export async function watchCatalog({ global, store, news, restores, log }: Catal
   await lookThoroughly().catch(createFailureLog(log, 'the catalogue could not be read yet'))
   const watch = repeat(lookThoroughly, FIXED.catalogPollMs, createFailureLog(log, 'the catalogue could not be checked'))
   news.listen(version => {
-    // What fails here is tried again, and told, within a second.
+    // The poll tries again within a second, and logs what fails.
     if (!isStopped) lookFor(() => store.version >= version, lookQuickly).catch(() => undefined)
   })
   return {

@@ -217,35 +217,38 @@ async function decideUnchanged(
   basket: Basket,
   draft: Draft,
 ): Promise<OrderRow> {
-  const { catalog, products } = deps
-  const skus = skusOf(basket.request, basket.priced)
+  const { catalog } = deps
   for (let attempt = 1; ; attempt++) {
     try {
       return await decide(deps, request, basket, draft)
     } catch (error) {
       if (!(error instanceof CatalogAdvanced) || attempt === FIXED.orderAttemptsMax) throw error
       await catalog.atLeast(error.floor)
-      if (products.anyChanged(skus, basket.priced.catalogVersion)) throw error
+      if (isPricedBefore(deps, basket)) throw error
     }
   }
 }
 
+/** Whether a product of the basket has changed since it was priced. */
+function isPricedBefore({ products }: PlacementDeps, { request, priced }: Basket): boolean {
+  return products.anyChanged(skusOf(request, priced), priced.catalogVersion)
+}
+
 /** The commit point. */
 async function decide(
-  { router, writer, products, paymentS }: PlacementDeps,
+  deps: PlacementDeps,
   request: PlaceRequest,
   basket: Basket,
   { orderId, document }: Draft,
 ): Promise<OrderRow> {
+  const { router, writer, products, paymentS } = deps
   const { session, key, fingerprint } = request
   const { userId } = session
   const { cart, priced } = basket
-  const skus = skusOf(basket.request, priced)
   let made: OrderRow | undefined
   const insert = async (tx: Transaction, { slot, shard }: SlotGuard) => {
     const floor = await catalogFloor.readShared(tx, shard)
-    const isUnheard = floor > products.version
-    if (isUnheard || products.anyChanged(skus, priced.catalogVersion)) throw new CatalogAdvanced(floor)
+    if (floor > products.version || isPricedBefore(deps, basket)) throw new CatalogAdvanced(floor)
     await orderRows.insert(tx, slot, {
       userId,
       orderId,

@@ -1,5 +1,5 @@
 import type { Product, ProductChange } from '../model/product.ts'
-import { catalogRows, rowOf, type Stored, UPSERT_ROWS, upsert } from './catalog.ts'
+import { catalogRows, rowOf, type Stored, upsert } from './catalog.ts'
 import type { Database, Transaction } from './database.ts'
 import { limitTo, statement } from './statement.ts'
 
@@ -39,8 +39,7 @@ export async function changeProducts(
   changes: readonly ProductChange[],
 ): Promise<ChangesDone> {
   const { changed, done } = await judge(tx, version, changes)
-  for (let at = 0; at < changed.length; at += UPSERT_ROWS)
-    await upsert(tx, version, changed.slice(at, at + UPSERT_ROWS))
+  await upsert(tx, version, changed)
   return done
 }
 

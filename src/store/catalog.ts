@@ -109,7 +109,7 @@ export interface ProductVersion {
   readonly version: number
 }
 
-export const UPSERT_ROWS = 500
+const UPSERT_ROWS = 500
 const VERSIONS_PER_SECOND_MAX = 10_000
 const PRICE_MAX = Number.MAX_SAFE_INTEGER
 
@@ -190,14 +190,11 @@ export const catalogRows = {
   async put(global: Database, products: readonly Product[]): Promise<number> {
     return global.transaction(async tx => {
       const version = (await lockVersion(tx)) + 1
-      for (let at = 0; at < products.length; at += UPSERT_ROWS) {
-        const part = products.slice(at, at + UPSERT_ROWS)
-        await upsert(
-          tx,
-          version,
-          part.map(product => ({ product, status: 'active' })),
-        )
-      }
+      await upsert(
+        tx,
+        version,
+        products.map(product => ({ product, status: 'active' })),
+      )
       await tx.run(SET_VERSION, [version])
       return version
     })
@@ -268,8 +265,12 @@ export function rowOf({ product: p, status }: Stored, version: number): (string 
   ]
 }
 
-export const upsert = (tx: Transaction, version: number, products: readonly Stored[]) =>
-  tx.run(UPSERT_PRODUCTS, [products.map(one => rowOf(one, version))])
+export async function upsert(tx: Transaction, version: number, products: readonly Stored[]): Promise<void> {
+  for (let at = 0; at < products.length; at += UPSERT_ROWS) {
+    const part = products.slice(at, at + UPSERT_ROWS)
+    await tx.run(UPSERT_PRODUCTS, [part.map(one => rowOf(one, version))])
+  }
+}
 
 async function lockVersion(tx: Transaction): Promise<number> {
   const [row] = await tx.rows<{ version: string }>(LOCK_VERSION)

@@ -60,7 +60,8 @@ async function wireCatalogue({ servers, config, log, closing }: Setup, stores: S
   const catalog = await watchCatalog({ global, store: products, news, restores, log })
   watch = catalog
   closing.defer(catalog.stop)
-  closing.defer(warmProducts({ store: products, cache, log }).stop)
   const catalogChanges = createCatalogChanges({ global, shards, news })
-  return { restores, products, catalog, catalogChanges }
+  /** For instances that serve shoppers; a command needs few products. */
+  const keepWarm = () => warmProducts({ store: products, cache, log })
+  return { restores, products, catalog, catalogChanges, keepWarm }
 }

@@ -1,4 +1,4 @@
-import type { Model, Step } from './checker.ts'
+import { changedAt, type Model, type Step } from './checker.ts'
 
 /**
  * The cache mode (src/cart/cache-mode.ts) as a model: how writes go on when the cache cannot be reached, while other instances may
@@ -76,11 +76,11 @@ export function cacheModeModel(
   })
   const withInstance = (state: ModeState, index: number, change: Partial<Instance>): ModeState => ({
     ...state,
-    instances: state.instances.map((one, at) => (at === index ? { ...one, ...change } : one)),
+    instances: changedAt(state.instances, index, change),
   })
   const withWriter = (state: ModeState, index: number, change: Partial<Writer>): ModeState => ({
     ...state,
-    writers: state.writers.map((one, at) => (at === index ? { ...one, ...change } : one)),
+    writers: changedAt(state.writers, index, change),
   })
   const isHeld = (state: ModeState) =>
     !off.has('modeIsShareLocked') && state.writers.some(({ at }) => at === 'asked' || at === 'locked')

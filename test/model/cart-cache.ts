@@ -1,4 +1,4 @@
-import type { Model, Step } from './checker.ts'
+import { changedAt, type Model, type Step } from './checker.ts'
 
 /**
  * The cart cache protocol as a model: one cart, its row, one key of the cache, writers and readers that each do one thing at a time,
@@ -193,7 +193,7 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
 
   const withWriter = (state: State, index: number, change: Partial<Writer>): State => ({
     ...state,
-    writers: state.writers.map((writer, at) => (at === index ? { ...writer, ...change } : writer)),
+    writers: changedAt(state.writers, index, change),
   })
 
   function* writerSteps(state: State, index: number): Iterable<Step<State>> {
@@ -266,7 +266,7 @@ export function cartCacheModel(bounds: Bounds, switchedOff: readonly Guard[] = [
 
   const withReader = (state: State, index: number, change: Partial<Reader>): State => ({
     ...state,
-    readers: state.readers.map((reader, at) => (at === index ? { ...reader, ...change } : reader)),
+    readers: changedAt(state.readers, index, change),
   })
 
   /** A read ends: it must not show less than what was known before it began. */

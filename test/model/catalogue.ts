@@ -1,4 +1,4 @@
-import type { Model, Step } from './checker.ts'
+import { changedAt, type Model, type Step } from './checker.ts'
 
 /**
  * Changes of the catalogue as a model: one product and one cached cart that holds it, writers that change this product or another one, two
@@ -84,11 +84,11 @@ export function catalogueModel(
   const isLocked = ({ writers }: CatalogueState) => writers.some(({ at }) => at === 'locked' || at === 'announced')
   const withWriter = (state: CatalogueState, index: number, change: Partial<Writer>): CatalogueState => ({
     ...state,
-    writers: state.writers.map((writer, at) => (at === index ? { ...writer, ...change } : writer)),
+    writers: changedAt(state.writers, index, change),
   })
   const withInstance = (state: CatalogueState, index: number, change: Partial<Instance>): CatalogueState => ({
     ...state,
-    instances: state.instances.map((one, at) => (at === index ? { ...one, ...change } : one)),
+    instances: changedAt(state.instances, index, change),
   })
 
   function* writerSteps(state: CatalogueState, index: number): Iterable<Step<CatalogueState>> {

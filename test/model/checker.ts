@@ -22,6 +22,10 @@ export interface Result {
   readonly breach: { readonly what: string; readonly trace: readonly string[] } | undefined
 }
 
+/** A list with one of its parts changed. */
+export const changedAt = <T>(list: readonly T[], index: number, change: Partial<T>): T[] =>
+  list.map((one, at) => (at === index ? { ...one, ...change } : one))
+
 export function explore<State>(model: Model<State>, statesMax = Number.POSITIVE_INFINITY): Result {
   const cameFrom = new Map<string, { parent: string; label: string }>()
   const keyOf = (state: State) => JSON.stringify(state)
